@@ -1,0 +1,76 @@
+// What a stage of the pipeline is: a name, what it reads and writes in the run directory, what decides its result, and run().
+// The application holds the ordered list of them; that list is the pipeline.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "taskgalaxy/core/digest.hpp"
+#include "taskgalaxy/parallel/communicator.hpp"
+
+namespace tg {
+
+// Where things lie in a run directory.
+class RunPaths {
+public:
+    explicit RunPaths(std::filesystem::path root) : root_(std::move(root)) {}
+    const std::filesystem::path& root() const { return root_; }
+    std::filesystem::path file(std::string_view name) const { return root_ / name; }
+    std::filesystem::path parts(std::string_view stage) const { return root_ / "parts" / stage; }
+    std::filesystem::path journal() const { return root_ / "journal"; }
+    std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
+    std::filesystem::path exported() const { return root_ / "export"; }
+    std::filesystem::path report() const { return root_ / "report"; }
+    std::filesystem::path log() const { return root_ / "log"; }
+    std::filesystem::path progress() const { return root_ / "progress"; }
+
+private:
+    std::filesystem::path root_;
+};
+
+// Figures a stage wants remembered: in run.h5, in `status` and in the report ("images" -> 796, "none_rate" -> 0.12).
+using Figures = std::vector<std::pair<std::string, double>>;
+
+// Handed to run(): the ranks, the run directory and the fingerprint of this stage's inputs and settings (hex), which guards its parts.
+struct StageContext {
+    const Communicator& ranks;
+    RunPaths paths;
+    std::string fingerprint;
+    Figures figures{};  // filled by the stage; rank 0's are kept
+};
+
+// Lines of `taskgalaxy plan`: what, how many, in which unit.
+struct PlanLine {
+    std::string what;
+    double amount = 0;
+    std::string unit;
+    std::string note{};
+};
+
+class Stage {
+public:
+    virtual ~Stage() = default;
+    virtual std::string_view name() const = 0;
+    virtual std::string_view purpose() const = 0;              // one line for help
+    virtual std::vector<std::string> reads() const = 0;        // files of the run directory made by earlier stages
+    virtual std::vector<std::string> writes() const = 0;       // files of the run directory
+    // Everything outside the run directory that decides the result: settings (result_settings()), weights, prompts, by content or by
+    // (path, size, modification time) where reading them would take long. Rank 0 calls it.
+    virtual void describe_inputs(DigestBuilder& inputs) const = 0;
+    // Before any work starts, on rank 0: missing files, impossible settings. Throws UsageError or InputError.
+    virtual void check() const {}
+    // What run() would do; needs nothing but settings and whatever files of the run directory exist already.
+    virtual std::vector<PlanLine> plan(const RunPaths&) const { return {}; }
+    // On every rank; collective. Leaves its files complete under their final names, or throws on every rank.
+    virtual void run(StageContext& context) = 0;
+};
+
+// Adds a file or folder tree by path, size and modification time (for weights and picture folders). Throws InputError if missing.
+void add_file_identity(DigestBuilder& inputs, const std::filesystem::path& path);
+
+}  // namespace tg

@@ -1,0 +1,38 @@
+# libtorch as one hand-written imported target, `taskgalaxy::torch`. The CMake package inside the torch wheel refuses to
+# configure without a CUDA toolkit; linking the libraries directly needs none: the headers of CUDA and NCCL come with the wheels.
+set(TG_PYTHON_DIR ${PROJECT_SOURCE_DIR}/.deps/python)
+set(TG_TORCH_CANDIDATES ${TORCH_DIR})
+foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
+  list(APPEND TG_TORCH_CANDIDATES ${prefix} ${prefix}/../..)  # a prefix of share/cmake/Torch style, or libtorch itself
+endforeach()
+list(APPEND TG_TORCH_CANDIDATES ${TG_PYTHON_DIR}/torch)
+
+find_path(TG_TORCH_ROOT include/torch/csrc/api/include/torch/torch.h PATHS ${TG_TORCH_CANDIDATES} NO_DEFAULT_PATH NO_CACHE)
+if(NOT TG_TORCH_ROOT)
+  message(FATAL_ERROR "libtorch not found; run jobs/setup.sh, or give -DTORCH_DIR=/path/to/libtorch (looked in: ${TG_TORCH_CANDIDATES})")
+endif()
+message(STATUS "libtorch: ${TG_TORCH_ROOT}")
+
+add_library(taskgalaxy_torch INTERFACE)
+add_library(taskgalaxy::torch ALIAS taskgalaxy_torch)
+target_include_directories(taskgalaxy_torch SYSTEM INTERFACE ${TG_TORCH_ROOT}/include ${TG_TORCH_ROOT}/include/torch/csrc/api/include)
+target_link_directories(taskgalaxy_torch INTERFACE ${TG_TORCH_ROOT}/lib)
+target_link_libraries(taskgalaxy_torch INTERFACE torch torch_cpu c10 Threads::Threads)
+
+# CUDA and NCCL, where this libtorch has them. The libraries carry $ORIGIN-relative paths to each other inside the wheel's tree.
+if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
+  file(GLOB TG_CUDA_INCLUDES ${TG_TORCH_ROOT}/../nvidia/cu*/include)
+  find_path(TG_CUDA_INCLUDE cuda_runtime_api.h PATHS ${TG_CUDA_INCLUDES} /usr/local/cuda/include)
+  find_path(TG_NCCL_INCLUDE nccl.h PATHS ${TG_TORCH_ROOT}/../nvidia/nccl/include /usr/local/cuda/include)
+  if(TG_CUDA_INCLUDE AND TG_NCCL_INCLUDE)
+    set(TG_WITH_CUDA ON)
+    target_compile_definitions(taskgalaxy_torch INTERFACE TASKGALAXY_WITH_CUDA=1)
+    target_include_directories(taskgalaxy_torch SYSTEM INTERFACE ${TG_CUDA_INCLUDE} ${TG_NCCL_INCLUDE})
+    # torch_cuda registers its kernels from static constructors, so it must stay linked though no symbol of it is named.
+    target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed torch_cuda c10_cuda -Wl,--as-needed)
+  endif()
+endif()
+message(STATUS "libtorch with CUDA: ${TG_WITH_CUDA}")
+
+set(CMAKE_BUILD_RPATH ${TG_TORCH_ROOT}/lib)
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;${TG_TORCH_ROOT}/lib")
