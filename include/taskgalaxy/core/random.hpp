@@ -29,7 +29,10 @@ public:
     constexpr result_type operator()() { return random_bits(seed_, index_++); }
     constexpr double unit() { return random_unit(seed_, index_++); }
     // Uniform in [0, bound), bound > 0 (multiply-shift; the bias is below 2^-32 for bounds under 2^32).
-    constexpr std::uint64_t below(std::uint64_t bound) { return static_cast<std::uint64_t>((static_cast<__extension__ unsigned __int128>((*this)()) * bound) >> 64); }
+    constexpr std::uint64_t below(std::uint64_t bound) {
+        __extension__ using Wide = unsigned __int128;
+        return static_cast<std::uint64_t>((static_cast<Wide>((*this)()) * bound) >> 64);
+    }
 
 private:
     std::uint64_t seed_, index_;
