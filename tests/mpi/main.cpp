@@ -1,0 +1,22 @@
+// Runs GoogleTest on every rank; the exit code is the worst of all ranks, so one failing rank fails the test.
+#include <gtest/gtest.h>
+
+#include "mpi_world.hpp"
+#include "taskgalaxy/parallel/session.hpp"
+
+namespace tg::testing {
+namespace {
+const Communicator* current_world = nullptr;
+}
+const Communicator& world() { return *current_world; }
+}  // namespace tg::testing
+
+int main(int argc, char** argv) {
+    const tg::Session session(argc, argv);
+    tg::testing::current_world = &session.world();
+    ::testing::InitGoogleTest(&argc, argv);
+    if (!session.world().is_root()) delete ::testing::UnitTest::GetInstance()->listeners().Release(::testing::UnitTest::GetInstance()->listeners().default_result_printer());
+    tg::Session::watch_collectives(std::chrono::seconds(120));
+    const int mine = RUN_ALL_TESTS();
+    return static_cast<int>(session.world().max(std::int64_t{mine}));
+}
