@@ -1,0 +1,42 @@
+// The bridge from the vision tower's features to the language model's embeddings: `linear` or `mlpNx_gelu` (LLaVA-v1.5: N = 2),
+// exact GELU between the linears. Forward and backward written out, as in llama.hpp; the tower below it is frozen, so no
+// gradient goes further down.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "taskgalaxy/nn/unit.hpp"
+
+namespace tg {
+
+struct ProjectorConfig {
+    std::int64_t from = 1024, to = 4096;
+    int linears = 2;
+    bool bias = true;
+    // "linear", "mlp2x_gelu", "mlp3x_gelu", ...; throws InputError for others, naming `where`.
+    static int linears_of(const std::string& type, const std::string& where);
+};
+
+class Projector {
+public:
+    using Kept = std::vector<torch::Tensor>;  // each linear's input, then each hidden linear's output
+
+    // Tensors PREFIXlinear_1.weight, ... as llava-hf names them.
+    Projector(const ProjectorConfig& config, const std::string& prefix);
+
+    Unit& unit() { return unit_; }
+    const ProjectorConfig& config() const { return config_; }
+    torch::Tensor forward(const torch::Tensor& features, Kept* keep = nullptr) const;  // [N, from] -> [N, to]
+    void backward(const torch::Tensor& d_out, const Kept& kept);
+
+private:
+    const Parameter& weight(int linear) const { return unit_.parameters[static_cast<std::size_t>(linear) * (config_.bias ? 2 : 1)]; }
+    ProjectorConfig config_;
+    Unit unit_;
+};
+
+}  // namespace tg

@@ -1,0 +1,243 @@
+#include "taskgalaxy/nn/llama.hpp"
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "llama_kernels.hpp"
+#include "taskgalaxy/core/error.hpp"
+
+namespace tg {
+
+using torch::Tensor;
+using nlohmann::json;
+
+namespace {
+
+template <class T> T field(const json& config, const char* name, T otherwise) {
+    const auto found = config.find(name);
+    return found == config.end() || found->is_null() ? otherwise : found->get<T>();
+}
+
+void refuse(const std::string& where, const std::string& name, const std::string& value, const std::string& known) {
+    throw InputError(fmt::format("{}: {} = {} is not supported", where, name, value), "known here: " + known);
+}
+
+// transformers 4 writes rope_theta and rope_scaling, transformers 5 rope_parameters.
+double read_rope(const json& config, const std::string& where) {
+    double theta = field(config, "rope_theta", 1e4);
+    for (const auto* name : {"rope_scaling", "rope_parameters"}) {
+        const auto found = config.find(name);
+        if (found == config.end() || found->is_null()) continue;
+        const auto type = field<std::string>(*found, "rope_type", field<std::string>(*found, "type", "default"));
+        if (type != "default") refuse(where, fmt::format("{}.rope_type", name), type, "default");
+        theta = field(*found, "rope_theta", theta);
+    }
+    return theta;
+}
+
+}  // namespace
+
+LanguageConfig LanguageConfig::read(const json& config, const std::string& where) {
+    const auto type = field<std::string>(config, "model_type", "llama");
+    const bool qwen2 = type == "qwen2";
+    if (!qwen2 && type != "llama" && type != "llava_llama" && type != "llava" && type != "mistral") refuse(where, "model_type", type, "llama, qwen2");
+    LanguageConfig c;
+    c.hidden = field(config, "hidden_size", c.hidden);
+    c.intermediate = field(config, "intermediate_size", qwen2 ? std::int64_t{22016} : c.intermediate);
+    c.layers = field(config, "num_hidden_layers", c.layers);
+    c.heads = field(config, "num_attention_heads", c.heads);
+    c.kv_heads = field(config, "num_key_value_heads", c.heads);
+    c.head_dim = field(config, "head_dim", c.hidden / c.heads);
+    c.vocabulary = field(config, "vocab_size", c.vocabulary);
+    c.context = field(config, "max_position_embeddings", c.context);
+    c.norm_eps = field(config, "rms_norm_eps", c.norm_eps);
+    c.rope_theta = read_rope(config, where);
+    c.tied_embeddings = field(config, "tie_word_embeddings", false);
+    c.qkv_bias = qwen2;
+    if (const auto act = field<std::string>(config, "hidden_act", "silu"); act != "silu") refuse(where, "hidden_act", act, "silu");
+    for (const auto* name : {"attention_bias", "mlp_bias", "use_sliding_window"})
+        if (field(config, name, false)) refuse(where, name, "true", "false");
+    if (type == "mistral" && config.contains("sliding_window") && !config["sliding_window"].is_null()) refuse(where, "sliding_window", config["sliding_window"].dump(), "null");
+    if (c.heads % c.kv_heads != 0) throw InputError(fmt::format("{}: num_attention_heads {} is no multiple of num_key_value_heads {}", where, c.heads, c.kv_heads));
+    return c;
+}
+
+namespace {
+
+kernels::Heads heads_of(const LanguageConfig& c) { return {c.heads, c.kv_heads, c.head_dim}; }
+
+// x W^T (+ bias)
+Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias = nullptr) {
+    return bias ? torch::addmm(bias->value, x, weight.value.t()) : torch::mm(x, weight.value.t());
+}
+
+// Gradients of linear: into the parameter, returns d(x).
+Tensor linear_backward(const Tensor& d_y, const Tensor& x, Parameter& weight, Parameter* bias = nullptr) {
+    if (weight.grad.defined()) {
+        if (d_y.scalar_type() == torch::kFloat32) weight.grad.addmm_(d_y.t(), x);
+        else weight.grad.add_(torch::mm(d_y.t(), x));
+    }
+    if (bias && bias->grad.defined()) bias->grad.add_(d_y.sum(0, false, torch::kFloat32));
+    return torch::mm(d_y, weight.value);
+}
+
+Parameter* bias_of(Unit& unit, const LanguageConfig& c, const std::string& attention) {
+    if (!c.qkv_bias) return nullptr;
+    return &unit.add({c.qkv_rows()}, {{attention + "q_proj.bias", c.heads * c.head_dim}, {attention + "k_proj.bias", c.kv_heads * c.head_dim}, {attention + "v_proj.bias", c.kv_heads * c.head_dim}}, false);
+}
+
+}  // namespace
+
+DecoderLayer::DecoderLayer(const LanguageConfig& c, const std::string& prefix, std::string name)
+    : config_(c),
+      unit_{std::move(name)},
+      norm1_(unit_.add({c.hidden}, {{prefix + "input_layernorm.weight", c.hidden}}, false)),
+      qkv_(unit_.add({c.qkv_rows(), c.hidden},
+                     {{prefix + "self_attn.q_proj.weight", c.heads * c.head_dim}, {prefix + "self_attn.k_proj.weight", c.kv_heads * c.head_dim}, {prefix + "self_attn.v_proj.weight", c.kv_heads * c.head_dim}}, true)),
+      qkv_bias_(bias_of(unit_, c, prefix + "self_attn.")),
+      out_(unit_.add({c.hidden, c.heads * c.head_dim}, {{prefix + "self_attn.o_proj.weight", c.hidden}}, true)),
+      norm2_(unit_.add({c.hidden}, {{prefix + "post_attention_layernorm.weight", c.hidden}}, false)),
+      gate_up_(unit_.add({2 * c.intermediate, c.hidden}, {{prefix + "mlp.gate_proj.weight", c.intermediate}, {prefix + "mlp.up_proj.weight", c.intermediate}}, true)),
+      down_(unit_.add({c.hidden, c.intermediate}, {{prefix + "mlp.down_proj.weight", c.hidden}}, true)) {}
+
+Tensor DecoderLayer::project_qkv(const Tensor& normed, const Tensor& cos, const Tensor& sin) const {
+    auto qkv = linear(normed, qkv_, qkv_bias_);
+    kernels::rotate(qkv, cos, sin, config_.heads + config_.kv_heads);
+    return qkv;
+}
+
+Tensor DecoderLayer::finish(const Tensor& x, const Tensor& attended, Kept* keep) const {
+    auto middle = torch::addmm(x, attended, out_.value.t());
+    Tensor rstd;
+    const auto normed = kernels::rms_norm(middle, norm2_.value, config_.norm_eps, &rstd);
+    const auto gate_up = linear(normed, gate_up_);
+    auto y = torch::addmm(middle, kernels::swiglu(gate_up), down_.value.t());
+    if (keep) keep->middle = middle, keep->normed2 = normed, keep->rstd2 = rstd, keep->gate_up = gate_up;
+    return y;
+}
+
+Tensor DecoderLayer::forward(const Tensor& x, const Packing& packing, Kept* keep) const {
+    Tensor rstd;
+    const auto normed = kernels::rms_norm(x, norm1_.value, config_.norm_eps, &rstd);
+    const auto qkv = project_qkv(normed, packing.cos, packing.sin);
+    if (keep) keep->log_sum_exp.clear();
+    const auto attended = kernels::attend(qkv, heads_of(config_), packing.starts, keep ? &keep->log_sum_exp : nullptr);
+    if (keep) keep->normed1 = normed, keep->rstd1 = rstd, keep->qkv = qkv, keep->attended = attended;
+    return finish(x, attended, keep);
+}
+
+Tensor DecoderLayer::backward(const Tensor& d_out, const Tensor& x, const Packing& packing, const Kept& kept) {
+    Tensor d_gate_up;
+    {
+        const auto d_act = linear_backward(d_out, kernels::swiglu(kept.gate_up), down_);
+        d_gate_up = kernels::swiglu_backward(d_act, kept.gate_up);
+    }
+    const auto d_normed2 = linear_backward(d_gate_up, kept.normed2, gate_up_);
+    const auto d_middle = kernels::rms_norm_backward(d_normed2, kept.middle, norm2_.value, kept.rstd2, d_out, norm2_.grad);
+
+    const auto d_attended = linear_backward(d_middle, kept.attended, out_);
+    auto d_qkv = kernels::attend_backward(d_attended, kept.qkv, kept.attended, heads_of(config_), packing.starts, kept.log_sum_exp);
+    kernels::rotate(d_qkv, packing.cos, packing.sin, config_.heads + config_.kv_heads, true);
+    const auto d_normed1 = linear_backward(d_qkv, kept.normed1, qkv_, qkv_bias_);
+    return kernels::rms_norm_backward(d_normed1, x, norm1_.value, kept.rstd1, d_middle, norm1_.grad);
+}
+
+Tensor DecoderLayer::prefill(const Tensor& x, const Packing& packing, KeyValues& cache, std::span<const std::int64_t> slots) const {
+    const auto qkv = project_qkv(kernels::rms_norm(x, norm1_.value, config_.norm_eps), packing.cos, packing.sin);
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+        const auto rows = qkv.slice(0, packing.starts[s], packing.starts[s + 1]);
+        const auto length = rows.size(0);
+        const auto store = [&](Tensor& to, std::int64_t first_head) {
+            to[slots[s]].narrow(1, 0, length).copy_(rows.narrow(1, first_head * config_.head_dim, config_.kv_heads * config_.head_dim).view({length, config_.kv_heads, config_.head_dim}).transpose(0, 1));
+        };
+        store(cache.keys, config_.heads);
+        store(cache.values, config_.heads + config_.kv_heads);
+    }
+    return finish(x, kernels::attend(qkv, heads_of(config_), packing.starts), nullptr);
+}
+
+Tensor DecoderLayer::step(const Tensor& x, const Tensor& cos, const Tensor& sin, KeyValues& cache, std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) const {
+    const auto qkv = project_qkv(kernels::rms_norm(x, norm1_.value, config_.norm_eps), cos, sin);
+    const auto B = x.size(0), D = config_.head_dim;
+    const auto slot = torch::tensor(std::vector<std::int64_t>(slots.begin(), slots.end()), torch::kInt64).to(x.device());
+    const auto position = torch::tensor(std::vector<std::int64_t>(lengths.begin(), lengths.end()), torch::kInt64).to(x.device());
+    const auto store = [&](Tensor& to, std::int64_t first_head) {
+        to.index_put_({slot, torch::indexing::Slice(), position}, qkv.narrow(1, first_head * D, config_.kv_heads * D).view({B, config_.kv_heads, D}));
+    };
+    store(cache.keys, config_.heads);
+    store(cache.values, config_.heads + config_.kv_heads);
+    std::vector<std::int64_t> with_this(lengths.begin(), lengths.end());
+    for (auto& length : with_this) ++length;
+    return finish(x, kernels::attend_cached(qkv.narrow(1, 0, config_.heads * D).contiguous(), cache.keys, cache.values, heads_of(config_), slots, with_this), nullptr);
+}
+
+LanguageModel::LanguageModel(const LanguageConfig& c, const std::string& prefix) : config(c), embeddings{"embeddings"}, head{"head"} {
+    embeddings.add({c.vocabulary, c.hidden}, {{prefix + "model.embed_tokens.weight", c.vocabulary}}, true);
+    for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c, fmt::format("{}model.layers.{}.", prefix, i), fmt::format("layer {}", i));
+    head.add({c.hidden}, {{prefix + "model.norm.weight", c.hidden}}, false);
+    if (!c.tied_embeddings) head.add({c.vocabulary, c.hidden}, {{prefix + "lm_head.weight", c.vocabulary}}, true);
+}
+
+std::vector<Unit*> LanguageModel::units() {
+    std::vector<Unit*> all{&embeddings};
+    for (auto& layer : layers) all.push_back(&layer.unit());
+    all.push_back(&head);
+    return all;
+}
+
+const Parameter& LanguageModel::output_matrix() const { return config.tied_embeddings ? embeddings.parameters.front() : head.parameters.back(); }
+
+Tensor LanguageModel::embed(const Tensor& ids) const { return embeddings.parameters.front().value.index_select(0, ids); }
+
+void LanguageModel::rotations(const Tensor& positions, Tensor& cos, Tensor& sin) const {
+    const auto half = config.head_dim / 2;
+    const auto exponent = torch::arange(0, 2 * half, 2, torch::dtype(torch::kFloat32).device(positions.device())) / static_cast<double>(config.head_dim);
+    const auto frequency = 1.0 / torch::pow(config.rope_theta, exponent);  // in fp32 as the reference
+    const auto angle = positions.to(torch::kFloat32).unsqueeze(1) * frequency;
+    const auto both = torch::cat({angle, angle}, 1);
+    cos = both.cos().to(dtype());
+    sin = both.sin().to(dtype());
+}
+
+Packing LanguageModel::pack(std::vector<std::int64_t> starts) const {
+    Packing packing;
+    auto positions = torch::empty({starts.back()}, torch::kInt64);
+    for (std::size_t s = 0; s + 1 < starts.size(); ++s)
+        for (auto t = starts[s]; t < starts[s + 1]; ++t) positions.data_ptr<std::int64_t>()[t] = t - starts[s];
+    rotations(positions.to(device()), packing.cos, packing.sin);
+    packing.starts = std::move(starts);
+    return packing;
+}
+
+Tensor LanguageModel::logits(const Tensor& hidden) const {
+    return torch::mm(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t()).to(torch::kFloat32);
+}
+
+LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::optional<double> scale, std::int64_t chunk) {
+    LossSums sums;
+    const auto rows = torch::nonzero(labels.ne(-100)).squeeze(1);
+    sums.tokens = rows.size(0);
+    if (scale) sums.d_hidden = torch::zeros_like(hidden);
+    auto& norm = head.parameters.front();
+    auto& matrix = const_cast<Parameter&>(output_matrix());  // ours, of this non-const object
+    for (std::int64_t first = 0; first < sums.tokens; first += chunk) {
+        const auto index = rows.slice(0, first, first + chunk);
+        const auto x = hidden.index_select(0, index);
+        Tensor rstd;
+        const auto normed = kernels::rms_norm(x, norm.value, config.norm_eps, &rstd);
+        auto logits = torch::mm(normed, matrix.value.t()).to(torch::kFloat32);
+        sums.loss += kernels::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
+        if (!scale) continue;
+        const auto d_normed = linear_backward(logits.to(hidden.scalar_type()), normed, matrix);
+        sums.d_hidden.index_copy_(0, index, kernels::rms_norm_backward(d_normed, x, norm.value, rstd, {}, norm.grad));
+    }
+    return sums;
+}
+
+void LanguageModel::embed_backward(const Tensor& ids, const Tensor& d_embedded) {
+    if (auto& table = embeddings.parameters.front(); table.grad.defined()) kernels::add_rows(table.grad, ids, d_embedded);
+}
+
+}  // namespace tg

@@ -1,0 +1,42 @@
+// The few element-wise steps and attentions of a LLaMA layer, forward and backward. One pass over memory on CPUs (fp32 and bf16,
+// AVX-512 or AVX2 where the processor has it), plain ATen elsewhere. Sums in fp32.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <torch/torch.h>
+
+namespace tg::kernels {
+
+using torch::Tensor;
+
+// y = x / rms(x) * weight; rstd [T] fp32. The quotient is rounded to the activations' type before the weight, as transformers does.
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd = nullptr);
+// d(x) + `d_residual`; adds into d_weight [H] fp32 where defined.
+Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weight, const Tensor& rstd, const Tensor& d_residual, const Tensor& d_weight);
+
+// Rotates the first `heads` heads of every row of x [T, rows >= heads*D] in place, half-split layout; backward: by the negative angle.
+void rotate(Tensor& x, const Tensor& cos, const Tensor& sin, std::int64_t heads, bool backward = false);
+
+// silu(gate) * up of [T, 2F] -> [T, F].
+Tensor swiglu(const Tensor& gate_up);
+Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up);
+
+struct Heads {
+    std::int64_t query, key_value, size;
+};
+// Causal attention inside each sequence. qkv [T, (query + 2 key_value) * size] -> [T, query * size]; log_sum_exp: one tensor a sequence.
+Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts, std::vector<Tensor>* log_sum_exp = nullptr);
+Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads, std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp);
+// One query a sequence: q [B, query * size] against the first lengths[b] rows of slot slots[b] of keys and values [slots, key_value, room, size].
+Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, const Heads& heads, std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths);
+
+// Sum over rows of -log softmax(logits [N,V] fp32)[labels]; with `scale` not 0, logits become scale * the gradient.
+double cross_entropy(Tensor& logits, const Tensor& labels, double scale);
+
+// table [V,H] fp32: row ids[t] += d[t], in the order of t.
+void add_rows(const Tensor& table, const Tensor& ids, const Tensor& d);
+
+}  // namespace tg::kernels
