@@ -23,5 +23,7 @@ function(tg_torch_header target)
     target_link_libraries(tg_torch_header PUBLIC taskgalaxy::torch PRIVATE tg_options)
     target_precompile_headers(tg_torch_header PRIVATE <torch/torch.h>)
   endif()
+  # Executables are compiled with -fPIE by default, which refuses a header compiled with -fPIC.
+  target_compile_options(${target} PRIVATE -fPIC)
   target_precompile_headers(${target} REUSE_FROM tg_torch_header)
 endfunction()

@@ -15,9 +15,11 @@ message(STATUS "libtorch: ${TG_TORCH_ROOT}")
 
 add_library(taskgalaxy_torch INTERFACE)
 add_library(taskgalaxy::torch ALIAS taskgalaxy_torch)
-target_include_directories(taskgalaxy_torch SYSTEM INTERFACE ${TG_TORCH_ROOT}/include ${TG_TORCH_ROOT}/include/torch/csrc/api/include)
+# After the system's folders: the wheel brings a newer fmt, whose headers would not fit the fmt library that the rooms link.
+target_compile_options(taskgalaxy_torch INTERFACE "SHELL:-idirafter ${TG_TORCH_ROOT}/include" "SHELL:-idirafter ${TG_TORCH_ROOT}/include/torch/csrc/api/include")
 target_link_directories(taskgalaxy_torch INTERFACE ${TG_TORCH_ROOT}/lib)
-target_link_libraries(taskgalaxy_torch INTERFACE torch torch_cpu c10 Threads::Threads)
+# The C++ library comes first, and by name: libtorch.so exports an older std::filesystem of its own, half of which is null.
+target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed stdc++ -Wl,--as-needed torch torch_cpu c10 Threads::Threads)
 
 # CUDA and NCCL, where this libtorch has them. The libraries carry $ORIGIN-relative paths to each other inside the wheel's tree.
 if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
