@@ -1,0 +1,16 @@
+// The stage `report`: what the run did, from the HDF5 files of its directory, as one self-contained page report/index.html and CSV
+// files beside it. Works on a partial run: a part whose files are not there yet says "not run". Rank 0 works, the others wait.
+#pragma once
+
+#include <memory>
+
+#include "taskgalaxy/pool/settings.hpp"
+#include "taskgalaxy/report/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+
+namespace tg {
+
+// `pool` tells where the pictures of the gallery lie; a picture that cannot be read is shown as an empty frame.
+std::unique_ptr<Stage> make_report_stage(const ReportSettings& settings, const PoolSettings& pool);
+
+}  // namespace tg

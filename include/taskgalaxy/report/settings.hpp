@@ -1,0 +1,23 @@
+// Settings of the report, section [report].
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "taskgalaxy/core/settings.hpp"
+
+namespace tg {
+
+struct ReportSettings {
+    std::string title;
+    std::string ground_truth = "none";
+    std::filesystem::path held_out;
+    int gallery = 24;
+    int picture_side = 220;
+    int jpeg_quality = 72;
+    std::int64_t seed = 1;
+
+    void describe(SettingsVisitor& v);
+};
+
+}  // namespace tg

@@ -1,0 +1,13 @@
+// The end of a run in a terminal: a dozen lines with the figures that matter and the path of the report.
+#pragma once
+
+#include <string>
+
+#include "taskgalaxy/storage/stage.hpp"
+
+namespace tg {
+
+// Rank 0, from the files of the run directory; what has not been run is left out. Ends with a newline.
+std::string run_summary(const RunPaths& paths);
+
+}  // namespace tg
