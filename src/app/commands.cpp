@@ -1,0 +1,206 @@
+#include "commands.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/program_options.hpp>
+#include <cstdio>
+#include <fmt/format.h>
+
+#include "job.hpp"
+#include "job_file.hpp"
+#include "pipeline.hpp"
+#include "provenance.hpp"
+#include "runner.hpp"
+#include "status.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/curation/ground_truth.hpp"
+#include "taskgalaxy/llm/simulator.hpp"
+#include "taskgalaxy/report/report_stage.hpp"
+
+namespace tg::app {
+namespace {
+
+namespace po = boost::program_options;
+using Arguments = std::vector<std::string>;
+
+// Parses `arguments` by Boost.Program_options; its errors become one usage line.
+po::variables_map parse(const Arguments& arguments, const po::options_description& options, const char* positional, int positional_count, const std::string& usage) {
+    po::positional_options_description places;
+    if (positional) places.add(positional, positional_count);
+    auto all = options;
+    if (positional) all.add_options()(positional, po::value<Arguments>());
+    po::variables_map values;
+    try {
+        po::store(po::command_line_parser(arguments).options(all).positional(places).run(), values);
+        po::notify(values);
+    } catch (const po::error& error) {
+        throw UsageError(error.what(), "usage: taskgalaxy " + usage);
+    }
+    return values;
+}
+
+std::string one_path(const po::variables_map& values, const char* name, const std::string& usage) {
+    if (!values.count(name)) throw UsageError(fmt::format("{} is missing", name), "usage: taskgalaxy " + usage);
+    return values[name].as<Arguments>().front();
+}
+
+Arguments list_of(const po::variables_map& values, const char* name) {
+    Arguments out;
+    if (!values.count(name)) return out;
+    for (const auto& text : values[name].as<Arguments>())
+        for (const auto& part : split(text, ','))
+            if (!trimmed(part).empty()) out.emplace_back(trimmed(part));
+    return out;
+}
+
+// Read on rank 0 and broadcast: a thousand ranks do not open one small file, and all see the same text.
+Job read_job(const Communicator& world, const std::string& path, const Arguments& sets) {
+    std::string text;
+    together(world, [&] {
+        if (world.is_root()) {
+            try {
+                text = read_text_file(path);
+            } catch (const InputError& error) {
+                throw UsageError(error.what(), "give the path of a job file, for example jobs/demo.cfg");
+            }
+        }
+    });
+    text = world.broadcast_text(std::move(text));
+    Job job;
+    together(world, [&] { job.read(path, text, sets); });
+    return job;
+}
+
+constexpr auto run_usage = "run JOB [--stages a,b] [--set section.key=value] [--redo STAGE] [--time-limit SECONDS]";
+
+int run(const Communicator& world, const Arguments& arguments) {
+    po::options_description options("Options");
+    options.add_options()("stages", po::value<Arguments>()->composing(), "only these stages, comma separated")("set", po::value<Arguments>()->composing(), "section.key=value, over the job file")(
+        "redo", po::value<Arguments>()->composing(), "do these stages, and what follows from them, again")("time-limit", po::value<double>(), "seconds after which to checkpoint and leave with code 75")(
+        "limit-items", po::value<std::int64_t>(), "a pilot: only the first N pictures go to the models");
+    const auto values = parse(arguments, options, "JOB", 1, run_usage);
+    auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
+    if (values.count("time-limit")) sets.push_back(fmt::format("run.time_limit_s={}", values["time-limit"].as<double>()));
+    if (values.count("limit-items")) sets.push_back(fmt::format("refine.limit_items={}", values["limit-items"].as<std::int64_t>()));
+    auto job = read_job(world, one_path(values, "JOB", run_usage), sets);
+    return run_job(world, job, {list_of(values, "stages"), list_of(values, "redo")});
+}
+
+constexpr auto plan_usage = "plan JOB [--set section.key=value]";
+
+int plan(const Communicator& world, const Arguments& arguments) {
+    po::options_description options;
+    options.add_options()("set", po::value<Arguments>()->composing(), "section.key=value");
+    const auto values = parse(arguments, options, "JOB", 1, plan_usage);
+    auto job = read_job(world, one_path(values, "JOB", plan_usage), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
+    const RunPaths paths(job.run.folder);
+    for (const auto& stage : make_pipeline(job)) {
+        fmt::print("{}: {}\n", stage->name(), stage->purpose());
+        for (const auto& line : stage->plan(paths)) {
+            const auto amount = line.amount == static_cast<double>(static_cast<std::int64_t>(line.amount)) ? fmt::format("{}", static_cast<std::int64_t>(line.amount)) : fmt::format("{:.2f}", line.amount);
+            fmt::print("  {:<32} {:>14} {}{}\n", line.what, amount, line.unit, line.note.empty() ? "" : "  (" + line.note + ")");
+        }
+    }
+    return 0;
+}
+
+constexpr auto status_usage = "status RUN [--json]";
+
+int status(const Communicator&, const Arguments& arguments) {
+    po::options_description options;
+    options.add_options()("json", "for programs");
+    const auto values = parse(arguments, options, "RUN", 1, status_usage);
+    const auto run_folder = one_path(values, "RUN", status_usage);
+    fmt::print("{}", values.count("json") ? status_json(run_folder) : status_text(run_folder));
+    return 0;
+}
+
+constexpr auto report_usage = "report RUN";
+
+int report(const Communicator& world, const Arguments& arguments) {
+    const auto values = parse(arguments, {}, "RUN", 1, report_usage);
+    const RunPaths paths(one_path(values, "RUN", report_usage));
+    if (!std::filesystem::exists(paths.file("run.h5"))) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
+    auto job = read_job(world, paths.file("job.cfg"), {});
+    StageContext context{world, paths, ""};
+    make_report_stage(job.report, job.pool)->run(context);
+    fmt::print("{}\n", (paths.report() / "index.html").string());
+    return 0;
+}
+
+constexpr auto simulate_usage = "simulate [JOB] [--set simulator.key=value]";
+
+int simulate(const Communicator& world, const Arguments& arguments) {
+    po::options_description options;
+    options.add_options()("set", po::value<Arguments>()->composing(), "simulator.key=value");
+    const auto values = parse(arguments, options, "JOB", 1, simulate_usage);
+    const auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
+    Job job;
+    if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", simulate_usage), sets);
+    else job.read("command line", "", sets);
+    run_simulator(job.simulator, make_ground_truth(job.ground_truth, job.pool));
+    return 0;
+}
+
+int help(const Communicator& world, const Arguments& arguments) {
+    if (!world.is_root()) return 0;
+    if (!arguments.empty()) {
+        Job job;
+        const auto& topic = arguments.front();
+        const auto names = stage_names();
+        if (std::find(names.begin(), names.end(), topic) == names.end()) {
+            const auto& command = find_command(topic);
+            fmt::print("taskgalaxy {} {}\n  {}\n", command.name, command.usage, command.purpose);
+            if (topic == "simulate") fmt::print("\n{}{}", job.help_of("simulator"), job.help_of("ground_truth"));
+            if (topic == "run") fmt::print("\n{}", job.help_of("run"));
+            return 0;
+        }
+        for (const auto& stage : make_pipeline(job)) {
+            if (stage->name() != topic) continue;
+            fmt::print("{}: {}\n  reads  {}\n  writes {}\n\n", stage->name(), stage->purpose(), join(stage->reads(), ", "), join(stage->writes(), ", "));
+            for (const auto& section : sections_of(topic)) fmt::print("{}\n", job.help_of(section));
+        }
+        return 0;
+    }
+    fmt::print("taskgalaxy {}: vision-language instruction data and fine-tuning in one MPI program\n\nCommands:\n", version());
+    for (const auto& command : commands()) fmt::print("  {:<9} {}\n            {}\n", command.name, command.usage, command.purpose);
+    Job job;
+    fmt::print("\nStages of a run, in order:\n");
+    for (const auto& stage : make_pipeline(job)) fmt::print("  {:<10} {}\n", stage->name(), stage->purpose());
+    fmt::print("\nExit codes: 0 done, 1 internal error, 2 usage, 3 input data, 4 endpoint, 5 storage, 75 stopped: the same command goes on\n"
+               "Start: mpirun -n 2 taskgalaxy run jobs/demo.cfg; each stage's settings: taskgalaxy help STAGE\n");
+    return 0;
+}
+
+int print_version(const Communicator& world, const Arguments&) {
+    if (world.is_root()) fmt::print("taskgalaxy {}\n{}\n", version(), library_versions());
+    return 0;
+}
+
+constexpr std::array table{
+    Command{"run", "JOB [--stages a,b] [--set section.key=value] [--redo STAGE] [--time-limit SECONDS] [--limit-items N]", "runs a job, or goes on where it was stopped; start it with mpirun or srun", run},
+    Command{"plan", "JOB [--set section.key=value]", "what would be done: items, requests, tokens, money, hours; nothing is spent", plan},
+    Command{"status", "RUN [--json]", "what a run has done and is doing, also while it runs", status},
+    Command{"report", "RUN", "writes the report of a run again from its files", report},
+    Command{"simulate", "[JOB] [--set simulator.key=value]", "a stand-in model server, for demos, tests and dress rehearsals", simulate},
+    Command{"help", "[COMMAND | STAGE]", "this text, or the settings of one stage", help},
+    Command{"version", "", "version, commit and libraries", print_version},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return table; }
+
+const Command& find_command(const std::string& name) {
+    std::string plain = name;
+    if (name == "--help" || name == "-h") plain = "help";
+    if (name == "--version") plain = "version";
+    const auto found = std::find_if(table.begin(), table.end(), [&](const Command& c) { return c.name == plain; });
+    if (found != table.end()) return *found;
+    Arguments known;
+    for (const auto& command : table) known.emplace_back(command.name);
+    throw UsageError(fmt::format("'{}' is neither a command nor a stage", name), "commands: " + join(known, ", ") + "; taskgalaxy help tells more");
+}
+
+}  // namespace tg::app

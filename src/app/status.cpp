@@ -1,0 +1,101 @@
+#include "status.hpp"
+
+#include <fmt/format.h>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "pipeline.hpp"
+#include "run_lock.hpp"
+#include "run_record.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
+
+namespace tg::app {
+namespace {
+
+// One piece of work in progress, summed over the ranks that reported it.
+struct UnderWay {
+    std::uint64_t done = 0, total = 0;
+    double per_second = 0;
+    std::string unit, note;
+    std::filesystem::file_time_type seen{};
+};
+
+struct Status {
+    std::filesystem::path run;
+    std::string holder;
+    RunRecord record;
+    std::map<std::string, UnderWay> under_way;
+};
+
+std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder) {
+    std::map<std::string, UnderWay> all;
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+        if (entry.path().extension() != ".json") continue;
+        const auto state = nlohmann::json::parse(read_text_file(entry.path()), nullptr, false);
+        if (state.is_discarded() || state.value("finished", false)) continue;
+        auto& sum = all[state.value("stage", "?")];
+        sum.done += state.value("done", std::uint64_t{0});
+        sum.total += state.value("total", std::uint64_t{0});
+        sum.per_second += state.value("per_second", 0.0);
+        sum.unit = state.value("unit", "");
+        if (const auto note = state.value("note", ""); !note.empty()) sum.note = note;
+        sum.seen = std::max(sum.seen, entry.last_write_time());
+    }
+    return all;
+}
+
+Status read_status(const std::filesystem::path& run) {
+    if (!std::filesystem::exists(run / "run.h5")) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()), "give the folder that run.folder names in the job file");
+    return {run, RunLock::holder(run), RunRecord(run / "run.h5"), progress_of(run / "progress")};
+}
+
+double seconds_to_go(const UnderWay& work) { return work.per_second > 0 && work.total > work.done ? static_cast<double>(work.total - work.done) / work.per_second : 0; }
+
+std::string figure_text(double value) { return value == static_cast<double>(static_cast<std::int64_t>(value)) ? fmt::format("{}", static_cast<std::int64_t>(value)) : fmt::format("{:.4g}", value); }
+
+}  // namespace
+
+std::string status_text(const std::filesystem::path& run) {
+    const auto status = read_status(run);
+    auto text = fmt::format("{}: {}\n", run.string(), status.holder.empty() ? "not running" : "running, " + status.holder);
+    for (const auto& name : stage_names()) {
+        if (const auto* done = status.record.find(name)) {
+            std::vector<std::string> figures;
+            for (const auto& [figure, value] : done->figures) figures.push_back(figure + " " + figure_text(value));
+            text += fmt::format("  {:<10} done {} in {}{}{}\n", name, done->finished, duration_text(done->seconds), figures.empty() ? "" : ": ", join(figures, ", "));
+        } else {
+            text += fmt::format("  {:<10} not done\n", name);
+        }
+    }
+    for (const auto& [name, work] : status.under_way) {
+        const auto percent = work.total ? 100.0 * static_cast<double>(work.done) / static_cast<double>(work.total) : 100.0;
+        text += fmt::format("  {} {}: {}/{} {} ({:.1f} %), {:.1f}/s", status.holder.empty() ? "interrupted in" : "now", name, work.done, work.total, work.unit, percent, work.per_second);
+        if (!status.holder.empty() && seconds_to_go(work) > 0) text += ", " + duration_text(seconds_to_go(work)) + " to go";
+        if (!work.note.empty()) text += ", " + work.note;
+        text += '\n';
+    }
+    return text;
+}
+
+std::string status_json(const std::filesystem::path& run) {
+    const auto status = read_status(run);
+    nlohmann::json out{{"run", run.string()}, {"running", !status.holder.empty()}, {"holder", status.holder}, {"stages", nlohmann::json::object()}, {"under_way", nlohmann::json::object()}};
+    for (const auto& name : stage_names()) {
+        const auto* done = status.record.find(name);
+        auto& stage = out["stages"][name];
+        stage["done"] = done != nullptr;
+        if (!done) continue;
+        stage["finished"] = done->finished;
+        stage["seconds"] = done->seconds;
+        for (const auto& [figure, value] : done->figures) stage["figures"][figure] = value;
+    }
+    for (const auto& [name, work] : status.under_way)
+        out["under_way"][name] = {{"done", work.done}, {"total", work.total}, {"unit", work.unit}, {"per_second", work.per_second}, {"seconds_to_go", seconds_to_go(work)}, {"note", work.note}};
+    return out.dump(2) + "\n";
+}
+
+}  // namespace tg::app
