@@ -14,7 +14,7 @@
 
 namespace tg {
 
-class Tokenizer;
+class LanguageTokenizer;
 struct VlmParts;
 
 struct VlmPrompt {
@@ -40,7 +40,7 @@ public:
 
     int image_size() const;    // pixels a side that `VlmPrompt::pixels` must have; 0 for a model without eyes
     int image_tokens() const;  // positions a picture takes in the sequence
-    const Tokenizer& tokenizer() const;
+    const LanguageTokenizer& tokenizer() const;
 
     // Answers, in the order of the prompts, without special tokens and surrounding blanks. Ends at the model's end token or at
     // max_new_tokens. Throws InputError where a prompt has a picture of the wrong shape or is longer than the model's context.
