@@ -1,0 +1,56 @@
+// What a vision-language model is made of, for those who train it or keep only a share of it: described from config.json first
+// (geometry and names, no memory), then filled unit by unit. A model family is one row of the table in vlm.cpp.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "taskgalaxy/nn/conversation.hpp"
+#include "taskgalaxy/nn/language_tokenizer.hpp"
+#include "taskgalaxy/nn/llama.hpp"
+#include "taskgalaxy/nn/projector.hpp"
+#include "taskgalaxy/nn/safetensors.hpp"
+#include "taskgalaxy/nn/unit.hpp"
+
+namespace tg {
+
+// The frozen eyes: pixels [B,3,S,S] fp32 -> features of the layer that the model takes, [B,N,C], no gradient.
+class VisionTower {
+public:
+    virtual ~VisionTower() = default;
+    virtual torch::Tensor features(const torch::Tensor& pixels) const = 0;
+    virtual void load(const SafetensorsFolder& files, const WeightNames& names, torch::Device device, torch::Dtype dtype) = 0;
+    int image_size = 0;          // S
+    std::int64_t positions = 0;  // N
+    std::int64_t channels = 0;   // C
+};
+
+struct VlmParts {
+    // Reads the configuration and the headers of the weights; allocates nothing large. Throws InputError.
+    static std::unique_ptr<VlmParts> describe(const std::filesystem::path& folder);
+
+    std::filesystem::path folder;
+    std::string family;  // "llava"
+    LanguageModel language;
+    std::unique_ptr<VisionTower> vision{};    // null in a language model without eyes, as is the projector
+    std::unique_ptr<Projector> projector{};
+    std::unique_ptr<LanguageTokenizer> tokenizer{};
+    const ConversationStyle* style = nullptr;  // turns the model was trained with; may be replaced
+    bool pads_to_square = false;               // image_aspect_ratio = pad
+    SafetensorsFolder files;
+    std::optional<SafetensorsFolder> vision_files{};  // where the tower lies in a folder of its own (liuhaotian)
+    WeightNames names{}, vision_names{};
+
+    // In the order of use: projector, embeddings, layers, head.
+    std::vector<Unit*> units();
+    void load_vision(torch::Device device, torch::Dtype dtype);
+    std::int64_t image_positions() const { return vision ? vision->positions : 0; }
+};
+
+}  // namespace tg

@@ -1,0 +1,51 @@
+// Settings of fine-tuning, section [train]. The defaults are LLaVA-v1.5's second stage.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "taskgalaxy/core/settings.hpp"
+
+namespace tg {
+
+struct TrainSettings {
+    std::filesystem::path model;       // Hugging Face folder of the base model
+    std::filesystem::path data;        // LLaVA JSON; empty: the run's export/train.json
+    std::filesystem::path image_root;  // pictures named by `data`; empty: the pool's uris
+    std::string style = "auto";        // conversation style; auto: the model family's
+    std::string pad_images = "auto";   // yes, no, auto: as the model's configuration says
+
+    double epochs = 1;
+    std::int64_t max_steps = 0;  // 0: by epochs
+    int global_batch = 128;      // samples an optimiser step, over all ranks
+    int micro_batch = 16;        // samples at once on one rank
+    int max_length = 2048;       // positions of a sample, pictures included; what is longer is cut at its end
+
+    double learning_rate = 2e-5;
+    double projector_learning_rate = 0;  // 0: the same
+    double warmup_ratio = 0.03;
+    std::string schedule = "cosine";
+    double weight_decay = 0;
+    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+    double clip_norm = 0;  // 0: no clipping
+    std::string train_parts = "all";
+
+    std::string precision = "fp32";
+    std::string device = "auto";
+    std::string sharding = "optimizer";
+    bool activation_checkpointing = false;
+    int loss_chunk = 1024;
+    std::string on_nan = "stop";
+
+    std::int64_t seed = 1;
+    std::int64_t checkpoint_steps = 500;
+    double checkpoint_minutes = 20;
+    int keep_checkpoints = 2;
+    int decode_threads = 1;
+    int feature_cache_mib = 512;
+
+    void describe(SettingsVisitor& v);
+};
+
+}  // namespace tg

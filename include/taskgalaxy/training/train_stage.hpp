@@ -1,0 +1,16 @@
+// The stage `train`: fine-tunes a vision-language model on the run's exported samples, all ranks together. Writes checkpoints/ on the
+// way, then training_log.h5 (one row a step: step, epoch, loss, lr, grad_norm, tokens, supervised, seconds, tokens_per_s, data_wait_s,
+// communication_s, memory_mib; attributes: counts) and export/model/, a folder that transformers loads.
+#pragma once
+
+#include <memory>
+
+#include "taskgalaxy/pool/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/training/settings.hpp"
+
+namespace tg {
+
+std::unique_ptr<Stage> make_train_stage(const TrainSettings& settings, const PoolSettings& pool);
+
+}  // namespace tg
