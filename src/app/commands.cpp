@@ -148,18 +148,20 @@ int help(const Communicator& world, const Arguments& arguments) {
     if (!arguments.empty()) {
         Job job;
         const auto& topic = arguments.front();
-        const auto names = stage_names();
-        if (std::find(names.begin(), names.end(), topic) == names.end()) {
+        const bool is_command = std::any_of(commands().begin(), commands().end(), [&](const Command& c) { return c.name == topic; });
+        // `report` is both: the stage's settings say more.
+        if (is_command && topic != "report") {
             const auto& command = find_command(topic);
             fmt::print("taskgalaxy {} {}\n  {}\n", command.name, command.usage, command.purpose);
-            if (topic == "simulate") fmt::print("\n{}{}", job.help_of("simulator"), job.help_of("ground_truth"));
+            if (topic == "simulate") fmt::print("\n{}\n{}", job.help_of("simulator"), job.help_of("ground_truth"));
             if (topic == "run") fmt::print("\n{}", job.help_of("run"));
             return 0;
         }
+        const auto& wanted = stage_called(topic);
         for (const auto& stage : make_pipeline(job)) {
-            if (stage->name() != topic) continue;
+            if (stage->name() != wanted) continue;
             fmt::print("{}: {}\n  reads  {}\n  writes {}\n\n", stage->name(), stage->purpose(), join(stage->reads(), ", "), join(stage->writes(), ", "));
-            for (const auto& section : sections_of(topic)) fmt::print("{}\n", job.help_of(section));
+            for (const auto& section : sections_of(wanted)) fmt::print("{}\n", job.help_of(section));
         }
         return 0;
     }

@@ -31,11 +31,8 @@ enum class Verdict : char { skip = 's', run = 'r' };
 class RunBook {
 public:
     RunBook(Job& job, const RunChoice& choice, const std::vector<std::unique_ptr<Stage>>& stages)
-        : choice_(choice), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
-        for (const auto* names : {&choice.stages, &choice.redo})
-            for (const auto& name : *names)
-                if (std::none_of(stages.begin(), stages.end(), [&](const auto& s) { return s->name() == name; }))
-                    throw UsageError(fmt::format("stage '{}' is not known", name), "stages: " + join(stage_names(), ", "));
+        : only_(stages_called(choice.stages)), redo_(stages_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
+        std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
         old_job_ = std::filesystem::exists(paths_.file("job.cfg")) ? read_text_file(paths_.file("job.cfg")) : "";
         for (const auto& stage : stages_)
             if (is_chosen(*stage)) stage->check();
@@ -64,7 +61,7 @@ public:
     // Called in pipeline order, after the stages before it are done.
     Verdict verdict(const Stage& stage, const std::string& print, const std::string& job_text) {
         const std::string name(stage.name());
-        const bool asked_again = std::count(choice_.redo.begin(), choice_.redo.end(), name) > 0 || follows_redone(stage);
+        const bool asked_again = redo_.contains(name) || follows_redone(stage);
         const auto* done = record_.find(name);
         if (asked_again) {
             redone_.insert(name);
@@ -81,7 +78,7 @@ public:
                          fmt::format("--redo {} does it and what follows from it again, or give another run.folder", name));
     }
 
-    bool is_chosen(const Stage& stage) const { return choice_.stages.empty() || std::count(choice_.stages.begin(), choice_.stages.end(), stage.name()) > 0; }
+    bool is_chosen(const Stage& stage) const { return only_.empty() || only_.contains(std::string(stage.name())); }
     bool done(const Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
 
 private:
@@ -127,7 +124,13 @@ private:
         return changes.empty() ? "" : " (" + join(changes, ", ") + ")";
     }
 
-    const RunChoice& choice_;
+    static std::set<std::string> stages_called(const std::vector<std::string>& words) {
+        std::set<std::string> names;
+        for (const auto& word : words) names.insert(stage_called(word));
+        return names;
+    }
+
+    std::set<std::string> only_, redo_;
     const std::vector<std::unique_ptr<Stage>>& stages_;
     RunPaths paths_;
     RunLock lock_;
