@@ -1,6 +1,7 @@
 // Which option an answer names.
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -106,7 +107,7 @@ std::optional<char> option_mmmu(std::string_view prediction, std::span<const Opt
         while (prediction.starts_with(c)) prediction.remove_prefix(1);
         while (prediction.ends_with(c)) prediction.remove_suffix(1);
     }
-    const auto padded = " " + std::string(prediction) + " ";
+    const auto padded = fmt::format(" {} ", prediction);
     const auto low = python::lower(padded);
 
     // The candidate whose last mention is latest; the first of them where two mentions begin at one place.

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <unicode/locid.h>
+#include <unicode/uchar.h>
 #include <unicode/unistr.h>
 #include <unicode/utf8.h>
 
@@ -33,12 +34,20 @@ bool is_ascii(std::string_view text) {
     return true;
 }
 
-// A digit on both sides of each underscore, as Python's number syntax has it; nothing where one stands elsewhere.
-std::optional<std::string> without_underscores(std::string_view text) {
-    const auto digit = [&](std::size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '9'; };
+// The text of a number in ASCII: decimal digits of any script become 0-9, underscores between digits go. Nothing where an underscore
+// stands elsewhere.
+std::optional<std::string> number_text(std::string_view text) {
+    std::string plain;
+    characters(text, [&](char32_t c, std::size_t begin, std::size_t end) {
+        const auto digit = u_charType(static_cast<UChar32>(c)) == U_DECIMAL_DIGIT_NUMBER ? u_charDigitValue(static_cast<UChar32>(c)) : -1;
+        if (digit >= 0) plain += static_cast<char>('0' + digit);
+        else plain += text.substr(begin, end - begin);
+        return true;
+    });
+    const auto digit = [&](std::size_t at) { return at < plain.size() && plain[at] >= '0' && plain[at] <= '9'; };
     std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '_') out += text[i];
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+        if (plain[i] != '_') out += plain[i];
         else if (i == 0 || !digit(i - 1) || !digit(i + 1)) return std::nullopt;
     }
     return out;
@@ -92,7 +101,7 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 std::optional<double> to_float(std::string_view text) {
-    auto plain = without_underscores(strip(text));
+    auto plain = number_text(strip(text));
     if (!plain || plain->empty()) return std::nullopt;
     std::string_view digits = *plain;
     bool negative = false;
@@ -109,7 +118,7 @@ std::optional<double> to_float(std::string_view text) {
 }
 
 std::optional<long long> to_int(std::string_view text) {
-    auto plain = without_underscores(strip(text));
+    auto plain = number_text(strip(text));
     if (!plain || plain->empty()) return std::nullopt;
     std::string_view digits = *plain;
     if (digits.front() == '+') digits.remove_prefix(1);

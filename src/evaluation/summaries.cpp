@@ -181,7 +181,7 @@ std::vector<ScoreFigure> by_figure_and_question(std::span<const Question> questi
         Mean answers;
         std::map<std::string, bool> figures, questions;
     };
-    std::map<std::string, Part> parts;  // "": all
+    std::map<std::string, Part> parts{{"", {}}};  // "": all
     for (std::size_t i = 0; i < questions.size(); ++i) {
         const auto fields = split(questions[i].index, '_');
         if (fields.size() < 6) throw InputError(fmt::format("question '{}': HallusionBench's index must have its set, figure and question as fields 4 to 6, set apart by '_'", questions[i].index));
