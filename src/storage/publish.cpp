@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fstream>
 #include <unistd.h>
 
 namespace tg {
@@ -65,6 +66,17 @@ void publish_text(const std::filesystem::path& final_name, std::string_view text
             text.remove_prefix(static_cast<std::size_t>(written));
         }
     }
+    publish(final_name);
+}
+
+void publish_stream(const std::filesystem::path& final_name, const std::function<void(std::ostream&)>& fill) {
+    make_folder_of(final_name);
+    const auto temporary = temporary_name(final_name);
+    errno = 0;
+    std::ofstream out(temporary, std::ios::binary);
+    if (out) fill(out);
+    out.close();
+    if (!out) throw StorageError(fmt::format("{}: writing failed ({})", temporary.string(), errno ? std::strerror(errno) : "no reason given"), errno == ENOSPC ? "free space there, then give the same command again" : "");
     publish(final_name);
 }
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <ostream>
 #include <string_view>
 
 #include "taskgalaxy/storage/hdf5.hpp"
@@ -18,6 +19,8 @@ void sync_folder(const std::filesystem::path& folder);
 
 // Whole small files (JSON, HTML, CSV); folders on the way are made.
 void publish_text(const std::filesystem::path& final_name, std::string_view text);
+// Files too long for memory: `fill` writes to the stream.
+void publish_stream(const std::filesystem::path& final_name, const std::function<void(std::ostream&)>& fill);
 // `fill` writes into a new file of this process, which is then closed and published.
 void publish_hdf5(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& fill);
 // Collective: `fill` runs on every rank with the common file (its datasets are made collectively).
