@@ -76,7 +76,7 @@ struct ApiSettings {
     void check() const;
 };
 
-// `ranks` of [api]: "2" (the first two), "node" (the lowest of each node), "0 4 8" (these). `node_of_rank` has one entry a rank.
+// `ranks` of [api]: "2" (the first two), "node" (the lowest of each node), "+0 4 8" (these). `node_of_rank` has one entry a rank.
 std::vector<int> api_ranks_of(const std::string& wish, const std::vector<int>& node_of_rank);
 
 // Sections [endpoint.NAME] of a file that a job wrote (a serving job that knows its nodes only once it runs), laid over `endpoints`:

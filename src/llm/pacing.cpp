@@ -1,0 +1,200 @@
+#include "pacing.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tg {
+namespace {
+
+// Share of a limit left unused so that an answer or a clock that is some milliseconds off does not carry one request too many into
+// a server's second: one second's requests are sent in 1.008 s.
+constexpr double margin = 0.008;
+// How late sending may be and still catch up; longer idleness is forgotten.
+constexpr double credit_s = 0.2;
+constexpr double second = 1.0 + margin;
+
+constexpr double first_rate = 8;             // per second, where nothing is stated
+constexpr double slow_climb = 0.003;         // of the rate, per second
+constexpr double fast_climb = 0.05;
+constexpr double climb_doubles_s = 5;
+constexpr double least_rate = 1.0 / 60;
+
+}  // namespace
+
+Allowance::Allowance(int index, int senders) : index_(index), senders_(std::max(senders, 1)) {}
+
+// Senders of one limit take turns: sender i of n has the times (m + i/n) / rate.
+double Allowance::on_grid(double time) const {
+    if (senders_ == 1) return time;
+    const double step = interval() * (1 + margin), offset = step * index_ / senders_;
+    return std::ceil((time - offset) / step) * step + offset;
+}
+
+void Allowance::set_rate(double rate, double now) {
+    if (rate == rate_) return;
+    const bool first = rate_ <= 0;
+    rate_ = rate;
+    // Begins without credit: a restarted job may follow on its own last requests.
+    if (rate_ > 0 && first) next_ = on_grid(now) + (senders_ == 1 ? credit_s : 0);
+}
+
+void Allowance::forget(double now) const {
+    while (!recent_.empty() && recent_.front().time <= now - second) {
+        recent_sum_ -= recent_.front().amount;
+        recent_.pop_front();
+    }
+    if (recent_.empty()) recent_sum_ = 0;  // no drift
+}
+
+double Allowance::ready_at(double now) const {
+    if (rate_ <= 0) return std::max(now, held_);
+    forget(now);
+    const double credit = senders_ == 1 ? credit_s : 0;
+    double ready = std::max(held_, next_ - credit);
+    // A second's share was spent within the last second: wait for the oldest of it to pass.
+    double sum = recent_sum_;
+    for (const auto& spent : recent_) {
+        if (sum < std::max(std::ceil(rate_ - 1e-9), 1.0)) break;
+        ready = std::max(ready, spent.time + second);
+        sum -= spent.amount;
+    }
+    return ready;
+}
+
+void Allowance::spend(double now, double amount) {
+    if (rate_ <= 0) return;
+    const double step = interval() * (1 + margin) * amount;
+    if (senders_ == 1) next_ = std::max(next_, now) + step;
+    // On the grid a place that was missed by more than one step is lost, not caught up: another sender may be in between.
+    else next_ = (next_ + interval() < now ? on_grid(now) : next_) + step;
+    forget(now);
+    recent_.push_back({now, amount});
+    recent_sum_ += amount;
+}
+
+void Allowance::correct(double more) {
+    if (rate_ > 0) next_ += more * interval() * (1 + margin);
+}
+
+void Allowance::hold_until(double time) { held_ = std::max(held_, time); }
+
+LearnedRate::LearnedRate(double stated, bool ramp) : stated_(stated), ramping_(ramp && stated <= 0) {
+    if (ramping_) rate_ = first_rate;
+}
+
+double LearnedRate::cap() const {
+    if (stated_ > 0 && server_ > 0) return std::min(stated_, server_);
+    return std::max(stated_, server_);
+}
+
+double LearnedRate::rate() const {
+    const double most = cap();
+    if (rate_ <= 0) return most;
+    return most > 0 ? std::min(most, rate_) : rate_;
+}
+
+void LearnedRate::server_states(double rate) {
+    if (rate <= 0) return;
+    // With the server's word there is nothing left to find out.
+    if (ramping_) ramping_ = false, rate_ = 0;
+    if (stated_ <= 0 || rate < stated_ * 0.999) learned_ = true;
+    server_ = rate;
+}
+
+double LearnedRate::refused(double sent, double now, double sending) {
+    if (sent < epoch_) return 0;
+    learned_ = true;
+    if (rate() <= 0 || ramping_) {
+        // First news of a limit: what went out in the last second or so was already too much.
+        ramping_ = false;
+        const double base = rate() > 0 ? std::min(rate(), std::max(sending, least_rate)) : sending;
+        rate_ = std::max(base * 0.7, least_rate);
+        epoch_ = now, refused_in_epoch_ = 0;
+        return 0.3;
+    }
+    const double current = rate();
+    if (now - epoch_ > 1) {
+        rate_ = std::max(current * 0.96, least_rate);
+        epoch_ = now, refused_in_epoch_ = 0;
+        return 0;
+    }
+    if (++refused_in_epoch_ <= std::max(3.0, 0.03 * current)) return 0;
+    // Refused again and again since the last lowering: the limit is far below.
+    rate_ = std::max(current * 0.75, least_rate);
+    epoch_ = now, refused_in_epoch_ = 0;
+    return 0.7;
+}
+
+void LearnedRate::binding(double now) {
+    if (rate_ <= 0) return;
+    const double dt = last_climb_ < 0 ? 0 : std::min(now - last_climb_, 1.0);
+    last_climb_ = now;
+    if (ramping_) {
+        rate_ *= std::exp2(dt);
+        return;
+    }
+    const double speed = std::min(fast_climb, slow_climb * std::exp2((now - epoch_) / climb_doubles_s));
+    rate_ *= 1 + speed * dt;
+    if (const double most = cap(); most > 0 && rate_ >= most) rate_ = 0;  // back at what was stated
+}
+
+Concurrency::Concurrency(int stated, int most) : adaptive_(stated <= 0), limit_(stated > 0 ? stated : 8), most_(most) {}
+
+void Concurrency::answered(double now, double seconds, bool waited) {
+    if (!adaptive_) return;
+    if (epoch_ < 0) epoch_ = now;
+    ++answers_;
+    waited_ += waited;
+    slowest_ = std::max(slowest_, seconds);
+    const double length = now - epoch_;
+    if (answers_ < 2 * limit_ || length < std::max(0.5, std::min(2 * slowest_, 10.0))) return;
+    const double rate = answers_ / length;
+    const bool full = waited_ * 2 > answers_;
+    epoch_ = now, answers_ = 0, waited_ = 0, slowest_ = 0;
+    if (!full) {
+        raised_ = false;
+        return;
+    }
+    if (raised_ && rate < rate_before_ * 1.05) {  // more in flight brought nothing
+        limit_ = before_;
+        doubling_ = raised_ = false;
+        hold_until_ = now + 20;
+        return;
+    }
+    if (now < hold_until_ || limit_ >= most_) return;
+    before_ = limit_;
+    rate_before_ = rate;
+    limit_ = std::min(most_, doubling_ ? limit_ * 2 : limit_ + std::max(1, limit_ / 4));
+    raised_ = true;
+}
+
+void Concurrency::trouble(double now) {
+    if (!adaptive_ || now - last_trouble_ < 5) return;
+    last_trouble_ = now;
+    limit_ = std::max(4, limit_ * 3 / 4);
+    doubling_ = raised_ = false;
+    hold_until_ = now + 5;
+}
+
+double backoff_s(double first_s, double longest_s, int failures, double unit) {
+    return unit * std::min(longest_s, first_s * std::exp2(std::min(failures - 1, 30)));
+}
+
+void RecentRate::add(double now, double amount) {
+    const auto whole = static_cast<std::int64_t>(std::floor(now));
+    const auto slot = static_cast<std::size_t>(((whole % (span + 1)) + span + 1) % (span + 1));
+    if (second_[slot] != whole) second_[slot] = whole, amount_[slot] = 0;
+    amount_[slot] += amount;
+    if (first_ < 0) first_ = now;
+}
+
+double RecentRate::per_second(double now, int seconds) const {
+    if (first_ < 0) return 0;
+    const auto whole = static_cast<std::int64_t>(std::floor(now));
+    double sum = 0;
+    for (int i = 0; i <= span; ++i)
+        if (second_[i] >= whole - seconds && second_[i] <= whole) sum += amount_[i];
+    return sum / std::clamp(now - first_, 1.0, seconds + (now - static_cast<double>(whole)));
+}
+
+}  // namespace tg

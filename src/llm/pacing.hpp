@@ -1,0 +1,107 @@
+// When the next request may go: arithmetic on times, no clock and no socket, so that hours of pacing are tested in milliseconds.
+// Times are seconds since 1970 on a steady clock; rates are per second and per rank (a job's limit divided by its API ranks).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+namespace tg {
+
+// One quantity that a server counts (requests or tokens), spent at a rate. Virtual scheduling (GCRA, ITU-T I.371) with little credit
+// keeps the pace smooth; besides, within any second no more than a second's share is spent, because servers often count by the second.
+class Allowance {
+public:
+    // This is sender `index` of `senders` that share one limit: their sending times interleave on a grid of the wall clock's time.
+    explicit Allowance(int index = 0, int senders = 1);
+
+    // Per second; 0: unlimited.
+    void set_rate(double rate, double now);
+    double rate() const { return rate_; }
+    // When the next spending may happen; `now` or earlier: at once.
+    double ready_at(double now) const;
+    void spend(double now, double amount);
+    // The true amount is known only later: more was spent (or less, negative) than spend() was told.
+    void correct(double more);
+    // Nothing before that time (the server said when to come back).
+    void hold_until(double time);
+
+private:
+    double interval() const { return 1.0 / rate_; }
+    double on_grid(double time) const;
+    void forget(double now) const;
+
+    double rate_ = 0;
+    double next_ = 0;  // theoretical time of the next spending
+    double held_ = 0;
+    int index_, senders_;
+    struct Spent {
+        double time, amount;
+    };
+    mutable std::deque<Spent> recent_;  // of the last second
+    mutable double recent_sum_ = 0;
+};
+
+// The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling until it does.
+// A refusal lowers the rate a little, many lower it much; afterwards it climbs, slowly at first, as TCP does.
+class LearnedRate {
+public:
+    // `stated` per second (0: not stated). `ramp`: with nothing stated begin slowly, else begin unlimited.
+    LearnedRate(double stated, bool ramp);
+
+    double rate() const;  // 0: unlimited
+    // The server states its limit (a header): never above the job's own.
+    void server_states(double rate);
+    // What was sent at `sent` was refused; `sending` is the recent rate of sending. Returns how long sending should pause.
+    double refused(double sent, double now, double sending);
+    // Work was waiting for this rate.
+    void binding(double now);
+    bool learned() const { return learned_; }
+
+private:
+    double cap() const;
+
+    double stated_, server_ = 0;
+    double rate_ = 0;  // 0: only the cap counts
+    bool ramping_;
+    bool learned_ = false;
+    double epoch_ = -1e9;       // of the last lowering; refusals of what was sent before it say nothing new
+    double last_climb_ = -1;
+    int refused_in_epoch_ = 0;
+};
+
+// How many requests to keep in flight where nobody says: more as long as that brings more answers a second (hill climbing).
+class Concurrency {
+public:
+    // `stated` 0: adaptive between 4 and `most`.
+    Concurrency(int stated, int most);
+    int limit() const { return limit_; }
+    // An answer came after `seconds`; `waited`: work was waiting for a free place.
+    void answered(double now, double seconds, bool waited);
+    // Time-outs, resets, overload: fewer.
+    void trouble(double now);
+
+private:
+    bool adaptive_;
+    int limit_, most_, before_ = 0;
+    double epoch_ = -1, rate_before_ = 0, hold_until_ = 0, last_trouble_ = -1e9, slowest_ = 0;
+    int answers_ = 0, waited_ = 0;
+    bool doubling_ = true, raised_ = false;
+};
+
+// Wait before retry number `failures` (1, 2, ...): "full jitter", uniform in [0, min(longest, first * 2^(failures-1))]; `unit` in [0, 1).
+double backoff_s(double first_s, double longest_s, int failures, double unit);
+
+// Answers or tokens of the last seconds, for figures and for learning.
+class RecentRate {
+public:
+    void add(double now, double amount = 1);
+    double per_second(double now, int seconds = span) const;  // over the last `seconds` (at most `span`), or since the first if later
+
+private:
+    static constexpr int span = 10;
+    std::int64_t second_[span + 1] = {};
+    double amount_[span + 1] = {};
+    double first_ = -1;
+};
+
+}  // namespace tg
