@@ -64,7 +64,11 @@ Embedder lexical_embedder() {
     };
 }
 
-std::vector<bool> DuplicateFilter::accept(const std::vector<std::string>& texts, const std::function<bool(const std::string&, const std::string&)>& comparable) {
+std::vector<bool> DuplicateFilter::accept(const std::vector<std::string>& texts, const Comparable& comparable) { return add(texts, comparable, threshold_); }
+
+void DuplicateFilter::keep(const std::vector<std::string>& texts, const Comparable& comparable) { add(texts, comparable, 2.0); }
+
+std::vector<bool> DuplicateFilter::add(const std::vector<std::string>& texts, const Comparable& comparable, double threshold) {
     std::vector<bool> stays(texts.size(), true);
     if (texts.empty()) return stays;
     const auto rows = embedder_(texts);
@@ -100,7 +104,7 @@ std::vector<bool> DuplicateFilter::accept(const std::vector<std::string>& texts,
     // Then in order against those of this call that were accepted: what is kept depends on the order of the texts alone.
     for (std::size_t i = 0; i < texts.size(); ++i) {
         closest(i, before, kept_.size());
-        if (best[i].cosine >= threshold_) {
+        if (best[i].cosine >= threshold) {
             stays[i] = false;
             dropped_.push_back({texts[i], kept_[best[i].other], best[i].cosine});
             continue;

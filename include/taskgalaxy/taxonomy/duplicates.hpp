@@ -27,15 +27,20 @@ public:
         std::string text, other;
         float cosine;
     };
+    using Comparable = std::function<bool(const std::string&, const std::string&)>;
     // One flag a text: true where it may stay. Only texts that compare() says may be told apart are compared, if it is given
     // (an ancestor and its descendant are no duplicates of each other).
-    std::vector<bool> accept(const std::vector<std::string>& texts, const std::function<bool(const std::string&, const std::string&)>& comparable = {});
+    std::vector<bool> accept(const std::vector<std::string>& texts, const Comparable& comparable = {});
+    // Takes texts without judging them: what people wrote. They count as accepted, and their nearest pairs are recorded.
+    void keep(const std::vector<std::string>& texts, const Comparable& comparable = {});
 
     const std::vector<Pair>& dropped() const { return dropped_; }  // text: the dropped one, other: the one kept in its place
     // The closest pairs that were both kept, closest first; at most `count`.
     std::vector<Pair> nearest(std::size_t count) const;
 
 private:
+    std::vector<bool> add(const std::vector<std::string>& texts, const Comparable& comparable, double threshold);
+
     struct Neighbour {
         std::size_t row, other;
         float cosine;

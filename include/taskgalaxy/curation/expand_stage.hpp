@@ -1,0 +1,23 @@
+// The stage `expand`: seeds and a hand-written taxonomy, if given, grown level by level by asking a model; writes taxonomy.h5
+// (taxonomy/taxonomy.hpp) and the same paths as taxonomy.txt, which can be edited and given back as expand.taxonomy_file.
+// taxonomy.h5 holds besides: near_duplicates/{dropped,kept,cosine} (what was removed, for what), nearest_pairs/{a,b,cosine}
+// (closest types that stayed), and the counts of dropped lines as attributes.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "taskgalaxy/curation/settings.hpp"
+#include "taskgalaxy/llm/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/taxonomy/duplicates.hpp"
+
+namespace tg {
+
+// `clip` makes the embedder for expand.embedder = clip, on the asking rank and only then (it loads a model).
+std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
+                                         std::function<Embedder()> clip = {});
+
+}  // namespace tg

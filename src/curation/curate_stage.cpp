@@ -1,0 +1,399 @@
+#include "taskgalaxy/curation/curate_stage.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <unordered_set>
+
+#include "company.hpp"
+#include "costs.hpp"
+#include "endpoints.hpp"
+#include "estimate.hpp"
+#include "expansion.hpp"
+#include "figures.hpp"
+#include "flow.hpp"
+#include "picture_desk.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/progress.hpp"
+#include "taskgalaxy/pool/pool.hpp"
+#include "taskgalaxy/storage/parts.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+#include "taskgalaxy/taxonomy/taxonomy.hpp"
+
+namespace tg {
+namespace {
+
+constexpr auto costs_file = "costs/curate.json";
+
+// Thrown through the engine to end it when another rank failed; never leaves this file.
+struct Abandoned {};
+
+// What is asked about: the candidates of each image.
+struct Matches {
+    std::uint64_t images = 0, k = 0;
+    static Matches shape_of(const std::filesystem::path& matches_h5) {
+        const auto shape = Hdf5File::open(matches_h5).shape("type");
+        if (shape.size() != 2) throw StorageError(fmt::format("{}: 'type' has {} dimensions instead of 2", matches_h5.string(), shape.size()), "make it again with --redo match");
+        return {shape[0], shape[1]};
+    }
+};
+
+std::vector<int> level1_of_types(const Taxonomy& taxonomy, std::vector<std::string>& names) {
+    std::vector<int> level1(taxonomy.size(), -1);
+    for (std::size_t row = 0; row < taxonomy.size(); ++row) {
+        const auto parent = taxonomy.parent(row);
+        if (parent < 0) {
+            level1[row] = static_cast<int>(names.size());
+            names.push_back(taxonomy.path(row));
+        } else {
+            level1[row] = level1[static_cast<std::size_t>(parent)];  // parents stand first
+        }
+    }
+    return level1;
+}
+
+void write_part(Hdf5File& out, std::vector<ImageResult>& results, std::size_t k, std::size_t judges) {
+    std::vector<std::int64_t> image, type;
+    std::vector<std::string> question, answer;
+    std::vector<std::uint8_t> votes, kept, state, image_state, candidate_kept;
+    Notes refine, generate, screen;
+    for (auto& result : results) {
+        image_state.push_back(static_cast<std::uint8_t>(result.state));
+        result.kept.resize(k, 0);
+        candidate_kept.insert(candidate_kept.end(), result.kept.begin(), result.kept.end());
+        refine += result.refine_notes, generate += result.generate_notes, screen += result.screen_notes;
+        for (auto& sample : result.samples) {
+            image.push_back(static_cast<std::int64_t>(result.image));
+            type.push_back(sample.type);
+            question.push_back(std::move(sample.question));
+            answer.push_back(std::move(sample.answer));
+            votes.insert(votes.end(), sample.votes.begin(), sample.votes.end());
+            kept.push_back(sample.kept);
+            state.push_back(static_cast<std::uint8_t>(sample.state));
+        }
+    }
+    out.write("image", image);
+    out.write("type", type);
+    out.write_texts("question", question);
+    out.write_texts("answer", answer);
+    const std::uint64_t votes_shape[] = {image.size(), judges}, kept_shape[] = {results.size(), k}, notes_shape[] = {1, 3 * note_count};
+    out.write("votes", std::span<const std::uint8_t>(votes), votes_shape);
+    out.write("kept", kept);
+    out.write("state", state);
+    out.write("refine/state", image_state);
+    out.write("refine/kept", std::span<const std::uint8_t>(candidate_kept), kept_shape);
+    std::vector<std::int64_t> notes;
+    for (const auto* step : {&refine, &generate, &screen}) notes.insert(notes.end(), step->counts.begin(), step->counts.end());
+    out.write("figures/notes_per_part", std::span<const std::int64_t>(notes), notes_shape);
+}
+
+// One API rank's share: takes images part by part, keeps results until a part is whole, and hands whole parts to the main thread.
+class Share {
+public:
+    struct Part {
+        std::uint64_t index = 0;
+        Slice images;
+        std::vector<std::int64_t> types;  // [images, k]
+        std::vector<ImageResult> results{};
+        std::uint64_t open = 0;           // images without a result
+    };
+
+    Share(std::vector<Part> parts, std::uint64_t k, const Pool& pool, std::function<bool(std::uint64_t)> chosen, SentPicture as_sent) : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
+        for (std::size_t i = 0; i < parts_.size(); ++i) {
+            auto& part = parts_[i];
+            part.results.resize(part.images.size());
+            part.open = part.images.size();
+            place_.emplace(part.index, i);
+        }
+    }
+
+    std::uint64_t images() const {
+        std::uint64_t sum = 0;
+        for (const auto& part : parts_) sum += part.images.size();
+        return sum;
+    }
+
+    // Starts the next image that is to be asked about; false when there is none left. On the asking thread, as the next two.
+    bool start_next(CurationFlow& flow) {
+        while (at_part_ < parts_.size()) {
+            auto& part = parts_[at_part_];
+            if (at_image_ == part.images.size()) {
+                ++at_part_, at_image_ = 0;
+                continue;
+            }
+            const auto image = part.images.begin + at_image_;
+            ImageTask task{image, std::string(pool_.uri(image)), digest_as_sent(pool_.digest(image), as_sent_), {}};
+            for (std::uint64_t i = 0; i < k_; ++i)
+                if (const auto type = part.types[at_image_ * k_ + i]; type >= 0) task.types.push_back(type);
+            ++at_image_;
+            if (pool_.usable(image) && !task.types.empty() && chosen_(image)) {
+                flow.start(std::move(task));
+                return true;
+            }
+            ImageResult skipped;
+            skipped.image = image;
+            skipped.state = !pool_.usable(image) || task.types.empty() ? ImageState::unusable : ImageState::not_asked;
+            take(std::move(skipped), part);
+        }
+        return false;
+    }
+    void take(ImageResult&& result, std::uint64_t part_index) { take(std::move(result), parts_[place_.at(part_index)]); }
+
+    // Main thread: parts that became whole since the last call.
+    std::vector<Part*> whole_parts() {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(whole_, {});
+    }
+
+private:
+    void take(ImageResult&& result, Part& part) {
+        part.results[result.image - part.images.begin] = std::move(result);
+        if (--part.open > 0) return;
+        const std::lock_guard lock(mutex_);
+        whole_.push_back(&part);
+    }
+
+    std::vector<Part> parts_;
+    std::map<std::uint64_t, std::size_t> place_;
+    std::uint64_t k_;
+    const Pool& pool_;
+    std::function<bool(std::uint64_t)> chosen_;
+    SentPicture as_sent_;
+    std::size_t at_part_ = 0, at_image_ = 0;
+    std::mutex mutex_;
+    std::vector<Part*> whole_;
+};
+
+// The images of a pilot: usable ones, evenly spread over the pool.
+std::function<bool(std::uint64_t)> pilot_of(const Pool& pool, std::int64_t limit) {
+    if (limit <= 0) return [](std::uint64_t) { return true; };
+    std::vector<std::uint64_t> usable;
+    for (std::uint64_t image = 0; image < pool.size(); ++image)
+        if (pool.usable(image)) usable.push_back(image);
+    auto chosen = std::make_shared<std::unordered_set<std::uint64_t>>();
+    const auto wanted = std::min<std::uint64_t>(static_cast<std::uint64_t>(limit), usable.size());
+    for (std::uint64_t i = 0; i < wanted; ++i) chosen->insert(usable[slice_of(usable.size(), i, wanted).begin]);
+    return [chosen](std::uint64_t image) { return chosen->contains(image); };
+}
+
+class CurateStage final : public Stage {
+public:
+    CurateStage(const CurateSettings& settings, const PromptSettings& prompts, const PoolSettings& pool, const Endpoints& endpoints, const ApiSettings& api) : settings_(settings), prompts_(prompts), pool_(pool), endpoints_(endpoints), api_(api) {}
+
+    std::string_view name() const override { return "curate"; }
+    std::string_view purpose() const override { return "refine, generate and screen as one stream: which types fit each image, a question and answer for each, votes of the judges"; }
+    std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "matches.h5"}; }
+    std::vector<std::string> writes() const override { return {"samples.h5"}; }
+
+    void describe_inputs(DigestBuilder& inputs) const override {
+        auto settings = settings_;
+        auto api = api_;
+        inputs.add(result_settings(settings.refine)).add(result_settings(settings.generate)).add(result_settings(settings.screen)).add(result_settings(api));
+        Prompts(prompts_.folder).add_curate(inputs);
+        for (const auto& name : endpoint_names()) add_endpoint(inputs, endpoints_, name);
+    }
+
+    void check() const override {
+        if (settings_.screen.keep_votes > static_cast<int>(settings_.screen.judges.size()))
+            throw UsageError(fmt::format("screen.keep_votes = {} with {} judges: nothing could be kept", settings_.screen.keep_votes, settings_.screen.judges.size()), "lower it or name more judges");
+        auto judges = settings_.screen.judges;
+        std::sort(judges.begin(), judges.end());
+        if (const auto twice = std::adjacent_find(judges.begin(), judges.end()); twice != judges.end()) throw UsageError(fmt::format("screen.judges names '{}' twice", *twice), "its two votes would be one opinion");
+        static_cast<void>(Prompts(prompts_.folder));
+        check_endpoints(chosen_endpoints(endpoints_, api_, endpoint_names()), api_);
+    }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override;
+    void run(StageContext& context) override;
+
+private:
+    std::vector<std::string> endpoint_names() const {
+        std::vector<std::string> names{settings_.refine.endpoint, settings_.generate.endpoint};
+        names.insert(names.end(), settings_.screen.judges.begin(), settings_.screen.judges.end());
+        return names;
+    }
+    [[noreturn]] void raise_none_alarm(std::int64_t none, std::int64_t refined) const {
+        throw InputError(fmt::format("refine: {} of {} images ({:.0f} %) fit none of their candidates, more than refine.max_none_rate = {}", none, refined, 100.0 * static_cast<double>(none) / static_cast<double>(refined), settings_.refine.max_none_rate),
+                         "look at the matches and the taxonomy, raise match.k, or raise refine.max_none_rate; every answer paid for is kept");
+    }
+    bool too_many_none(std::int64_t none, std::int64_t refined) const { return refined > 0 && static_cast<double>(none) > settings_.refine.max_none_rate * static_cast<double>(refined); }
+
+    EngineFigures ask(StageContext& context, const PartStore& store, const Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const;
+    CurationFigures count(const PartStore& store, const Communicator& ranks, const Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
+
+    CurateSettings settings_;
+    PromptSettings prompts_;
+    PoolSettings pool_;
+    Endpoints endpoints_;
+    ApiSettings api_;
+};
+
+void CurateStage::run(StageContext& context) {
+    const auto& ranks = context.ranks;
+    const auto matches_h5 = context.paths.file("matches.h5");
+    std::optional<Taxonomy> taxonomy;
+    Matches matches;
+    together(ranks, [&] {
+        taxonomy = Taxonomy::read(context.paths.file("taxonomy.h5"));
+        matches = Matches::shape_of(matches_h5);
+    });
+    const auto asking = asking_ranks(ranks, api_);
+    const auto me = std::find(asking.begin(), asking.end(), ranks.rank());
+    const PartStore store(context.paths.parts("curate"), {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)}, context.fingerprint, ranks);
+    const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(), static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
+
+    const auto figures = count(store, ranks, *taxonomy, matches_h5);
+    const auto none = figures.images(ImageState::none), refined = none + figures.images(ImageState::kept_some);
+    together(ranks, [&] {
+        if (too_many_none(none, refined)) raise_none_alarm(none, refined);
+    });
+    const auto costs = sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr);
+    together(ranks, [&] {
+        if (ranks.is_root()) write_costs(context.paths.file(costs_file), costs);
+    });
+    store.gather(context.paths.file("samples.h5"), [&](Hdf5File& file) {
+        figures.write(file, ranks.is_root());
+        file.set_attribute("format", "taskgalaxy samples 1");
+        file.set_attribute("keep_votes", settings_.screen.keep_votes);
+        file.set_attribute("limit_items", settings_.refine.limit_items);
+    });
+    if (ranks.is_root()) {
+        figures.log();
+        log_costs(costs);
+    }
+    figures.add_to(context.figures);
+    add_cost_figures(context.figures, costs);
+}
+
+EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, const Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const {
+    const auto& ranks = context.ranks;
+    std::optional<Pool> pool;
+    std::optional<Prompts> prompts;
+    std::optional<Share> share;
+    std::optional<Progress> progress;
+    std::atomic<bool> abandon{false};
+    FlowCounts counts;
+    EngineFigures figures;
+    const SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
+    const auto part_of = [&](std::uint64_t image) { return image / store.parts().items_per_part; };
+
+    together(ranks, [&] {
+        if (!here) return;
+        prompts.emplace(prompts_.folder);
+        pool.emplace(context.paths.file("pool.h5"), pool_);
+        if (pool->size() != matches.images) throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images), "make the later file again with --redo embed");
+        const auto file = Hdf5File::open(context.paths.file("matches.h5"));
+        std::vector<Share::Part> parts;
+        for (std::size_t i = static_cast<std::size_t>(api_rank); i < store.missing().size(); i += static_cast<std::size_t>(api_ranks)) {
+            const auto index = store.missing()[i];
+            const auto images = store.parts().part(index);
+            parts.push_back({index, images, file.read_rows<std::int64_t>("type", images.begin, images.size())});
+            for (const auto type : parts.back().types)
+                if (type >= static_cast<std::int64_t>(taxonomy.size())) throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()), "make it again with --redo match");
+        }
+        share.emplace(std::move(parts), matches.k, *pool, pilot_of(*pool, settings_.refine.limit_items), as_sent);
+        progress.emplace("curate", share->images(), "images");
+    });
+
+    Company company;
+    company.counts = [&] { return std::vector<std::int64_t>{counts.refined, counts.none}; };
+    company.look = [&](std::span<const std::int64_t> sums) {
+        if (sums[0] >= settings_.refine.none_rate_after && too_many_none(sums[1], sums[0])) raise_none_alarm(sums[1], sums[0]);
+    };
+    if (here) {
+        company.work = [&] {
+            EngineAsker asker(chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
+            PictureDesk desk([&](std::uint64_t image) { return decode(pool->read(image), pool->decode_options()); }, as_sent);
+            CurationFlow flow(
+                settings_, *prompts, [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); }, [&](std::uint64_t image) { return desk.get(image); }, asker, counts,
+                [&](ImageResult&& result) {
+                    const auto part = part_of(result.image);
+                    share->take(std::move(result), part);
+                    if (abandon) throw Abandoned{};
+                });
+            const auto feed = [&] {
+                if (abandon) throw Abandoned{};
+                return share->start_next(flow);
+            };
+            try {
+                const auto end = asker.run(feed);
+                figures = asker.figures();
+                throw_if_ended_early(end, "curate");
+            } catch (const Abandoned&) {  // the rank that failed says why
+            }
+        };
+        company.abandon = [&] { abandon = true; };
+        std::int64_t shown = 0;
+        company.serve = [&, shown]() mutable {
+            for (auto* part : share->whole_parts()) {
+                store.write(part->index, [&](Hdf5File& out) { write_part(out, part->results, matches.k, settings_.screen.judges.size()); });
+                part->results = {};
+            }
+            const auto finished = counts.finished.load();
+            progress->add(static_cast<std::uint64_t>(finished - shown));
+            shown = finished;
+            const auto refined = counts.refined.load();
+            progress->note(fmt::format("None {:.0f} %, {} samples, {} votes, {} kept", refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined), counts.generated.load(), counts.judged.load(), counts.kept.load()));
+        };
+    }
+    run_in_company(ranks, company);
+    return figures;
+}
+
+CurationFigures CurateStage::count(const PartStore& store, const Communicator& ranks, const Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
+    std::vector<std::string> level1_names;
+    const auto level1 = level1_of_types(taxonomy, level1_names);
+    const auto judges = settings_.screen.judges.size();
+    CurationFigures figures(settings_.screen.judges, std::move(level1_names));
+    together(ranks, [&] {
+        const auto matches = Hdf5File::open(matches_h5);
+        const auto mine = slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+        for (auto index = mine.begin; index < mine.end; ++index) {
+            const auto images = store.parts().part(index);
+            const auto types = matches.read_rows<std::int64_t>("type", images.begin, images.size());
+            const auto part = Hdf5File::open(store.path(index));
+            const auto states = part.read<std::uint8_t>("refine/state"), kept = part.read<std::uint8_t>("refine/kept");
+            const auto k = types.size() / std::max<std::size_t>(states.size(), 1);
+            for (std::size_t i = 0; i < states.size(); ++i) {
+                const auto state = static_cast<ImageState>(states[i]);
+                const auto best = k > 0 ? types[i * k] : -1;
+                figures.add_image(state, best < 0 ? -1 : level1[static_cast<std::size_t>(best)]);
+                if (state != ImageState::kept_some && state != ImageState::none) continue;
+                for (std::size_t c = 0; c < k; ++c)
+                    if (const auto type = types[i * k + c]; type >= 0) figures.add_candidate(level1[static_cast<std::size_t>(type)], kept[i * k + c] != 0);
+            }
+            const auto sample_states = part.read<std::uint8_t>("state"), sample_kept = part.read<std::uint8_t>("kept"), votes = part.read<std::uint8_t>("votes");
+            for (std::size_t i = 0; i < sample_states.size(); ++i) figures.add_sample(static_cast<SampleState>(sample_states[i]), sample_kept[i] != 0, votes.data() + i * judges);
+            figures.add_notes(part.read<std::int64_t>("figures/notes_per_part"));
+        }
+    });
+    figures.sum(ranks);
+    return figures;
+}
+
+std::vector<PlanLine> CurateStage::plan(const RunPaths& paths) const {
+    CurationLoad load;
+    const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"), samples_h5 = paths.file("samples.h5");
+    if (!std::filesystem::exists(pool_h5)) return {{"images to refine", 0, "images", "known once ingest has run"}};
+    const auto status = Hdf5File::open(pool_h5).read<std::uint8_t>("status");
+    const auto usable = static_cast<double>(std::count(status.begin(), status.end(), std::uint8_t{0}));
+    load.images = settings_.refine.limit_items > 0 ? std::min(usable, static_cast<double>(settings_.refine.limit_items)) : usable;
+    if (std::filesystem::exists(matches_h5)) load.candidates = static_cast<double>(Matches::shape_of(matches_h5).k);
+    if (std::filesystem::exists(samples_h5)) {
+        const auto states = Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
+        load.pilot_images = static_cast<double>(states[0] + states[1] + states[2]);
+        load.pilot = read_costs(paths.file(costs_file));
+    }
+    return estimate_curation(load, settings_, Prompts(prompts_.folder), endpoints_, api_);
+}
+
+}  // namespace
+
+std::unique_ptr<Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const PoolSettings& pool, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api) {
+    return std::make_unique<CurateStage>(settings, prompts, pool, endpoints, api);
+}
+
+}  // namespace tg

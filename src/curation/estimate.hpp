@@ -1,0 +1,27 @@
+// What curation would ask and cost, before anything is spent; from assumptions, or from a pilot's own figures where there is one.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "costs.hpp"
+#include "endpoints.hpp"
+#include "taskgalaxy/curation/prompts.hpp"
+#include "taskgalaxy/curation/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+
+namespace tg {
+
+struct CurationLoad {
+    double images = 0;      // to be refined
+    double candidates = 10;  // each
+    // Assumptions until a pilot says better; the paper's own full run lies near them.
+    double none_rate = 0.25;
+    double types_per_image = 2;  // kept by refinement, of the images that keep any
+    std::optional<Costs> pilot{};  // tokens and requests as they were
+    double pilot_images = 0;
+};
+
+std::vector<PlanLine> estimate_curation(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api);
+
+}  // namespace tg

@@ -1,0 +1,191 @@
+#include "taskgalaxy/curation/expand_stage.hpp"
+
+#include <fmt/format.h>
+#include <mutex>
+#include <optional>
+
+#include "company.hpp"
+#include "costs.hpp"
+#include "endpoints.hpp"
+#include "expansion.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/progress.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/llm/tokens.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+#include "taskgalaxy/taxonomy/path.hpp"
+
+namespace tg {
+namespace {
+
+constexpr auto costs_file = "costs/expand.json";
+
+class ExpandStage final : public Stage {
+public:
+    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const Endpoints& endpoints, const ApiSettings& api, std::function<Embedder()> clip)
+        : settings_(settings), prompts_(prompts), endpoints_(endpoints), api_(api), clip_(std::move(clip)) {}
+
+    std::string_view name() const override { return "expand"; }
+    std::string_view purpose() const override { return "grow the taxonomy of task types from the seeds, level by level, and drop near-duplicates"; }
+    std::vector<std::string> reads() const override { return {}; }
+    std::vector<std::string> writes() const override { return {"taxonomy.h5", "taxonomy.txt"}; }
+
+    void describe_inputs(DigestBuilder& inputs) const override {
+        auto settings = settings_;
+        inputs.add(result_settings(settings));
+        for (const auto& path : given()) inputs.add(path);
+        if (!settings_.ask) return;
+        Prompts(prompts_.folder).add_expand(inputs);
+        add_endpoint(inputs, endpoints_, settings_.endpoint);
+    }
+
+    void check() const override {
+        if (given().empty()) throw InputError(fmt::format("{}: no task type in it", settings_.seeds.string()), "give seeds or a taxonomy_file");
+        if (settings_.embedder == "clip" && !clip_) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
+        if (!settings_.ask) return;
+        static_cast<void>(Prompts(prompts_.folder));
+        check_endpoints(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_);
+    }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override;
+
+    void run(StageContext& context) override {
+        const auto& ranks = context.ranks;
+        const auto asking = asking_ranks(ranks, api_).front();
+        const bool here = ranks.rank() == asking;
+
+        std::optional<Expanded> result;
+        std::optional<EngineFigures> figures;
+        Company company;
+        std::optional<Progress> progress;
+        if (here) {
+            progress.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
+            company.work = [&] {
+                const auto embedder = settings_.embedder == "clip" ? clip_() : lexical_embedder();
+                if (!settings_.ask) {
+                    result = given_taxonomy(given(), settings_, embedder);
+                    return;
+                }
+                const Prompts prompts(prompts_.folder);
+                EngineAsker asker(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, context.paths.journal(), 0, 1);
+                result = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) { progress->add(static_cast<std::uint64_t>(fresh)); });
+                figures = asker.figures();
+            };
+        }
+        run_in_company(ranks, company);
+
+        const auto costs = sum_costs(ranks, figures ? &*figures : nullptr);
+        std::string counted;
+        together(ranks, [&] {
+            if (!here) return;
+            progress->finish();
+            publish_text(context.paths.file("taxonomy.txt"), result->taxonomy.as_text());
+            publish_hdf5(context.paths.file("taxonomy.h5"), [&](Hdf5File& file) {
+                result->taxonomy.write(file);
+                write_report(file, result->report);
+                file.set_attribute("fingerprint", context.fingerprint);
+            });
+            write_costs(context.paths.file(costs_file), costs);
+            const auto counts = result->taxonomy.level_counts();
+            const auto& report = result->report;
+            counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2], result->taxonomy.leaves().size(), report.requests, report.failed, report.exact_duplicates, report.dropped.size());
+            log::info("expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates dropped; {} requests, {} failed", counts[0], counts[1], counts[2], report.exact_duplicates, report.dropped.size(),
+                      report.requests, report.failed);
+            log_costs(costs);
+        });
+        // Rank 0's figures are kept, and the asking rank may be another.
+        const auto numbers = split_numbers(ranks.broadcast_text(counted, asking));
+        constexpr std::array names{"level1", "level2", "level3", "leaves", "answers", "failed", "exact_duplicates", "near_duplicates"};
+        for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));
+        add_cost_figures(context.figures, costs);
+    }
+
+private:
+    static std::vector<double> split_numbers(const std::string& text) {
+        std::vector<double> numbers;
+        for (const auto& number : split(text, ' ')) numbers.push_back(std::stod(number));
+        return numbers;
+    }
+
+    std::vector<std::string> given() const {
+        std::vector<std::string> paths;
+        if (!settings_.taxonomy_file.empty()) paths = read_path_file(settings_.taxonomy_file.string());
+        // A hand-written taxonomy given instead of the asking needs no seeds.
+        if (settings_.ask || settings_.taxonomy_file.empty()) {
+            auto seeds = read_path_file(settings_.seeds.string());
+            seeds.insert(seeds.end(), paths.begin(), paths.end());
+            paths = std::move(seeds);
+        }
+        return paths;
+    }
+
+    static void write_report(Hdf5File& file, const ExpansionReport& report) {
+        const auto pairs = [&](const std::string& group, const char* first, const char* second, const std::vector<DuplicateFilter::Pair>& list) {
+            std::vector<std::string> a, b;
+            std::vector<float> cosine;
+            for (const auto& pair : list) a.push_back(pair.text), b.push_back(pair.other), cosine.push_back(pair.cosine);
+            file.write_texts(group + "/" + first, a);
+            file.write_texts(group + "/" + second, b);
+            file.write(group + "/cosine", cosine);
+        };
+        pairs("near_duplicates", "dropped", "kept", report.dropped);
+        pairs("nearest_pairs", "a", "b", report.nearest);
+        file.set_attribute("given", report.given);
+        file.set_attribute("requests", report.requests);
+        file.set_attribute("failed", report.failed);
+        file.set_attribute("exact_duplicates", report.exact_duplicates);
+        file.set_attribute("near_duplicates", static_cast<std::int64_t>(report.dropped.size()));
+        for (std::size_t level = 0; level < 3; ++level) {
+            file.set_attribute(fmt::format("rounds_level{}", level + 1), report.rounds[level]);
+            file.set_attribute(fmt::format("parents_exhausted_level{}", level + 1), report.exhausted[level]);
+        }
+        for (std::size_t i = 0; i < note_count; ++i)
+            if (report.notes.counts[i] != 0) file.set_attribute(fmt::format("answers_{}", note_name(static_cast<Note>(i))), report.notes.counts[i]);
+    }
+
+    ExpandSettings settings_;
+    PromptSettings prompts_;
+    Endpoints endpoints_;
+    ApiSettings api_;
+    std::function<Embedder()> clip_;
+};
+
+std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
+    if (!settings_.ask) return {{"task types given", static_cast<double>(given().size()), "types", "nothing is asked"}};
+    // Each parent is asked about once for its share and about once more until it has nothing new.
+    const auto per_level = [&](double parents, double wanted) {
+        if (wanted <= 0 || parents <= 0) return 0.0;
+        const auto rounds = std::min<double>(settings_.rounds, std::ceil(wanted / parents / settings_.names_per_request) + 0.5);
+        return std::ceil(parents * rounds);
+    };
+    const auto seeds = static_cast<double>(given().size());
+    const double level1 = std::max<double>(settings_.level1_target, seeds);
+    const double requests = per_level(1, level1 - seeds) + per_level(level1, settings_.level2_target) + per_level(settings_.level2_target, settings_.level3_target);
+    const double names = std::max(0.0, level1 - seeds) + settings_.level2_target + settings_.level3_target;
+
+    const Prompts prompts(prompts_.folder);
+    const auto prompt_tokens = text_tokens(prompts.expand("some field of skill~some narrower skill", {}, 20));
+    constexpr double tokens_a_path = 16;
+    const auto in = static_cast<std::int64_t>(requests * (static_cast<double>(prompt_tokens) + 4 * tokens_a_path));
+    const auto out = static_cast<std::int64_t>(1.2 * names * tokens_a_path);  // a fifth of the paths exist already
+    std::vector<PlanLine> lines{{"task types wanted", level1 + settings_.level2_target + settings_.level3_target, "types"}, {"requests", requests, "requests"}};
+    lines.push_back({"tokens in", static_cast<double>(in), "tokens"});
+    lines.push_back({"tokens out", static_cast<double>(out), "tokens"});
+    const auto at = endpoints_.find(settings_.endpoint);
+    if (at != endpoints_.end()) {
+        const auto usd = dollars(at->second, {in, out});
+        lines.push_back({"dollars", std::max(usd, 0.0), "$", usd < 0 ? "price unknown: set price_in and price_out" : ""});
+        if (at->second.requests_per_minute > 0) lines.push_back({"hours at the endpoint's limit", requests / at->second.requests_per_minute / 60, "h"});
+    }
+    static_cast<void>(paths);
+    return lines;
+}
+
+}  // namespace
+
+std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, std::function<Embedder()> clip) {
+    return std::make_unique<ExpandStage>(settings, prompts, endpoints, api, std::move(clip));
+}
+
+}  // namespace tg

@@ -1,0 +1,42 @@
+// Growing the taxonomy by asking: rounds over the parents of one level after the other, until the target is met or no parent has
+// anything new. The result depends on the answers alone: each round's answers are merged in the order of the parents.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "asker.hpp"
+#include "taskgalaxy/curation/answers.hpp"
+#include "taskgalaxy/curation/prompts.hpp"
+#include "taskgalaxy/curation/settings.hpp"
+#include "taskgalaxy/taxonomy/duplicates.hpp"
+#include "taskgalaxy/taxonomy/taxonomy.hpp"
+
+namespace tg {
+
+struct ExpansionReport {
+    Notes notes;
+    std::int64_t requests = 0, failed = 0;
+    std::int64_t given = 0;           // paths from seeds and files
+    std::int64_t exact_duplicates = 0;
+    std::array<std::int64_t, 3> exhausted{};  // parents that had nothing new, by the level asked for
+    std::array<std::int64_t, 3> rounds{};
+    std::vector<DuplicateFilter::Pair> dropped, nearest;
+};
+
+struct Expanded {
+    Taxonomy taxonomy;
+    ExpansionReport report;
+};
+
+// `given`: normalised paths of seeds and files, kept as they are. Throws Stopped, EndpointError, or Error with ExitCode::done when
+// the budget is spent. `progress` is told the new types of each round.
+Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const Embedder& embedder, Asker& asker, const std::function<void(std::int64_t)>& progress = {});
+// Without asking: the given paths alone, with their near-duplicates reported.
+Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Embedder& embedder);
+
+// What curation throws when run() came back early; nothing when it finished.
+void throw_if_ended_early(RunEnd end, const std::string& stage);
+
+}  // namespace tg
