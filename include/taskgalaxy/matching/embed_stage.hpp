@@ -1,0 +1,18 @@
+// The stage `embed`: pictures and the leaves of the taxonomy through one CLIP-like model, all ranks, by parts. Writes
+//   image_embeddings.h5: f32 embedding [N, D], unit rows, zeros where a picture is unusable (row = row of pool.h5);
+//     u8 failed [N]: 1 where a picture that ingest found usable could not be read now; attributes model, dtype, dim;
+//   text_embeddings.h5: f32 embedding [T, D], unit rows; i64 type [T] (row of taxonomy.h5); attributes model, dtype, dim.
+// The same bits for any number of ranks: batches are cut by index, and inside them by the model (nn/dual_encoder.hpp).
+#pragma once
+
+#include <memory>
+
+#include "taskgalaxy/matching/settings.hpp"
+#include "taskgalaxy/pool/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+
+namespace tg {
+
+std::unique_ptr<Stage> make_embed_stage(const EmbedSettings& settings, const PoolSettings& pool);
+
+}  // namespace tg

@@ -1,0 +1,17 @@
+// The stage `match`: the k task types nearest to each picture by cosine, exactly. Writes matches.h5:
+//   i64 type [N, k] (rows of taxonomy.h5, best first; -1 where the picture is unusable), f32 score [N, k];
+//   diagnostics/images_per_type i64 [T] (how many pictures have the type among their k), diagnostics/type i64 [T],
+//   diagnostics/score_histogram i64 [k, 200] (bins of 0.01 from -1 to 1, a row a rank of the candidate); attributes k, unmatched_types.
+// The same bits for any number of ranks and threads: scores are double sums in a fixed order, ties go to the lower row.
+#pragma once
+
+#include <memory>
+
+#include "taskgalaxy/matching/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
+
+namespace tg {
+
+std::unique_ptr<Stage> make_match_stage(const MatchSettings& settings);
+
+}  // namespace tg

@@ -1,0 +1,35 @@
+// Settings of embedding and matching, sections [embed] and [match].
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "taskgalaxy/core/settings.hpp"
+
+namespace tg {
+
+struct EmbedSettings {
+    std::filesystem::path model;          // a Hugging Face CLIPModel or SiglipModel folder
+    std::string device = "auto";
+    std::string dtype = "auto";
+    int batch = 64;                       // items at once; batches begin at multiples of it, whatever the number of ranks
+    std::vector<std::string> templates;   // texts around a task type, {} standing for its path; several: the mean of their vectors
+    int images_per_part = 4096;
+    int texts_per_part = 4096;
+    int batches_ahead = 3;
+    int decode_threads = 0;
+
+    void describe(SettingsVisitor& v);
+};
+
+struct MatchSettings {
+    int k = 10;
+    int images_per_part = 16384;
+    int threads = 0;
+
+    void describe(SettingsVisitor& v);
+};
+
+}  // namespace tg

@@ -1,0 +1,198 @@
+#include "taskgalaxy/matching/embed_stage.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <numeric>
+
+#include <torch/torch.h>
+
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/pool/decode_ahead.hpp"
+#include "taskgalaxy/storage/parts.hpp"
+#include "taskgalaxy/taxonomy/taxonomy.hpp"
+
+namespace tg {
+namespace {
+
+std::vector<float> floats_of(const torch::Tensor& rows_BD) {
+    const auto rows = rows_BD.contiguous();
+    return {rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel()};
+}
+
+class Embedder {
+public:
+    Embedder(const EmbedSettings& settings, const PoolSettings& pool_settings, const StageContext& context)
+        : settings_(settings), pool_settings_(pool_settings), context_(context), device_(choose_device(settings.device)), dtype_(choose_dtype(settings.dtype, device_)) {}
+
+    void images() {
+        std::unique_ptr<Pool> pool;
+        together(context_.ranks, [&] { pool = std::make_unique<Pool>(context_.paths.file("pool.h5"), pool_settings_); });
+        const PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part)}, context_.fingerprint, context_.ranks);
+        if (!store.missing().empty()) {
+            AheadFigures spent;
+            together(context_.ranks, [&] { load(); });
+            const auto recipe = ImageRecipe::read(settings_.model);
+            for_each_part(store, context_.ranks, "embed", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
+            log::info("embed: read {}, decoded {} (sums over threads); the model waited {}", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
+        }
+        gather(store, "image_embeddings.h5");
+    }
+
+    void texts() {
+        Taxonomy taxonomy;
+        together(context_.ranks, [&] { taxonomy = Taxonomy::read(context_.paths.file("taxonomy.h5")); });
+        const auto leaves = taxonomy.leaves();
+        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part)}, context_.fingerprint, context_.ranks);
+        if (!store.missing().empty()) {
+            together(context_.ranks, [&] { load(); });
+            for_each_part(store, context_.ranks, "embed", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
+        }
+        gather(store, "text_embeddings.h5");
+    }
+
+private:
+    // Parts hold whole batches, so that a batch is the same whatever the size of a part.
+    std::uint64_t parts_of(int wanted) const {
+        const auto batch = static_cast<std::uint64_t>(settings_.batch);
+        return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch;
+    }
+
+    void load() {
+        if (!model_) model_ = load_dual_encoder(settings_.model, device_, dtype_);
+    }
+
+    void image_part(const Pool& pool, const ImageRecipe& recipe, Slice items, Hdf5File& out, AheadFigures& spent) const {
+        std::vector<std::uint64_t> indices(items.size());
+        std::iota(indices.begin(), indices.end(), items.begin);
+        const auto dim = model_->dim();
+        std::vector<float> rows(items.size() * static_cast<std::size_t>(dim), 0.0f);
+        std::vector<std::uint8_t> failed(items.size(), 0);
+        AheadOptions options;
+        options.batch = static_cast<std::size_t>(settings_.batch);
+        options.batches_ahead = static_cast<std::size_t>(settings_.batches_ahead);
+        options.threads = static_cast<std::size_t>(settings_.decode_threads);
+        DecodeAhead ahead(pool, indices, recipe, options);
+        while (auto* batch = ahead.next()) {
+            const auto count = static_cast<std::int64_t>(batch->indices.size());
+            const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, torch::kFloat32);
+            auto vectors = floats_of(model_->encode_images(pixels));
+            for (std::size_t i = 0; i < batch->failures.size(); ++i) {
+                if (batch->failures[i].empty()) continue;
+                std::fill_n(vectors.begin() + static_cast<std::ptrdiff_t>(i) * dim, dim, 0.0f);
+                failed[batch->first + i] = pool.usable(batch->indices[i]) ? 1 : 0;
+                if (failed[batch->first + i]) log::warn("embed: {} can no longer be read and is left out: {}", pool.uri(batch->indices[i]), batch->failures[i]);
+            }
+            std::copy(vectors.begin(), vectors.end(), rows.begin() + static_cast<std::ptrdiff_t>(batch->first) * dim);
+            ahead.release(batch);
+        }
+        const auto figures = ahead.figures();
+        spent.read_s += figures.read_s;
+        spent.decode_s += figures.decode_s;
+        spent.consumer_waited_s += figures.consumer_waited_s;
+        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(dim)};
+        out.write("embedding", std::span<const float>(rows), shape);
+        out.write("failed", failed);
+    }
+
+    std::vector<std::string> texts_for(const std::string& path) const {
+        if (settings_.templates.empty()) return {path};
+        std::vector<std::string> texts;
+        for (const auto& pattern : settings_.templates) texts.push_back(replace_all(pattern, "{}", path));
+        return texts;
+    }
+
+    void text_part(const Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, Slice items, Hdf5File& out) const {
+        const auto dim = model_->dim();
+        std::vector<float> rows;
+        std::vector<std::int64_t> types;
+        for (auto begin = items.begin; begin < items.end; begin += static_cast<std::uint64_t>(settings_.batch)) {
+            const auto end = std::min(items.end, begin + static_cast<std::uint64_t>(settings_.batch));
+            std::vector<std::vector<std::int64_t>> ids;
+            for (auto i = begin; i < end; ++i) {
+                types.push_back(static_cast<std::int64_t>(leaves[i]));
+                for (const auto& text : texts_for(taxonomy.path(leaves[i]))) ids.push_back(model_->tokenizer().encode(text));
+            }
+            auto vectors_BD = model_->encode_texts(ids);
+            if (const auto count = static_cast<std::int64_t>(settings_.templates.size()); count > 1)
+                vectors_BD = torch::nn::functional::normalize(vectors_BD.view({-1, count, dim}).mean(1), torch::nn::functional::NormalizeFuncOptions().dim(-1));
+            const auto vectors = floats_of(vectors_BD);
+            rows.insert(rows.end(), vectors.begin(), vectors.end());
+        }
+        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(dim)};
+        out.write("embedding", std::span<const float>(rows), shape);
+        out.write("type", types);
+    }
+
+    void gather(const PartStore& store, const char* file) const {
+        store.gather(context_.paths.file(file), [&](Hdf5File& out) {
+            out.set_attribute("model", settings_.model.string());
+            out.set_attribute("dtype", dtype_name(dtype_));
+        });
+    }
+
+    const EmbedSettings& settings_;
+    const PoolSettings& pool_settings_;
+    const StageContext& context_;
+    torch::Device device_;
+    torch::Dtype dtype_;
+    std::unique_ptr<DualEncoder> model_;
+};
+
+class EmbedStage final : public Stage {
+public:
+    EmbedStage(const EmbedSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
+    std::string_view name() const override { return "embed"; }
+    std::string_view purpose() const override { return "vectors of pictures and task types by CLIP or SigLIP"; }
+    std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5"}; }
+    std::vector<std::string> writes() const override { return {"image_embeddings.h5", "text_embeddings.h5"}; }
+
+    void describe_inputs(DigestBuilder& inputs) const override {
+        auto settings = settings_;
+        inputs.add(result_settings(settings));
+        const auto device = choose_device(settings_.device);
+        inputs.add(dtype_name(choose_dtype(settings_.dtype, device)));
+        inputs.add(pool_.decode_fast ? "fast decoding" : "exact decoding");
+        add_file_identity(inputs, settings_.model);
+    }
+
+    void check() const override {
+        if (settings_.model.empty()) throw UsageError("embed.model is not set", "give the folder of a CLIP or SigLIP model");
+        if (!std::filesystem::exists(settings_.model / "config.json")) throw InputError(fmt::format("embed.model = {}: no config.json there", settings_.model.string()), "give a Hugging Face folder of a CLIP or SigLIP model");
+        for (const auto& pattern : settings_.templates)
+            if (pattern.find("{}") == std::string::npos) throw UsageError(fmt::format("embed.templates: '{}' has no {{}}", pattern), "{} stands for the task type's path");
+    }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+        std::vector<PlanLine> lines;
+        if (std::filesystem::exists(paths.file("pool.h5"))) lines.push_back({"pictures", static_cast<double>(Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"});
+        if (std::filesystem::exists(paths.file("taxonomy.h5"))) lines.push_back({"task types", static_cast<double>(Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"});
+        return lines;
+    }
+
+    void run(StageContext& context) override {
+        Embedder embedder(settings_, pool_, context);
+        embedder.images();
+        embedder.texts();
+        together(context.ranks, [&] {
+            if (!context.ranks.is_root()) return;
+            const auto images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
+            const auto failed = images.read<std::uint8_t>("failed");
+            context.figures = {{"images", static_cast<double>(failed.size())},
+                               {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))},
+                               {"types", static_cast<double>(Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
+        });
+    }
+
+private:
+    const EmbedSettings& settings_;
+    const PoolSettings& pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Stage> make_embed_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedStage>(settings, pool); }
+
+}  // namespace tg

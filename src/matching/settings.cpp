@@ -1,0 +1,25 @@
+#include "taskgalaxy/matching/settings.hpp"
+
+#include "taskgalaxy/nn/device.hpp"
+
+namespace tg {
+
+void EmbedSettings::describe(SettingsVisitor& v) {
+    v.tuning("model", &model, "Hugging Face folder of a CLIP or SigLIP model (its content is fingerprinted)");
+    v.tuning("device", &device, "where to compute", one_of(device_names()));
+    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware", one_of(dtype_names()));
+    v.option("batch", &batch, "pictures or texts at once", at_least(1));
+    v.option("templates", &templates, "texts around a task type, {} standing for its path; several: the mean of their vectors; empty: the plain path");
+    v.tuning("images_per_part", &images_per_part, "pictures whose vectors are written to disk together", at_least(1));
+    v.tuning("texts_per_part", &texts_per_part, "task types whose vectors are written to disk together", at_least(1));
+    v.tuning("batches_ahead", &batches_ahead, "decoded batches kept ready for the model", at_least(2));
+    v.tuning("decode_threads", &decode_threads, "threads that decode ahead; 0: as [pool] says", at_least(0));
+}
+
+void MatchSettings::describe(SettingsVisitor& v) {
+    v.option("k", &k, "task types kept for each picture", at_least(1));
+    v.tuning("images_per_part", &images_per_part, "pictures whose matches are written to disk together", at_least(1));
+    v.tuning("threads", &threads, "threads of a rank; 0: the cores it may use", at_least(0));
+}
+
+}  // namespace tg
