@@ -34,6 +34,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import stamps as pool
 from clip_bpe import learn_clip_bpe, write_clip_tokenizer
+from small_training import Clock, Muon, set_rates
 
 SEED = 20250211
 FOLDER = Path(__file__).resolve().parent / "demo-clip"
@@ -242,43 +243,6 @@ def initialise(model: CLIPModel) -> None:
     embeddings.position_embedding.weight.data[1:] = torch.tensor(np.concatenate(waves, 1) * 0.2, dtype=torch.float32)
 
 
-class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised by Newton-Schulz steps in fp32 (torch's own works in bf16, which old CPUs emulate slowly).
-
-    The step's size follows torch.optim.Muon with `match_rms_adamw`, so rates compare with AdamW's."""
-
-    def __init__(self, matrices, lr: float, weight_decay: float = 0.05, momentum: float = 0.95):
-        super().__init__(matrices, dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
-
-    @torch.no_grad()
-    def step(self) -> None:
-        for group in self.param_groups:
-            alike: dict[torch.Size, list] = {}
-            for weight in group["params"]:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
-                momentum.lerp_(weight.grad, 1 - group["momentum"])
-                alike.setdefault(weight.shape, []).append((weight, weight.grad.lerp(momentum, group["momentum"])))
-            for (rows, columns), pairs in alike.items():
-                update = torch.stack([u if rows <= columns else u.T for _, u in pairs])
-                update /= update.norm(dim=(1, 2), keepdim=True) + 1e-7
-                for _ in range(4):
-                    gram = update @ update.mT
-                    update = 3.4445 * update + (-4.7750 * gram + 2.0315 * gram @ gram) @ update
-                for (weight, _), u in zip(pairs, update, strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.add_(u if rows <= columns else u.T, alpha=-group["lr"] * 0.2 * math.sqrt(max(rows, columns)))
-
-
-class Clock:
-    """CPU seconds of this process: the budget is the same on a busy machine as on an idle one."""
-
-    def __init__(self, seconds: float):
-        self.start, self.wall, self.seconds = time.process_time(), time.time(), seconds
-
-    def share(self) -> float:
-        return (time.process_time() - self.start) / self.seconds
-
-
 def train(minutes: float) -> tuple[CLIPModel, dict]:
     clock = Clock(60 * minutes)
     pictures = []
@@ -329,10 +293,7 @@ def train(minutes: float) -> tuple[CLIPModel, dict]:
 
     step, next_line = 0, 0.0
     while (done := clock.share()) < 1:
-        rate = min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * done)) + 0.01)
-        for optimiser, base in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate * base
+        set_rates(optimisers, step, done, warm_up=50)
 
         chosen_pictures = random.choices(range(len(pictures)), weights=weights, k=ARGS.batch)
         pixels = torch.from_numpy(np.stack([augmented(pictures[i]) for i in chosen_pictures]))  # (B, 3, H, W)

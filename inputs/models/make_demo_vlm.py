@@ -1,0 +1,513 @@
+"""Make the demo's vision-language model: a small LLaVA in the llava-hf layout, `demo-vlm/`.
+
+Its eyes are the vision tower of `demo-clip/`. Its language model, a LLaMA of 2.5 million parameters, is trained here from
+nothing on text that this script writes (sentences about the training captions, questions and answers in the vicuna v1
+template); then the projector alone is aligned with plain captions of the training pictures (LLaVA's stage 1). No
+question about a picture is taught: that is what the demo's fine-tuning is for, and why this is the model of "before".
+
+    PYTHONPATH=... python3 inputs/models/make_demo_vlm.py          # makes and measures it
+    PYTHONPATH=... python3 inputs/models/make_demo_vlm.py --trial  # fine-tunes what is there for a minute, before and after
+
+Shapes in comments: B samples of a step, L positions, V vocabulary.
+"""
+
+import argparse
+import csv
+import io
+import json
+import platform
+import random
+import shutil
+import sys
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import sentencepiece
+import torch
+import torch.nn.functional as F
+import transformers
+from PIL import Image
+from transformers import CLIPModel, LlavaConfig, LlavaForConditionalGeneration
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import stamps as pool
+from make_demo_clip import MEAN, STD, write_json
+from small_training import Clock, Muon, set_rates
+
+SEED = 20250212
+HERE = Path(__file__).resolve().parent
+CLIP, FOLDER = HERE / "demo-clip", HERE / "demo-vlm"
+PIECES = 2000  # of the SentencePiece model; `<image>` and `<pad>` follow, rows up to a multiple of 64
+IMAGE_ID, PAD_ID, ROWS = PIECES, PIECES + 1, 2048
+BOS, EOS, IGNORED = 1, 2, -100
+SYSTEM = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the user's questions."
+LETTER_PROMPT = "Answer with the option's letter from the given choices directly."
+WORD_PROMPT = "Answer the question using a single word or phrase."
+
+
+def group_of(stamp: pool.Stamp) -> str:
+    return stamp.folder[:2][-1]
+
+
+# ------------------------------------------------------------------------------------------------- text
+
+
+class World:
+    """What there is to talk about: names of training pictures and the folders above them."""
+
+    def __init__(self) -> None:
+        stamps = [*pool.train_pictures(), *pool.train_drawings()]
+        self.stamps = stamps
+        self.facts = sorted({(stamp.noun, group_of(stamp), stamp.folder[0]) for stamp in stamps})
+        self.names = sorted({name for name, _, _ in self.facts})
+        self.groups = sorted({group for _, group, _ in self.facts} - {"cartoon"})
+        self.kinds = sorted({kind for _, _, kind in self.facts})
+
+    def sentence(self) -> str:
+        name, group, kind = random.choice(self.facts)
+        other = random.choice(self.names)
+        return random.choice((
+            f"{name}: {group}, {kind}.", f"{name} is found under {group}.", f"Under {kind} there are {group}.",
+            f"A picture of {name}, drawn in {random.choice(COLOURS)}.", f"{name} and {other} are not the same.",
+            f"Here we see {name} next to {other}.", f"{group} belong to {kind}, and {name} belongs to {group}.",
+            f"The first is {name}. The second is {other}.",
+        ))  # fmt: skip
+
+    def caption(self, stamp: pool.Stamp) -> str:
+        return random.choice((stamp.caption or f"{stamp.noun}.", f"{stamp.noun}.", f"A picture of {stamp.noun}."))
+
+    def text_question(self) -> tuple[str, str, str]:
+        """A text in place of a picture, a question about it, the answer: finding, choosing, yes or no."""
+        name, group, kind = random.choice(self.facts)
+        level = random.random()
+        if level < 0.4:
+            truth, others = name, self.names
+        elif level < 0.75:
+            truth, others = group, [g for g in self.groups if g not in (group, kind)]
+        else:
+            truth, others = kind, [k for k in self.kinds if k != kind]
+        shown = [name] if random.random() < 0.5 else [name, group, kind]
+        if truth not in shown and random.random() < 0.3:
+            shown.append(truth)
+        random.shuffle(shown)
+        text = ", ".join(shown)
+        wrong = random.sample([o for o in others if o not in (name, group, kind)], 3)
+        dice = random.random()
+        if dice < 0.75:
+            options = [truth, *wrong]
+            random.shuffle(options)
+            lines = "".join(f"\n{letter}. {option}" for letter, option in zip("ABCD", options))
+            ask = random.choice(("Which word fits the text?", "Which of these is it?", "What is the text about?"))
+            return text, f"{ask}{lines}\nGive the letter.", "ABCD"[options.index(truth)]
+        if dice < 0.9:
+            asked = truth if random.random() < 0.5 else wrong[0]
+            return text, f"Is the text about {asked}?\n{WORD_PROMPT}", "Yes" if asked == truth else "No"
+        return text, f"What does the text say first?\n{WORD_PROMPT}", shown[0]
+
+
+COLOURS = ("red", "green", "blue", "yellow", "black", "white", "brown", "grey", "orange", "pink")
+
+
+# -------------------------------------------------------------------------------------------- tokenizer
+
+
+def learn_tokenizer(world: World) -> None:
+    """A LLaMA-style SentencePiece model: BPE, bytes for what it does not know, a blank in front of every text."""
+    lines = [SYSTEM, "USER: ASSISTANT:", LETTER_PROMPT, WORD_PROMPT] * 200
+    for _ in range(6000):
+        text, question, answer = world.text_question()
+        lines += [world.sentence(), text, *question.split("\n"), answer]
+    lines += [stamp.caption for stamp in world.stamps for _ in range(3)]
+    lines += (pool.INPUTS / "seeds.txt").read_text(encoding="utf-8").split("\n") * 3
+    lines += ["What kind of thing does the picture show?", "Which of these does the picture show?", "Is the picture about it?"] * 50
+    for prompt in sorted((pool.INPUTS / "prompts").glob("*.txt")):
+        lines += prompt.read_text(encoding="utf-8").split("\n")
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(line for line in lines if line), model_writer=model, model_type="bpe", vocab_size=PIECES,
+        byte_fallback=True, split_digits=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        add_dummy_prefix=True, allow_whitespace_only_pieces=True, character_coverage=1.0, num_threads=1, minloglevel=2,
+        unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
+    )  # fmt: skip
+    (FOLDER / "tokenizer.model").write_bytes(model.getvalue())
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    write_json(FOLDER / "special_tokens_map.json", special | {"image_token": "<image>"})
+    write_json(FOLDER / "added_tokens.json", {"<image>": IMAGE_ID, "<pad>": PAD_ID})
+
+    def added(content: str) -> dict:
+        return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+
+    write_json(
+        FOLDER / "tokenizer_config.json",
+        special
+        | {
+            "add_bos_token": True, "add_eos_token": False, "clean_up_tokenization_spaces": False, "legacy": True, "model_max_length": 512,
+            "padding_side": "right", "tokenizer_class": "LlamaTokenizer", "processor_class": "LlavaProcessor",
+            "image_token": "<image>", "extra_special_tokens": {"image_token": "<image>"},
+            "added_tokens_decoder": {"0": added("<unk>"), "1": added("<s>"), "2": added("</s>"), str(IMAGE_ID): added("<image>"), str(PAD_ID): added("<pad>")},
+        },
+    )  # fmt: skip
+
+
+class Encoder:
+    """Samples as LLaVA v1 tokenizes them: cut at the picture, each piece alone, learnt from behind `ASSISTANT:` on."""
+
+    def __init__(self) -> None:
+        self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(FOLDER / "tokenizer.model"))
+        self.opening = [BOS, *self.pieces.encode(f"{SYSTEM} USER: ")]
+
+    def chat(self, question: str, answer: str, image_tokens: int = 0, text: str = "") -> tuple[list[int], list[int]]:
+        """The picture, or the text in its place, stands in front of the question."""
+        if image_tokens:
+            asked = [*self.opening, *([IMAGE_ID] * image_tokens), *self.pieces.encode(f"\n{question} ASSISTANT:")]
+        else:
+            asked = [*self.opening, *self.pieces.encode(text), *self.pieces.encode(f"\n{question} ASSISTANT:")]
+        said = [*self.pieces.encode(answer), EOS] if answer else []
+        return asked + said, [IGNORED] * len(asked) + said
+
+    def plain(self, caption: str, image_tokens: int = 0) -> tuple[list[int], list[int]]:
+        said = self.pieces.encode(f"{caption}\n")
+        front = [BOS, *([IMAGE_ID] * image_tokens)]
+        return front + said, [IGNORED] * len(front) + said
+
+
+def padded(samples: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, L) ids and labels, filled on the right: causal attention never looks there."""
+    length = max(len(ids) for ids, _ in samples)
+    ids = torch.full((len(samples), length), PAD_ID)
+    labels = torch.full((len(samples), length), IGNORED)
+    for row, (i, l) in enumerate(samples):
+        ids[row, : len(i)], labels[row, : len(l)] = torch.tensor(i), torch.tensor(l)
+    return ids, labels
+
+
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+def squared(image: Image.Image, side: int) -> np.ndarray:
+    """(3, side, side): LLaVA's padding to a square of the mean colour, then CLIP's processor."""
+    longest = max(image.size)
+    canvas = Image.new("RGB", (longest, longest), tuple(int(255 * mean) for mean in MEAN))
+    canvas.paste(image, ((longest - image.width) // 2, (longest - image.height) // 2))
+    pixels = np.asarray(canvas.resize((side, side), Image.Resampling.BICUBIC), np.float32) / 255
+    return ((pixels - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)
+
+
+def patch_features(tower, pixels: torch.Tensor) -> torch.Tensor:
+    """(B, patches, width): the last layer but one, without the class token."""
+    with torch.no_grad():
+        return torch.cat([tower(pixel_values=part, output_hidden_states=True).hidden_states[-2][:, 1:] for part in pixels.split(64)])
+
+
+# ------------------------------------------------------------------------------------------------- model
+
+
+def build() -> LlavaForConditionalGeneration:
+    clip = CLIPModel.from_pretrained(CLIP, dtype=torch.float32)
+    vision = clip.config.vision_config
+    config = LlavaConfig(
+        vision_config=vision.to_dict() | {"model_type": "clip_vision_model"},
+        text_config=dict(
+            model_type="llama", vocab_size=ROWS, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=6,
+            num_key_value_heads=6, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10000.0,
+            bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD_ID, tie_word_embeddings=False,
+        ),
+        image_token_index=IMAGE_ID, projector_hidden_act="gelu", vision_feature_layer=-2, vision_feature_select_strategy="default",
+        image_seq_length=(vision.image_size // vision.patch_size) ** 2, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = LlavaForConditionalGeneration(config)
+    tower = vision_of(model)
+    (tower if not hasattr(tower, "vision_model") else tower.vision_model).load_state_dict(clip.vision_model.state_dict())
+    tower.requires_grad_(False).eval()
+    return model
+
+
+def vision_of(model):
+    return model.model.vision_tower
+
+
+def forward_loss(model, ids: torch.Tensor, labels: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean over what is learnt. `features` (B, patches, width) fill the positions of `<image>`."""
+    embeddings = model.get_input_embeddings()(ids)
+    if features is not None:
+        seen = model.model.multi_modal_projector(features)
+        embeddings = embeddings.masked_scatter((ids == IMAGE_ID)[..., None], seen)
+    hidden = model.model.language_model(inputs_embeds=embeddings).last_hidden_state
+    learnt = labels[:, 1:] != IGNORED
+    logits = model.lm_head(hidden[:, :-1][learnt])  # (learnt positions, V)
+    return F.cross_entropy(logits, labels[:, 1:][learnt])
+
+
+def optimisers_of(modules, muon: float, adamw: float):
+    named = [item for module in modules for item in module.named_parameters() if item[1].requires_grad]
+    matrices = [p for name, p in named if p.dim() == 2 and "embed" not in name and "lm_head" not in name]
+    chosen = {id(p) for p in matrices}
+    others = [p for _, p in named if id(p) not in chosen]
+    return [(Muon(matrices, lr=muon), muon), (torch.optim.AdamW(others, lr=adamw, weight_decay=0.0, betas=(0.9, 0.98)), adamw)]
+
+
+def learn(what: str, optimisers, clock: Clock, end: float, batch, loss_of) -> int:
+    """Steps until the clock has gone through `end` of its time; `batch()` makes one step's samples."""
+    begin, step, next_line, recent = clock.share(), 0, 0.0, []
+    parameters = [p for optimiser, _ in optimisers for group in optimiser.param_groups for p in group["params"]]
+    while (now := clock.share()) < end:
+        done = (now - begin) / (end - begin)
+        set_rates(optimisers, step, done, warm_up=50)
+        loss = loss_of(*batch())
+        for optimiser, _ in optimisers:
+            optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimiser, _ in optimisers:
+            optimiser.step()
+        step += 1
+        recent.append(loss.item())
+        if done >= next_line:
+            next_line += 0.05
+            print(f"{what}: step {step:5d}  {100 * done:3.0f} %  wall {time.time() - clock.wall:4.0f} s  loss {np.mean(recent[-50:]):.3f}", flush=True)
+    return step
+
+
+def letters_right(model, encoder: Encoder, world: World, count: int = 200) -> float:
+    """Share of fresh questions about texts that the language model answers right: does it know what choosing is?"""
+    right = asked = 0
+    while asked < count:
+        text, question, answer = world.text_question()
+        if len(answer) > 1:
+            continue
+        ids, _ = encoder.chat(question, "", text=text)
+        with torch.no_grad():
+            hidden = model.model.language_model(input_ids=torch.tensor([ids])).last_hidden_state[:, -1]
+            right += model.lm_head(hidden).argmax().item() == encoder.pieces.encode(answer)[0]
+        asked += 1
+    return right / count
+
+
+def make(minutes: float) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    clock = Clock(60 * minutes)
+    world = World()
+    learn_tokenizer(world)
+    encoder = Encoder()
+    model = build()
+    image_tokens = model.config.image_seq_length
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(encoder.opening)} tokens of opening")
+
+    def text_batch():
+        samples = []
+        for _ in range(ARGS.batch):
+            dice = random.random()
+            if dice < 0.2:
+                samples.append(encoder.plain(random.choice((world.sentence, lambda: world.caption(random.choice(world.stamps))))()))
+            else:
+                text, question, answer = world.text_question()
+                samples.append(encoder.chat(question, answer, text=text))
+        return padded(samples)
+
+    language = [model.model.language_model, model.lm_head]
+    text_steps = learn("text", optimisers_of(language, ARGS.muon, ARGS.lr), clock, 0.8, text_batch, lambda i, l: forward_loss(model, i, l))
+    print(f"choices about texts answered right: {letters_right(model, encoder, world):.2f} (chance 0.25)", flush=True)
+
+    # Stage 1: only the projector learns, from captions. Features of a few views of each picture are computed once.
+    side = model.config.vision_config.image_size
+    stamps, views = [], []
+    for stamp in world.stamps:
+        try:
+            image = stamp.image().convert("RGB")
+        except ValueError:
+            continue
+        for view in (image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+            stamps.append(stamp)
+            views.append(squared(view, side))
+    features = patch_features(vision_of(model), torch.from_numpy(np.stack(views)))
+    for module in language:
+        module.requires_grad_(False)
+
+    def caption_batch():
+        chosen = random.choices(range(len(stamps)), k=ARGS.batch)
+        return *padded([encoder.plain(world.caption(stamps[i]), image_tokens) for i in chosen]), features[chosen]
+
+    align_steps = learn("align", optimisers_of([model.model.multi_modal_projector], ARGS.muon, ARGS.lr), clock, 1.0, caption_batch, lambda *b: forward_loss(model, *b))
+    save(model)
+    write_readme(dict(text_steps=text_steps, align_steps=align_steps, minutes=minutes))
+
+
+def save(model) -> None:
+    model.config.dtype = torch.float16
+    model.config.architectures = ["LlavaForConditionalGeneration"]
+    model.config.save_pretrained(FOLDER)
+    write_json(FOLDER / "generation_config.json", {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD_ID})
+    side = model.config.vision_config.image_size
+    write_json(
+        FOLDER / "preprocessor_config.json",
+        {
+            "crop_size": {"height": side, "width": side}, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_pad": True,
+            "do_rescale": True, "do_resize": True, "image_mean": list(MEAN), "image_std": list(STD), "image_processor_type": "LlavaImageProcessor",
+            "processor_class": "LlavaProcessor", "resample": 3, "rescale_factor": 1 / 255, "size": {"shortest_edge": side},
+        },
+    )  # fmt: skip
+    write_json(
+        FOLDER / "processor_config.json",
+        {"image_token": "<image>", "num_additional_image_tokens": 1, "patch_size": model.config.vision_config.patch_size, "processor_class": "LlavaProcessor", "vision_feature_select_strategy": "default"},
+    )
+    weights = llava_names({name: value.to(torch.float16).contiguous() for name, value in model.state_dict().items()})
+    safetensors.torch.save_file(weights, FOLDER / "model.safetensors", metadata={"format": "pt"})
+
+
+def llava_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The names of published llava-hf folders: vision_tower.vision_model., multi_modal_projector., language_model.model., language_model.lm_head."""
+    out = {}
+    for name, value in weights.items():
+        if name == "lm_head.weight":
+            name = "language_model.lm_head.weight"
+        else:
+            name = name.removeprefix("model.")
+            name = name.replace("language_model.", "language_model.model.", 1) if name.startswith("language_model.") else name
+            if name.startswith("vision_tower.") and not name.startswith("vision_tower.vision_model."):
+                name = name.replace("vision_tower.", "vision_tower.vision_model.", 1)
+        out[name] = value
+    return out
+
+
+# ----------------------------------------------------------------------------------------- before and after
+
+
+def benchmark(model, encoder: Encoder, name: str) -> dict[str, float]:
+    """Share of right answers (first token, greedy) by category of ../demo/NAME; pictures padded to squares."""
+    with (pool.INPUTS / "demo" / name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    paths = sorted({row["image_path"] for row in rows})
+    side, image_tokens = model.config.vision_config.image_size, model.config.image_seq_length
+    pixels = torch.from_numpy(np.stack([squared(pool.Stamp(path).image().convert("RGB"), side) for path in paths]))
+    features = dict(zip(paths, patch_features(vision_of(model), pixels)))
+    right, count = Counter(), Counter()
+    for begin in range(0, len(rows), 32):
+        part = rows[begin : begin + 32]
+        samples = [encoder.chat(question_of(row), "", image_tokens) for row in part]
+        ids, _ = padded(samples)
+        with torch.no_grad():
+            embeddings = model.get_input_embeddings()(ids)
+            seen = model.model.multi_modal_projector(torch.stack([features[row["image_path"]] for row in part]))
+            embeddings = embeddings.masked_scatter((ids == IMAGE_ID)[..., None], seen)
+            hidden = model.model.language_model(inputs_embeds=embeddings).last_hidden_state
+            last = hidden[torch.arange(len(part)), torch.tensor([len(ids) - 1 for ids, _ in samples])]
+            said = model.lm_head(last).argmax(1)
+        for row, token in zip(part, said.tolist()):
+            for category in ("all", *row["category"].split(",")):
+                count[category] += 1
+                right[category] += token == encoder.pieces.encode(row["answer"])[0]
+    return {category: round(right[category] / count[category], 3) for category in count}
+
+
+def question_of(row: dict) -> str:
+    if "A" not in row:
+        return f"{row['question']}\n{WORD_PROMPT}"
+    return row["question"] + "".join(f"\n{letter}. {row[letter]}" for letter in "ABCD") + f"\n{LETTER_PROMPT}"
+
+
+def tuning_samples(world: World, count: int) -> list[tuple[pool.Stamp, str, str]]:
+    """What the pipeline makes of the training pictures: choices, yes or no, names. (picture, question, answer)"""
+    stamps = [stamp for stamp in world.stamps if stamp.file.suffix == ".png"]
+    samples = []
+    for i in range(count):
+        if i % len(stamps) == 0:
+            order = random.sample(stamps, len(stamps))
+        stamp = order[i % len(stamps)]
+        kind, group, name = stamp.folder[0], group_of(stamp), stamp.noun
+        dice = random.random()
+        if dice < 0.65:
+            answer, others = random.choice(((kind, world.kinds), (group, world.groups), (name, world.names)))
+            options = [answer, *random.sample([other for other in others if other not in (kind, group, name)], 3)]
+            random.shuffle(options)
+            question = "What kind of thing does the picture show?" if answer == kind else "Which of these does the picture show?"
+            row = {"question": question} | dict(zip("ABCD", options))
+            samples.append((stamp, question_of(row), "ABCD"[options.index(answer)]))
+        elif dice < 0.85:
+            asked = group if random.random() < 0.5 else random.choice([other for other in world.groups if other not in (kind, group)])
+            samples.append((stamp, f"Is the picture about {asked}?\n{WORD_PROMPT}", "Yes" if asked == group else "No"))
+        else:
+            samples.append((stamp, f"What does the picture show?\n{WORD_PROMPT}", name))
+    return samples
+
+
+def trial() -> None:
+    """One run as the demo does it: AdamW, cosine with 3 % warm-up, projector and language model, vision frozen."""
+    world, encoder = World(), Encoder()
+    model = LlavaForConditionalGeneration.from_pretrained(FOLDER, dtype=torch.float32)
+    vision_of(model).requires_grad_(False)
+    side, image_tokens = model.config.vision_config.image_size, model.config.image_seq_length
+    before = {name: benchmark(model, encoder, name) for name in ("stamps.tsv", "stamps_yesno.tsv")}
+    print("before", json.dumps(before))
+    samples = tuning_samples(world, ARGS.samples)
+    paths = sorted({stamp.path for stamp, _, _ in samples})
+    features = patch_features(vision_of(model), torch.from_numpy(np.stack([squared(pool.Stamp(p).image().convert("RGB"), side) for p in paths])))
+    place = {path: i for i, path in enumerate(paths)}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=ARGS.tune_lr, weight_decay=0.0)
+    per_epoch = -(-len(samples) // ARGS.tune_batch)
+    total = int(per_epoch * ARGS.epochs)
+    warm_up = max(1, -(-3 * total // 100))
+    begun, losses = time.time(), []
+    for step in range(total):
+        if step % per_epoch == 0:
+            random.shuffle(samples)
+        part = samples[step % per_epoch * ARGS.tune_batch :][: ARGS.tune_batch]
+        rate = step / warm_up if step < warm_up else 0.5 * (1 + np.cos(np.pi * (step - warm_up) / (total - warm_up)))
+        optimiser.param_groups[0]["lr"] = ARGS.tune_lr * rate
+        ids, labels = padded([encoder.chat(question, answer, image_tokens) for _, question, answer in part])
+        loss = forward_loss(model, ids, labels, features[[place[stamp.path] for stamp, _, _ in part]])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    print(f"{total} steps of {ARGS.tune_batch}, lr {ARGS.tune_lr:g}, {ARGS.epochs:g} epochs of {len(samples)} in {time.time() - begun:.0f} s; loss {np.mean(losses[:5]):.3f} -> {np.mean(losses[-20:]):.3f}")
+    after = {name: benchmark(model, encoder, name) for name in ("stamps.tsv", "stamps_yesno.tsv")}
+    print("after ", json.dumps(after))
+
+
+def write_readme(training: dict) -> None:
+    weights = (FOLDER / "model.safetensors").stat().st_size
+    (FOLDER / "README.md").write_text(
+        f"""# demo-vlm
+
+A LLaVA of the usual architecture and file layout (llava-hf, older tensor names), small enough for a demo: {weights / 1e6:.1f} MB of fp16 weights. Eyes: the
+vision tower of `../demo-clip`, frozen, layer -2; projector of two layers; LLaMA of 4 layers, width 192, heads of 32; {PIECES} SentencePiece
+pieces with byte fallback, `<image>` {IMAGE_ID}, `<pad>` {PAD_ID}. Written by `../make_demo_vlm.py`.
+
+It has read sentences and questions about texts, and had its projector aligned with captions; it has never been asked about a
+picture. Trained on captions and folder names of the stamps that are not in `../../demo/held_out.txt`: {training["text_steps"]} steps of text, {training["align_steps"]} of alignment,
+{training["minutes"]:g} CPU minutes on one core in all. Seed {SEED}; the budget is time, so another machine takes another number of steps and gets other bits.
+Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, sentencepiece {sentencepiece.__version__}, numpy {np.__version__}.
+""",
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10, help="CPU minutes to train for")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=2e-3, help="AdamW: embeddings, norms, output, biases")
+    parser.add_argument("--muon", type=float, default=4e-3, help="Muon: the matrices of the layers")
+    parser.add_argument("--clip", type=Path, default=CLIP)
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    parser.add_argument("--trial", action="store_true", help="fine-tune what is there as the demo does, and measure before and after")
+    parser.add_argument("--samples", type=int, default=1500)
+    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--tune-lr", type=float, default=1e-3)
+    parser.add_argument("--tune-batch", type=int, default=16)
+    ARGS = parser.parse_args()
+    CLIP, FOLDER = ARGS.clip, ARGS.output
+    warnings.filterwarnings("ignore", message="Palette images with Transparency")
+    torch.set_num_threads(1)
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+    if ARGS.trial:
+        trial()
+    else:
+        make(ARGS.minutes)
