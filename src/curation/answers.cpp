@@ -54,10 +54,15 @@ bool has_tilde(std::string_view line) { return line.find('~') != line.npos || li
 
 // A line that is talk, not a name: a sentence, an introduction, or many words.
 bool is_talk(std::string_view line) {
-    if (line.ends_with(':') || line.find_first_of("!?;") != line.npos) return true;
     const auto bare = trimmed(line);
+    if (bare.ends_with(':') || bare.find_first_of("!?;") != bare.npos) return true;
+    const auto words = 1 + std::count(bare.begin(), bare.end(), ' ');
+    if (bare.ends_with('.') && words >= 4) return true;
+    const auto lower = lower_ascii(bare);
+    for (const std::string_view start : {"i ", "i'", "i\u2019", "here ", "sure", "sorry", "of course", "certainly", "okay", "note", "these ", "let me", "as an "})
+        if (lower.starts_with(start)) return true;
     if (bare.find(". ") != bare.npos && !std::all_of(bare.begin(), bare.begin() + static_cast<std::ptrdiff_t>(bare.find(". ")), [](char c) { return c >= '0' && c <= '9'; })) return true;
-    return std::count(bare.begin(), bare.end(), ' ') >= 9 || (bare.find(',') != bare.npos && !bare.ends_with(','));
+    return words >= 10 || (bare.find(',') != bare.npos && !bare.ends_with(','));
 }
 
 // The field under any of its usual names, as text.

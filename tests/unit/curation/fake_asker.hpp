@@ -1,0 +1,64 @@
+// Answers from a function, delivered in an order drawn from a seed: what curation makes of them must not depend on it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "asker.hpp"
+#include "taskgalaxy/core/random.hpp"
+
+namespace tg {
+
+class FakeAsker final : public Asker {
+public:
+    using Answer = std::function<std::string(const ChatRequest&)>;
+    explicit FakeAsker(Answer answer, std::uint64_t order = 1) : answer_(std::move(answer)), random_(order) {}
+
+    void submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done) override {
+        ++submitted[request.stage];
+        keys.push_back(request.endpoint + "|" + request.stage + "|" + request.item + "|" + request.user);
+        waiting_.push_back({std::move(request), std::move(check), std::move(done)});
+    }
+
+    RunEnd run(const std::function<bool()>& feed) override {
+        bool more = true;
+        for (;;) {
+            while (more && waiting_.size() < queued) more = feed();
+            if (waiting_.empty()) return RunEnd::finished;
+            if (stop_after > 0 && delivered >= stop_after) {
+                auto left = std::exchange(waiting_, {});
+                for (auto& item : left) item.done({ChatReply::Status::stopped, {}, {}, false});
+                return RunEnd::stop_requested;
+            }
+            std::swap(waiting_[random_.below(waiting_.size())], waiting_.back());
+            auto item = std::move(waiting_.back());
+            waiting_.pop_back();
+            most_waiting = std::max(most_waiting, waiting_.size());
+            ++delivered;
+            const auto text = answer_(item.request);
+            const auto problem = item.check(text);
+            if (problem.empty()) item.done({ChatReply::Status::answered, text, {}, false});
+            else item.done({ChatReply::Status::failed, text, problem, false});
+        }
+    }
+    EngineFigures figures() const override { return {}; }
+
+    std::map<std::string, int> submitted;
+    std::vector<std::string> keys;
+    std::size_t queued = 16, most_waiting = 0;
+    int stop_after = 0, delivered = 0;
+
+private:
+    struct Item {
+        ChatRequest request;
+        AnswerCheck check;
+        std::function<void(ChatReply)> done;
+    };
+    Answer answer_;
+    RandomStream random_;
+    std::vector<Item> waiting_;
+};
+
+}  // namespace tg
