@@ -1,0 +1,113 @@
+#include "taskgalaxy/nn/clip.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "encoder.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "tower_config.hpp"
+#include "weights.hpp"
+
+namespace tg {
+namespace {
+
+// A stride as large as the kernel makes the convolution a matrix product over flattened patches.
+// [B,3,S,S] -> [B, patches, 3*P*P], patches row by row.
+torch::Tensor patches_of(const torch::Tensor& pixels, std::int64_t patch) {
+    const auto batch = pixels.size(0), side = pixels.size(2) / patch, used = side * patch;
+    return pixels.narrow(2, 0, used).narrow(3, 0, used).reshape({batch, 3, side, patch, side, patch}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, side * side, 3 * patch * patch});
+}
+
+struct VisionTower {
+    VisionShape shape;
+    torch::Tensor patch_weight, class_embedding, positions;  // [H,3*P*P] [1,1,H] [1,1+patches,H]
+    LayerNorm pre_norm, post_norm;
+    Encoder encoder;
+
+    VisionTower(WeightReader& weights, const VisionShape& vision) : shape(vision) {
+        const auto h = shape.encoder.hidden, p = shape.patch;
+        const std::string name = "vision_model.";
+        class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
+        patch_weight = weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p});
+        positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
+        pre_norm = LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
+        encoder = Encoder(weights, name + "encoder", shape.encoder);
+        post_norm = LayerNorm(weights, name + "post_layernorm", h, shape.encoder.norm_eps);
+        weights.ignore(name + "embeddings.position_ids");
+    }
+
+    // [B,3,S,S] -> [B,H], the class token.
+    torch::Tensor operator()(const torch::Tensor& pixels) const {
+        const auto embedded = torch::linear(patches_of(pixels, shape.patch), patch_weight);
+        const auto x = pre_norm(torch::cat({class_embedding.expand({pixels.size(0), 1, -1}), embedded}, 1) + positions);
+        const auto class_rows = torch::zeros({pixels.size(0)}, pixels.options().dtype(torch::kInt64));
+        return post_norm(encoder.forward_pooled(x, false, class_rows));
+    }
+};
+
+struct TextTower {
+    TextShape shape;
+    torch::Tensor tokens, positions;  // [V,H] [positions,H]
+    Encoder encoder;
+    LayerNorm final_norm;
+
+    TextTower(WeightReader& weights, const TextShape& text) : shape(text) {
+        const auto h = shape.encoder.hidden;
+        const std::string name = "text_model.";
+        tokens = weights(name + "embeddings.token_embedding.weight", {shape.vocabulary, h});
+        positions = weights(name + "embeddings.position_embedding.weight", {shape.positions, h});
+        encoder = Encoder(weights, name + "encoder", shape.encoder);
+        final_norm = LayerNorm(weights, name + "final_layer_norm", h, shape.encoder.norm_eps);
+        weights.ignore(name + "embeddings.position_ids");
+    }
+
+    // Published configs carry the wrong end id 2; the model was then pooled at the largest id. Else the first end token; padding is the
+    // same token, hence "first", which argmax gives.
+    torch::Tensor pooled_rows(const torch::Tensor& ids) const {
+        constexpr std::int64_t wrong_end_id = 2;
+        return shape.end_id == wrong_end_id ? ids.argmax(-1) : ids.eq(shape.end_id).to(torch::kInt32).argmax(-1);
+    }
+
+    // [B,T] -> [B,H]. Positions behind the end token cannot be seen (causal), so padding needs no mask.
+    torch::Tensor operator()(const torch::Tensor& ids) const {
+        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) + positions.narrow(0, 0, ids.size(1));
+        return final_norm(encoder.forward_pooled(x, true, pooled_rows(ids)));
+    }
+};
+
+}  // namespace
+
+struct Clip::Impl {
+    VisionTower vision;
+    TextTower text;
+    torch::Tensor visual_projection, text_projection;  // [D,H]
+};
+
+Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {
+    const auto config = read_model_config(folder);
+    const auto where = (folder / "config.json").string();
+    const auto part = [&](const char* name) {
+        const auto found = config.find(name);
+        if (found == config.end() || !found->is_object()) throw InputError(fmt::format("{}: has no {}", where, name), "a CLIPModel has both towers");
+        return *found;
+    };
+    const auto vision = vision_shape(part("vision_config"), "quick_gelu", 1e-5, where + " vision_config");
+    const auto text = text_shape(part("text_config"), "quick_gelu", 1e-5, where + " text_config");
+    dim_ = config.value("projection_dim", std::int64_t{512});
+    image_size_ = static_cast<int>(vision.image);
+    tokenizer_ = std::make_unique<ClipTokenizer>(folder);
+    if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
+        throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
+
+    const SafetensorsFolder files(folder);
+    WeightReader weights(files, device, dtype);
+    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, weights("visual_projection.weight", {dim_, vision.encoder.hidden}), weights("text_projection.weight", {dim_, text.encoder.hidden})});
+    weights.ignore("logit_scale");
+    weights.finish("config.json");
+}
+Clip::~Clip() = default;
+
+torch::Tensor Clip::image_features(const torch::Tensor& pixels) const { return torch::linear(impl_->vision(pixels), impl_->visual_projection); }
+torch::Tensor Clip::text_features(const torch::Tensor& ids) const { return torch::linear(impl_->text(ids), impl_->text_projection); }
+
+}  // namespace tg

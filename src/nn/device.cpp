@@ -1,0 +1,43 @@
+#include "taskgalaxy/nn/device.hpp"
+
+#include <ATen/Context.h>
+
+#include <cstdlib>
+#include <fmt/format.h>
+
+#include "taskgalaxy/core/error.hpp"
+
+namespace tg {
+
+std::vector<std::string> device_names() { return {"auto", "cpu", "cuda"}; }
+std::vector<std::string> dtype_names() { return {"auto", "fp32", "bf16"}; }
+
+int rank_on_node() {
+    for (const char* name : {"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMIX_LOCAL_RANK"})
+        if (const char* value = std::getenv(name)) return std::atoi(value);
+    return 0;
+}
+
+torch::Device choose_device(std::string_view name) {
+    const bool have_cuda = torch::cuda::is_available();
+    if (name == "cpu" || (name == "auto" && !have_cuda)) return torch::kCPU;
+    if (name != "cuda" && name != "auto") throw UsageError(fmt::format("device '{}' is not known", name), "choose auto, cpu or cuda");
+    if (!have_cuda) throw UsageError("device = cuda, but this process sees no CUDA device", "ask the scheduler for a GPU, or set device = auto");
+    return {torch::kCUDA, static_cast<c10::DeviceIndex>(rank_on_node() % static_cast<int>(torch::cuda::device_count()))};
+}
+
+bool has_fast_bf16(const torch::Device& device) {
+    if (device.is_cuda()) return true;
+    return __builtin_cpu_supports("avx512bf16") != 0;  // AMX machines have it too
+}
+
+torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {
+    if (name == "fp32") return torch::kFloat32;
+    if (name == "bf16") return torch::kBFloat16;
+    if (name == "auto") return has_fast_bf16(device) ? torch::kBFloat16 : torch::kFloat32;
+    throw UsageError(fmt::format("dtype '{}' is not known", name), "choose auto, fp32 or bf16");
+}
+
+std::string_view dtype_name(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? "bf16" : "fp32"; }
+
+}  // namespace tg

@@ -1,0 +1,68 @@
+// The pre-norm transformer encoder that CLIP and SigLIP towers share: x += attention(norm1(x)); x += mlp(norm2(x)). Inference only.
+// Weight names and numerics as transformers' CLIPEncoder (models/clip/modeling_clip.py).
+// Letters of shapes: B sequences, T positions, H channels, N heads, D = H / N, R rows a sequence.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "weights.hpp"
+
+namespace tg {
+
+enum class Activation { quick_gelu, gelu, gelu_tanh };
+// The name in config.json ("hidden_act"); throws InputError with `where` for one that is not known.
+Activation activation_of(std::string_view name, const std::string& where);
+
+struct EncoderShape {
+    std::int64_t hidden = 0, mlp = 0, layers = 0, heads = 0;
+    double norm_eps = 1e-5;
+    Activation activation = Activation::quick_gelu;
+};
+
+struct LayerNorm {
+    torch::Tensor weight, bias;  // [H]
+    double eps = 1e-5;
+    LayerNorm() = default;
+    LayerNorm(WeightReader& weights, const std::string& name, std::int64_t hidden, double norm_eps) : weight(weights(name + ".weight", {hidden})), bias(weights(name + ".bias", {hidden})), eps(norm_eps) {}
+    torch::Tensor operator()(const torch::Tensor& x) const { return torch::layer_norm(x, {x.size(-1)}, weight, bias, eps); }
+};
+
+// fc1, activation, fc2. Quick GELU is x * sigmoid(1.702 x): with 1.702 multiplied into fc1 and divided out of fc2 at load it is SiLU,
+// which torch has as one pass in place.
+struct Mlp {
+    torch::Tensor fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [M,H] [M] [H,M] [H]
+    Activation activation = Activation::gelu;
+    Mlp() = default;
+    Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape);
+    torch::Tensor operator()(const torch::Tensor& x) const;
+};
+
+class Encoder {
+public:
+    Encoder() = default;
+    // Blocks NAME.layers.0 ... of the files.
+    Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape);
+
+    // x: [B,T,H]; the output of block `blocks` (all by default).
+    torch::Tensor forward(torch::Tensor x, bool causal, std::int64_t blocks = -1) const;
+    // As forward(), but of the last block's output only position rows[b] of each sequence, [B,H]: what is pooled. The rest of that block
+    // is never computed.
+    torch::Tensor forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const;
+
+private:
+    struct Block {
+        LayerNorm norm1, norm2;
+        torch::Tensor qkv_weight, qkv_bias, out_weight, out_bias;  // [3H,H] [3H] [H,H] [H]; rows are q, k, v
+        Mlp mlp;
+    };
+    torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
+
+    EncoderShape shape_;
+    std::vector<Block> blocks_;
+};
+
+}  // namespace tg

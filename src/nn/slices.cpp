@@ -1,0 +1,27 @@
+#include "slices.hpp"
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+
+namespace tg {
+
+void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+    std::atomic<bool> failed = false;
+    std::exception_ptr failure;
+    std::mutex mutex;
+    // An OpenMP region, because torch, MKL and oneDNN all recognise one and then keep to a single thread.
+#pragma omp parallel for schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < count; ++i) {
+        if (failed) continue;
+        try {
+            work(i);
+        } catch (...) {  // an exception may not leave the region; rethrown below
+            const std::lock_guard lock(mutex);
+            if (!failed.exchange(true)) failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace tg

@@ -1,0 +1,72 @@
+#include "tower_config.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
+
+namespace tg {
+namespace {
+
+using Json = nlohmann::json;
+
+std::int64_t positive(const Json& config, const char* key, std::int64_t otherwise, const std::string& where) {
+    const auto found = config.find(key);
+    if (found == config.end() || found->is_null()) return otherwise;
+    if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > (std::int64_t{1} << 24)) throw InputError(fmt::format("{}: {} = {} is not a sensible size", where, key, found->dump()));
+    return found->get<std::int64_t>();
+}
+
+EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t mlp, std::int64_t heads, std::string_view activation, double eps, const std::string& where) {
+    EncoderShape shape;
+    shape.hidden = positive(config, "hidden_size", hidden, where);
+    shape.mlp = positive(config, "intermediate_size", mlp, where);
+    shape.layers = positive(config, "num_hidden_layers", 12, where);
+    shape.heads = positive(config, "num_attention_heads", heads, where);
+    if (shape.hidden % shape.heads != 0) throw InputError(fmt::format("{}: hidden_size {} is not divisible by {} heads", where, shape.hidden, shape.heads));
+    const auto act = config.find("hidden_act");
+    shape.activation = activation_of(act != config.end() && act->is_string() ? act->get<std::string>() : std::string(activation), where);
+    const auto norm = config.find("layer_norm_eps");
+    shape.norm_eps = norm != config.end() && norm->is_number() ? norm->get<double>() : eps;
+    return shape;
+}
+
+}  // namespace
+
+Json read_model_config(const std::filesystem::path& folder) {
+    if (!std::filesystem::is_directory(folder)) throw InputError(folder.string() + ": there is no such model folder", "check the path in the job file");
+    const auto path = folder / "config.json";
+    if (!std::filesystem::exists(path)) throw InputError(path.string() + ": is missing", "give a Hugging Face model folder");
+    Json config = Json::parse(read_text_file(path), nullptr, false);
+    if (config.is_discarded() || !config.is_object()) throw InputError(path.string() + ": is not a JSON object");
+    return config;
+}
+
+std::string read_model_type(const std::filesystem::path& folder) {
+    const auto config = read_model_config(folder);
+    const auto type = config.find("model_type");
+    return type != config.end() && type->is_string() ? type->get<std::string>() : "";
+}
+
+VisionShape vision_shape(const Json& config, std::string_view default_activation, double default_eps, const std::string& where) {
+    VisionShape shape;
+    shape.encoder = encoder_shape(config, 768, 3072, 12, default_activation, default_eps, where);
+    shape.image = positive(config, "image_size", 224, where);
+    shape.patch = positive(config, "patch_size", default_activation == "quick_gelu" ? 32 : 16, where);
+    if (shape.patch > shape.image) throw InputError(fmt::format("{}: patches of {} pixels in an image of {}", where, shape.patch, shape.image));
+    return shape;
+}
+
+TextShape text_shape(const Json& config, std::string_view default_activation, double default_eps, const std::string& where) {
+    const bool clip = default_activation == "quick_gelu";
+    TextShape shape;
+    shape.encoder = encoder_shape(config, clip ? 512 : 768, clip ? 2048 : 3072, clip ? 8 : 12, default_activation, default_eps, where);
+    shape.vocabulary = positive(config, "vocab_size", clip ? 49408 : 32000, where);
+    shape.positions = positive(config, "max_position_embeddings", clip ? 77 : 64, where);
+    const auto end = config.find("eos_token_id");
+    shape.end_id = end != config.end() && end->is_number_integer() ? end->get<std::int64_t>() : 49407;
+    return shape;
+}
+
+}  // namespace tg
