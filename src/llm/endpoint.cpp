@@ -16,7 +16,8 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 constexpr int most_in_flight = 1024;       // where nobody states a concurrency
-constexpr int failures_set_aside = 3;      // in a row: the replica is in trouble, not the request
+constexpr int failures_set_aside = 5;      // in a row: the replica is in trouble, not the request
+constexpr int failures_of_an_outage = 3;
 constexpr double longest_aside_s = 30;
 constexpr std::int64_t first_guess_out = 256;
 
@@ -99,6 +100,8 @@ Endpoint::Sending Endpoint::begin(double now, TokenEstimate estimate) {
     requests_.spend(now, 1);
     tokens_.spend(now, sending.tokens);
     sent_.add(now);
+    request_rate_.sent();
+    token_rate_.sent();
     sent_tokens_.add(now, sending.tokens);
     ++replicas_.at(best).in_flight;
     ++in_flight_;
@@ -112,7 +115,7 @@ void Endpoint::cancelled(const Sending& sending) {
 
 void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate, double now) {
     cancelled(sending);
-    judge_replica(replicas_[sending.replica], verdict, now);
+    judge_replica(replicas_[sending.replica], verdict, sending.at, now);
     learn(outcome, verdict, sending, now);
     const bool answered = verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
     if (answered) {
@@ -162,7 +165,7 @@ void Endpoint::tell_limit(double now) {
     log::info("endpoint {}: found a limit of about {:.0f} requests a minute for this rank", name_, rate * 60);
 }
 
-void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double now) {
+void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double sent_at, double now) {
     const auto line = [&] { return fmt::format("endpoint {} at {}: {} ({})", name_, replica.route->url(), verdict.kind, verdict.detail) + (verdict.fix.empty() ? "" : "; " + verdict.fix); };
     switch (verdict.fate) {
         case Fate::answered:
@@ -188,14 +191,17 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double no
             return;
         case Fate::retry: break;
     }
-    ++replica.failures;
     concurrency_.trouble(now);
+    if (sent_at < replica.aside_since) return;  // sent before it was set aside: nothing new
+    ++replica.failures;
     if (verdict.kind == "no connection" || verdict.kind == "unknown host") replica.failures = std::max(replica.failures, failures_set_aside);
     if (replica.failures < failures_set_aside) return;
     const double aside = std::min(longest_aside_s, std::exp2(std::min(replica.failures - failures_set_aside, 10)));
-    if (replica.aside_until <= now && replica.failures == failures_set_aside)
-        log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.route->url(), duration_text(aside), verdict.kind, verdict.detail);
-    replica.aside_until = std::max(replica.aside_until, now + aside);
+    replica.aside_since = now;
+    replica.aside_until = now + aside;
+    if (now - replica.told_at < 60) return;
+    replica.told_at = now;
+    log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.route->url(), duration_text(aside), verdict.kind, verdict.detail);
 }
 
 void Endpoint::check_outage(const Verdict& verdict, double now) {
@@ -215,7 +221,7 @@ void Endpoint::check_outage(const Verdict& verdict, double now) {
         return;
     }
     const double patience = answered_ever_ || verdict.fate == Fate::wait ? api_.outage_s : std::min(api_.first_answer_s, api_.outage_s);
-    if (failures_since_good_ >= failures_set_aside && now - failing_since_ >= patience)
+    if (failures_since_good_ >= failures_of_an_outage && now - failing_since_ >= patience)
         stop_line_ = fmt::format("endpoint {}: nothing but failures for {}, the last: {}; the same command goes on once it answers again", name_, duration_text(now - failing_since_), last_failure_);
 }
 

@@ -56,11 +56,12 @@ private:
         int in_flight = 0;
         int failures = 0;        // in a row
         bool answered = false;   // ever
-        double aside_until = 0;  // set aside, tried again then
+        double aside_since = 0, aside_until = 0;  // set aside, tried again then
+        double told_at = -1e9;
         std::optional<std::string> fatal{};
     };
     void learn(const HttpOutcome& outcome, const Verdict& verdict, const Sending& sending, double now);
-    void judge_replica(Replica& replica, const Verdict& verdict, double now);
+    void judge_replica(Replica& replica, const Verdict& verdict, double sent_at, double now);
     void check_outage(const Verdict& verdict, double now);
     void apply_rates(double now);
     void tell_limit(double now);

@@ -18,6 +18,10 @@ constexpr double slow_climb = 0.003;         // of the rate, per second
 constexpr double fast_climb = 0.05;
 constexpr double climb_doubles_s = 5;
 constexpr double least_rate = 1.0 / 60;
+constexpr double tolerated_share = 0.01;     // of what is sent may be refused
+constexpr int burst = 4;                     // refusals, and this share of what was sent since the last lowering: far too fast
+constexpr double burst_share = 0.4;
+constexpr int lowerings_tried = 3;
 
 }  // namespace
 
@@ -101,28 +105,44 @@ void LearnedRate::server_states(double rate) {
     server_ = rate;
 }
 
-double LearnedRate::refused(double sent, double now, double sending) {
-    if (sent < epoch_) return 0;
+void LearnedRate::lower(double factor, double now) {
+    rate_ = std::max(rate() * factor, least_rate);
+    epoch_ = now;
+    sent_in_epoch_ = refused_in_epoch_ = 0;
+}
+
+double LearnedRate::refused(double sent_at, double now, double sending) {
+    if (sent_at < epoch_) return 0;
     learned_ = true;
     if (rate() <= 0 || ramping_) {
         // First news of a limit: what went out in the last second or so was already too much.
         ramping_ = false;
-        const double base = rate() > 0 ? std::min(rate(), std::max(sending, least_rate)) : sending;
-        rate_ = std::max(base * 0.7, least_rate);
-        epoch_ = now, refused_in_epoch_ = 0;
+        rate_ = rate() > 0 ? std::min(rate(), std::max(sending, least_rate)) : sending;
+        lower(0.7, now);
         return 0.3;
     }
-    const double current = rate();
-    if (now - epoch_ > 1) {
-        rate_ = std::max(current * 0.96, least_rate);
-        epoch_ = now, refused_in_epoch_ = 0;
+    ++refused_in_epoch_;
+    const double share = static_cast<double>(refused_in_epoch_) / std::max(sent_in_epoch_, refused_in_epoch_);
+    if (refused_in_epoch_ >= burst && share > burst_share) {
+        lowerings_ = 0;
+        lower(0.75, now);
+        return 0.7;
+    }
+    const bool seen_enough = now - epoch_ > 1 && sent_in_epoch_ >= 20;
+    if (epoch_ > 0 && (!seen_enough || share <= tolerated_share)) return 0;
+    if (now < in_vain_until_) return 0;
+    if (now - epoch_ > 10) lowerings_ = 0;
+    if (lowerings_ == 0) share_before_ = share, rate_before_ = rate();
+    if (++lowerings_ > lowerings_tried && share > 0.6 * share_before_) {
+        // A tenth slower and refused as often: others use up the limit, or the server refuses at random.
+        rate_ = rate_before_;
+        in_vain_until_ = now + 60;
+        lowerings_ = 0;
+        lower(1, now);
         return 0;
     }
-    if (++refused_in_epoch_ <= std::max(3.0, 0.03 * current)) return 0;
-    // Refused again and again since the last lowering: the limit is far below.
-    rate_ = std::max(current * 0.75, least_rate);
-    epoch_ = now, refused_in_epoch_ = 0;
-    return 0.7;
+    lower(0.96, now);
+    return 0;
 }
 
 void LearnedRate::binding(double now) {

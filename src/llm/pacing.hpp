@@ -42,7 +42,8 @@ private:
 };
 
 // The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling until it does.
-// A refusal lowers the rate a little, many lower it much; afterwards it climbs, slowly at first, as TCP does.
+// A few refusals are the price of being near the limit; more lower the rate a little, a burst of nothing but refusals lowers it
+// much. Afterwards it climbs, slowly at first, as TCP does. Refusals that go on whatever the rate are not its doing and do not lower it.
 class LearnedRate {
 public:
     // `stated` per second (0: not stated). `ramp`: with nothing stated begin slowly, else begin unlimited.
@@ -51,22 +52,27 @@ public:
     double rate() const;  // 0: unlimited
     // The server states its limit (a header): never above the job's own.
     void server_states(double rate);
-    // What was sent at `sent` was refused; `sending` is the recent rate of sending. Returns how long sending should pause.
-    double refused(double sent, double now, double sending);
+    void sent() { ++sent_in_epoch_; }
+    // What was sent at `sent_at` was refused; `sending` is the recent rate of sending. Returns how long sending should pause.
+    double refused(double sent_at, double now, double sending);
     // Work was waiting for this rate.
     void binding(double now);
     bool learned() const { return learned_; }
 
 private:
     double cap() const;
+    void lower(double factor, double now);
 
     double stated_, server_ = 0;
     double rate_ = 0;  // 0: only the cap counts
     bool ramping_;
     bool learned_ = false;
-    double epoch_ = -1e9;       // of the last lowering; refusals of what was sent before it say nothing new
+    double epoch_ = -1e9;  // of the last lowering; refusals of what was sent before it say nothing new
+    int sent_in_epoch_ = 0, refused_in_epoch_ = 0;
     double last_climb_ = -1;
-    int refused_in_epoch_ = 0;
+    // Lowerings in a row, the share refused and the rate before the first of them: do they help?
+    int lowerings_ = 0;
+    double share_before_ = 0, rate_before_ = 0, in_vain_until_ = -1e9;
 };
 
 // How many requests to keep in flight where nobody says: more as long as that brings more answers a second (hill climbing).

@@ -1,0 +1,63 @@
+// Stopping. stop_requested() has no way back after a signal, so these tests raise it by the time limit, which has.
+#include <thread>
+
+#include "loopback.hpp"
+
+namespace tg {
+namespace {
+
+struct StopNow {
+    StopNow() { set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0)); }
+    ~StopNow() { lift(); }
+    static void lift() { set_time_limit(std::chrono::hours(1000), std::chrono::seconds(0)); }
+};
+
+}  // namespace
+
+TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
+    test::TemporaryFolder folder;
+    SimulatorSettings slow;
+    slow.latency_ms = 150;
+    Simulator server(slow, test::echo);
+    std::uint64_t bought = 0;
+    {
+        ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+        std::jthread stopper([] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(400));
+            set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0));
+        });
+        const auto outcome = test::ask(engine, 1000);
+        StopNow::lift();
+        EXPECT_EQ(outcome.end, RunEnd::stop_requested);
+        bought = outcome.count(ChatReply::Status::answered);
+        EXPECT_GT(bought, 16u);
+        EXPECT_EQ(bought, server.counts().answered);
+        EXPECT_GT(outcome.count(ChatReply::Status::stopped), 0u);
+    }
+    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+    const auto outcome = test::ask(engine, 200);
+    EXPECT_EQ(outcome.count(ChatReply::Status::answered), 200u);
+    EXPECT_EQ(server.counts().requests, 200u);
+}
+
+TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
+    test::TemporaryFolder folder;
+    SimulatorSettings stalling;
+    stalling.stall = 1;
+    stalling.stall_s = 60;
+    Simulator server(stalling, test::echo);
+    auto api = test::quick_api();
+    api.drain_s = 0.3;
+    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    std::jthread stopper([] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0));
+    });
+    const auto outcome = test::ask(engine, 50);
+    StopNow::lift();
+    EXPECT_EQ(outcome.end, RunEnd::stop_requested);
+    EXPECT_EQ(outcome.count(ChatReply::Status::stopped), outcome.replies.size());
+    EXPECT_GT(outcome.replies.size(), 0u);
+}
+
+}  // namespace tg
