@@ -9,11 +9,12 @@ void EvaluateSettings::describe(SettingsVisitor& v) {
     v.option("convention", &convention, "whose reading of the answers where tools differ: vlmevalkit (without a judge), or official (LLaVA's scripts and the benchmarks' authors)", one_of({"vlmevalkit", "official"}));
     v.option("judge", &judge, "name of the [endpoint.NAME] that scores free answers; without one MM-Vet and LLaVA-in-the-wild are reported as not run and MathVista as a lower bound");
     v.option("max_new_tokens", &max_new_tokens, "most tokens of an answer; 0: what each benchmark needs", at_least(0));
+    v.option("pad_images", &pad_images, "pad pictures to a square first, as LLaVA-v1.5 does: yes, no, or auto: as the model's configuration says", one_of({"auto", "yes", "no"}));
     v.tuning("batch", &batch, "questions answered at once", at_least(1));
     v.tuning("questions_per_part", &questions_per_part, "questions whose answers are written to disk together", at_least(1));
     v.tuning("threads", &threads, "threads that decode pictures; 0: the cores of this rank", at_least(0));
     v.tuning("device", &device, "auto, cpu or cuda", one_of({"auto", "cpu", "cuda"}));
-    v.option("dtype", &dtype, "float32, bfloat16, or auto: bfloat16 on GPUs, float32 elsewhere", one_of({"auto", "float32", "bfloat16"}));
+    v.option("dtype", &dtype, "fp32, bf16, or auto: bf16 where the device computes it in hardware", one_of({"auto", "fp32", "bf16"}));
 }
 
 void BenchmarkSettings::describe(SettingsVisitor& v) {

@@ -17,6 +17,7 @@ struct EvaluateSettings {
     std::string convention = "vlmevalkit";
     std::string judge;                                 // an [endpoint.NAME]; empty: judged benchmarks are reported as not run
     int max_new_tokens = 0;
+    std::string pad_images = "auto";
     int batch = 16;
     int questions_per_part = 128;
     int threads = 0;

@@ -4,13 +4,15 @@
 
 #include <memory>
 
+#include "taskgalaxy/curation/ground_truth.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/report/settings.hpp"
 #include "taskgalaxy/storage/stage.hpp"
 
 namespace tg {
 
-// `pool` tells where the pictures of the gallery lie; a picture that cannot be read is shown as an empty frame.
-std::unique_ptr<Stage> make_report_stage(const ReportSettings& settings, const PoolSettings& pool);
+// `pool` tells where the pictures of the gallery lie (one that cannot be read is shown as an empty frame), `truth` what is known about
+// them (its `pictures` may be empty: then nothing is measured against it).
+std::unique_ptr<Stage> make_report_stage(const ReportSettings& settings, const PoolSettings& pool, const GroundTruthSettings& truth = {});
 
 }  // namespace tg

@@ -10,7 +10,7 @@ namespace tg {
 
 struct ReportSettings {
     std::string title;
-    std::string ground_truth = "none";
+    std::string ground_truth = "auto";
     std::filesystem::path held_out;
     int gallery = 24;
     int picture_side = 220;
