@@ -34,7 +34,7 @@ const std::vector<Step>& steps() {
         {"export", {"export"}, [](Job& j) { return make_export_stage(j.exported, j.pool); }},
         {"train", {"train", "pool"}, [](Job& j) { return make_train_stage(j.train, j.pool); }},
         {"evaluate", {"evaluate", "benchmark."}, [](Job& j) { return make_evaluate_stage(j.evaluate, j.benchmarks, j.train.model, j.endpoints, j.api); }},
-        {"report", {"report"}, [](Job& j) { return make_report_stage(j.report, j.pool); }},
+        {"report", {"report", "ground_truth"}, [](Job& j) { return make_report_stage(j.report, j.pool, j.ground_truth); }},
     };
     return list;
 }

@@ -107,7 +107,9 @@ TEST(Report, works_after_each_stage) {
         const auto page = make_page(run);
         expect_well_formed(page);
         EXPECT_TRUE(has(page, present)) << present;
-        if (absent) EXPECT_TRUE(has(page, absent)) << absent;
+        if (absent) {
+            EXPECT_TRUE(has(page, absent)) << absent;
+        }
     };
     run.make_pool();
     expect_page("Every", nullptr);
