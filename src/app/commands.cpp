@@ -124,7 +124,7 @@ int report(const Communicator& world, const Arguments& arguments) {
     if (!std::filesystem::exists(paths.file("run.h5"))) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
     auto job = read_job(world, paths.file("job.cfg"), {});
     StageContext context{world, paths, ""};
-    make_report_stage(job.report, job.pool)->run(context);
+    make_report_stage(job.report, job.pool, job.ground_truth)->run(context);
     fmt::print("{}\n", (paths.report() / "index.html").string());
     return 0;
 }
@@ -139,7 +139,7 @@ int simulate(const Communicator& world, const Arguments& arguments) {
     Job job;
     if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", simulate_usage), sets);
     else job.read("command line", "", sets);
-    run_simulator(job.simulator, make_ground_truth(job.ground_truth, job.pool));
+    run_simulator(job.simulator, ground_truth_answers(job.ground_truth));
     return 0;
 }
 

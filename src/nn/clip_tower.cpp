@@ -17,7 +17,7 @@ namespace {
 class ClipTower : public VisionTower {
 public:
     ClipTower(const nlohmann::json& config, const std::string& where, int layer, bool keep_cls, std::string prefix)
-        : shape_(vision_shape(config, "quick_gelu", 1e-5, where)), keep_cls_(keep_cls), prefix_(std::move(prefix)) {
+        : shape_(vision_shape(config, clip_defaults, where)), keep_cls_(keep_cls), prefix_(std::move(prefix)) {
         const auto layers = shape_.encoder.layers;
         const auto blocks = layer < 0 ? layers + 1 + layer : layer;
         if (blocks < 0 || blocks > layers) throw InputError(fmt::format("{}: layer {} of a tower of {} layers was asked for", where, layer, layers));
