@@ -167,7 +167,8 @@ std::pair<Verdict, std::string> agreed_verdict(const Communicator& world, RunBoo
 int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
-    const auto stages = make_pipeline(job);
+    std::vector<std::unique_ptr<Stage>> stages;
+    together(world, [&] { stages = make_pipeline(job); });
     const auto text = job.text();
 
     std::optional<RunBook> book;  // rank 0's
