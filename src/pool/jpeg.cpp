@@ -155,6 +155,7 @@ private:
         error_.base.format_message(reinterpret_cast<j_common_ptr>(&c_), text);
         if (source_.hit_end) throw UnreadableImage(PictureStatus::truncated, fmt::format("JPEG data end too soon ({})", text));
         switch (error_.base.msg_code) {
+            case JERR_IMAGE_TOO_BIG: throw UnreadableImage(PictureStatus::too_large, fmt::format("JPEG: {}", text));
             case JERR_ARITH_NOTIMPL:
             case JERR_BAD_PRECISION:
             case JERR_SOF_UNSUPPORTED:
