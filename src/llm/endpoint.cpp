@@ -100,8 +100,8 @@ Endpoint::Sending Endpoint::begin(double now, TokenEstimate estimate) {
     requests_.spend(now, 1);
     tokens_.spend(now, sending.tokens);
     sent_.add(now);
-    request_rate_.sent();
-    token_rate_.sent();
+    request_rate_.sent(now);
+    token_rate_.sent(now);
     sent_tokens_.add(now, sending.tokens);
     ++replicas_.at(best).in_flight;
     ++in_flight_;

@@ -16,12 +16,14 @@ constexpr double second = 1.0 + margin;
 constexpr double first_rate = 8;             // per second, where nothing is stated
 constexpr double slow_climb = 0.003;         // of the rate, per second
 constexpr double fast_climb = 0.05;
+constexpr double bold_climb = 0.2;           // where no limit has been met a second time
 constexpr double climb_doubles_s = 5;
 constexpr double least_rate = 1.0 / 60;
 constexpr double tolerated_share = 0.01;     // of what is sent may be refused
-constexpr int burst = 4;                     // refusals, and this share of what was sent since the last lowering: far too fast
+constexpr double burst = 3.5;                     // refusals lately, and this share of what was sent: far too fast
 constexpr double burst_share = 0.4;
-constexpr int lowerings_tried = 3;
+constexpr int lowerings_tried = 6;
+constexpr double lately_s = 1.5;
 
 }  // namespace
 
@@ -105,13 +107,23 @@ void LearnedRate::server_states(double rate) {
     server_ = rate;
 }
 
+void LearnedRate::sent(double now) {
+    const double faded = std::exp((last_sent_ - now) / lately_s);
+    sent_lately_ = sent_lately_ * faded + 1;
+    refused_lately_ *= faded;
+    last_sent_ = now;
+    ++sent_since_;
+}
+
 void LearnedRate::lower(double factor, double now) {
     rate_ = std::max(rate() * factor, least_rate);
     epoch_ = now;
-    sent_in_epoch_ = refused_in_epoch_ = 0;
+    sent_lately_ = refused_lately_ = 0;
+    guessed_ = false;
 }
 
 double LearnedRate::refused(double sent_at, double now, double sending) {
+    ++refused_since_;
     if (sent_at < epoch_) return 0;
     learned_ = true;
     if (rate() <= 0 || ramping_) {
@@ -119,28 +131,29 @@ double LearnedRate::refused(double sent_at, double now, double sending) {
         ramping_ = false;
         rate_ = rate() > 0 ? std::min(rate(), std::max(sending, least_rate)) : sending;
         lower(0.7, now);
+        guessed_ = true;
         return 0.3;
     }
-    ++refused_in_epoch_;
-    const double share = static_cast<double>(refused_in_epoch_) / std::max(sent_in_epoch_, refused_in_epoch_);
-    if (refused_in_epoch_ >= burst && share > burst_share) {
+    ++refused_lately_;
+    const double share = refused_lately_ / std::max(sent_lately_, refused_lately_);
+    if (refused_lately_ >= burst && share > burst_share) {
         lowerings_ = 0;
         lower(0.75, now);
         return 0.7;
     }
-    const bool seen_enough = now - epoch_ > 1 && sent_in_epoch_ >= 20;
-    if (epoch_ > 0 && (!seen_enough || share <= tolerated_share)) return 0;
-    if (now < in_vain_until_) return 0;
-    if (now - epoch_ > 10) lowerings_ = 0;
-    if (lowerings_ == 0) share_before_ = share, rate_before_ = rate();
-    if (++lowerings_ > lowerings_tried && share > 0.6 * share_before_) {
-        // A tenth slower and refused as often: others use up the limit, or the server refuses at random.
-        rate_ = rate_before_;
-        in_vain_until_ = now + 60;
+    const bool too_soon = now - epoch_ < 1 || sent_lately_ < 10;
+    if ((epoch_ > 0 && too_soon) || share <= tolerated_share || now < in_vain_until_) return 0;
+    if (lowerings_ == lowerings_tried) {
         lowerings_ = 0;
-        lower(1, now);
-        return 0;
+        if (refused_since_ > 0.6 * share_before_ * sent_since_) {
+            // A fifth slower and refused as often: others use up the limit, or the server refuses at random.
+            rate_ = rate_before_;
+            in_vain_until_ = now + 60;
+            lower(1, now);
+            return 0;
+        }
     }
+    if (lowerings_++ == 0) share_before_ = share, rate_before_ = rate(), sent_since_ = refused_since_ = 0;
     lower(0.96, now);
     return 0;
 }
@@ -153,7 +166,8 @@ void LearnedRate::binding(double now) {
         rate_ *= std::exp2(dt);
         return;
     }
-    const double speed = std::min(fast_climb, slow_climb * std::exp2((now - epoch_) / climb_doubles_s));
+    const bool boldly = guessed_ || now < in_vain_until_;
+    const double speed = boldly ? bold_climb : std::min(fast_climb, slow_climb * std::exp2((now - epoch_) / climb_doubles_s));
     rate_ *= 1 + speed * dt;
     if (const double most = cap(); most > 0 && rate_ >= most) rate_ = 0;  // back at what was stated
 }

@@ -52,7 +52,7 @@ public:
     double rate() const;  // 0: unlimited
     // The server states its limit (a header): never above the job's own.
     void server_states(double rate);
-    void sent() { ++sent_in_epoch_; }
+    void sent(double now);
     // What was sent at `sent_at` was refused; `sending` is the recent rate of sending. Returns how long sending should pause.
     double refused(double sent_at, double now, double sending);
     // Work was waiting for this rate.
@@ -66,13 +66,13 @@ private:
     double stated_, server_ = 0;
     double rate_ = 0;  // 0: only the cap counts
     bool ramping_;
-    bool learned_ = false;
+    bool learned_ = false, guessed_ = false;  // guessed: known from the first refusal alone
     double epoch_ = -1e9;  // of the last lowering; refusals of what was sent before it say nothing new
-    int sent_in_epoch_ = 0, refused_in_epoch_ = 0;
+    double sent_lately_ = 0, refused_lately_ = 0, last_sent_ = 0;  // since then, fading with time
     double last_climb_ = -1;
-    // Lowerings in a row, the share refused and the rate before the first of them: do they help?
+    // A series of lowerings: share refused and rate before the first, and what came of it since. Do they help?
     int lowerings_ = 0;
-    double share_before_ = 0, rate_before_ = 0, in_vain_until_ = -1e9;
+    double share_before_ = 0, rate_before_ = 0, sent_since_ = 0, refused_since_ = 0, in_vain_until_ = -1e9;
 };
 
 // How many requests to keep in flight where nobody says: more as long as that brings more answers a second (hill climbing).

@@ -107,13 +107,13 @@ TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
 TEST(chat_engine, a_429_burns_no_attempt) {
     TemporaryFolder folder;
     SimulatorSettings refusing;
-    refusing.rate_limited = 0.8;
+    refusing.rate_limited = 0.3;
     Simulator server(refusing, test::echo);
     auto api = quick_api();
     api.attempts = 1;
     api.backoff_longest_s = 0.02;
     ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
-    EXPECT_EQ(ask(engine, 10).count(Status::answered), 10u);
+    EXPECT_EQ(ask(engine, 30).count(Status::answered), 30u);
 }
 
 TEST(chat_engine, gives_a_request_up_after_its_attempts_and_says_why) {

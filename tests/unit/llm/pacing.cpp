@@ -65,7 +65,7 @@ Rehearsal rehearse(double true_per_minute, double told_per_minute, double second
         }
         s.allowance.spend(now, 1);
         s.sending.add(now);
-        s.rate.sent();
+        s.rate.sent(now);
         const bool counted = now > start + warm_up_s;
         result.sent += counted;
         const bool open = limit.open(now) && random.unit() >= refused_at_random;

@@ -40,6 +40,7 @@ TEST(simulator, does_the_same_to_the_same_requests_in_any_order) {
         Simulator server(settings, test::echo);
         httplib::Client client("127.0.0.1", server.port());
         client.set_keep_alive(true);
+        client.set_tcp_nodelay(true);
         std::map<std::string, std::vector<int>> by_content;
         for (int i = 0; i < 100; ++i) {
             const auto user = "question " + std::to_string(backwards ? 99 - i : i);
