@@ -34,8 +34,7 @@ public:
         : only_(stages_called(choice.stages)), redo_(stages_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
         std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
         old_job_ = std::filesystem::exists(paths_.file("job.cfg")) ? read_text_file(paths_.file("job.cfg")) : "";
-        for (const auto& stage : stages_)
-            if (is_chosen(*stage)) stage->check();
+        check_stages();
     }
 
     RunRecord& record() { return record_; }
@@ -82,6 +81,20 @@ public:
     bool done(const Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
 
 private:
+    // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes.
+    void check_stages() const {
+        std::exception_ptr endpoint_failure;
+        for (const auto& stage : stages_) {
+            if (!is_chosen(*stage)) continue;
+            try {
+                stage->check();
+            } catch (const EndpointError&) {
+                if (!endpoint_failure) endpoint_failure = std::current_exception();
+            }
+        }
+        if (endpoint_failure) std::rethrow_exception(endpoint_failure);
+    }
+
     static const std::filesystem::path& made(const std::filesystem::path& folder) {
         std::error_code error;
         std::filesystem::create_directories(folder, error);
