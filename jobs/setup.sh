@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what taskgalaxy needs and builds it; called by jobs/demo.sh and tests/run.sh, harmless to call again.
 #   jobs/setup.sh deps          Debian packages (when root; else a list of what is missing) and libtorch under .deps/
-#   jobs/setup.sh peers         the Python packages that the tests compare with, under .deps/peers
+#   jobs/setup.sh peers         the Python packages that fixtures and benchmarks compare with, under .deps/peers
 #   jobs/setup.sh build [PRESET]   deps, then configure and build (default preset: release)
 # TASKGALAXY_DEPS=FOLDER keeps the downloads outside the clone, for many clones to share.
 set -euo pipefail
@@ -60,9 +60,10 @@ deps() {
 
 # Versions are those the fixtures and parity figures were made with. --no-deps keeps a second torch out.
 peers() {
-  pip_into "$root/.deps/peers" peers-1 --no-deps numpy==2.2.6 pillow==11.3.0 safetensors==0.6.2 transformers==4.56.2 tokenizers==0.22.1 \
-    huggingface-hub==0.35.3 packaging==25.0 pyyaml==6.0.3 regex==2025.9.18 requests==2.32.5 tqdm==4.67.1 filelock==3.19.1 fsspec==2025.9.0 \
-    typing-extensions==4.15.0 sentencepiece==0.2.1 protobuf==6.32.1 hf-xet==1.1.10 urllib3==2.5.0 idna==3.10 certifi==2025.8.3 charset-normalizer==3.4.3 h5py==3.14.0
+  pip_into "$root/.deps/peers" peers-2 --no-deps anyio==4.16.0 certifi==2026.10.18 click==8.5.1 h11==0.16.0 hf_xet==1.8.0 httpcore2==2.16.2 httpx2==2.16.2 \
+    huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 packaging==26.3 pillow==13.0.0 protobuf==7.36.2 pyyaml==6.0.3 regex==2026.11.15 requests==2.34.2 \
+    rich==15.0.0 safetensors==0.8.0 sentencepiece==0.2.3 shellingham==1.5.4 sniffio==1.3.1 tokenizers==0.23.3 tqdm==4.70.1 transformers==5.23.0 \
+    truststore==0.10.5 typer==0.29.2
 }
 
 build() {

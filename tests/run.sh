@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets everything up, builds, and runs every test: unit tests, MPI tests on 1, 2, 3 and 5 ranks, fault tests, comparisons with the
-# Python references, and the demo end to end. About 15 minutes on 2 cores from a fresh clone.
+# Sets everything up, builds, and runs every test: unit tests (parity with the Python references through committed fixtures), MPI
+# tests on 1, 2, 3 and 5 ranks, fault tests that kill the program, and the demo end to end. About 15 minutes on 2 cores from a fresh clone.
 #   tests/run.sh            all of it, release build
 #   tests/run.sh asan       the unit tests under address and undefined-behaviour sanitizers (or: tsan, debug)
 #   tests/run.sh release -R unit    further words go to ctest
@@ -10,11 +10,9 @@ cd "$root"
 preset=${1:-release}
 shift || true
 
-jobs/setup.sh peers
 jobs/setup.sh build "$preset"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
-export PYTHONPATH="$root/.deps/python:$root/.deps/peers"
 # libtorch and Open MPI keep some memory for the life of the process: leaks are looked for in our own code only.
 export LSAN_OPTIONS="suppressions=$root/tests/leaks.supp" UBSAN_OPTIONS=print_stacktrace=1
 [ "$preset" = release ] || set -- -L unit "$@"
