@@ -56,7 +56,7 @@ public:
     Cutter(const std::string& pattern, const std::string& where) {
         int error = 0;
         std::size_t offset = 0;
-        code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+        code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &error, &offset, nullptr));
         if (!code_) throw InputError(fmt::format("{}: the pre-tokenizer's pattern is wrong at character {}: {}", where, offset, excerpt(pattern, 80)));
         pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
     }
@@ -67,7 +67,7 @@ public:
             const auto part = text.substr(s.begin, s.end - s.begin);
             std::size_t at = 0, plain = 0;
             while (at < part.size()) {
-                if (pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(part.data()), part.size(), at, PCRE2_NO_UTF_CHECK, match.get(), nullptr) < 0) break;
+                if (pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(part.data()), part.size(), at, 0, match.get(), nullptr) < 0) break;
                 const auto* span = pcre2_get_ovector_pointer(match.get());
                 if (span[1] == span[0]) {  // an empty match moves on by one character
                     at = span[1] + 1;

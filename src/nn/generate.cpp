@@ -16,12 +16,7 @@ using torch::Tensor;
 
 namespace {
 
-struct Prompt {
-    std::vector<std::int64_t> ids;  // image_placeholder for each position of the picture
-    Tensor pixels;
-};
-
-Prompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::size_t index, int max_new_tokens) {
+TokenPrompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::size_t index, int max_new_tokens) {
     const bool has_image = prompt.pixels.defined();
     if (has_image) {
         if (!parts.vision) throw InputError(fmt::format("prompt {} has a picture, but {} has no eyes", index, parts.folder.string()));
@@ -30,7 +25,7 @@ Prompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::size_t i
     }
     auto text = prompt.text;
     if (has_image) text = with_mark_in_front(text.find(image_mark) == std::string::npos ? fmt::format("{}{}", image_mark, text) : text);
-    Prompt read{{}, prompt.pixels};
+    TokenPrompt read{{}, prompt.pixels};
     for (const auto id : tokenize_conversation({{text, ""}}, *parts.style, *parts.tokenizer, has_image, true).ids)
         read.ids.insert(read.ids.end(), id == image_placeholder ? static_cast<std::size_t>(parts.image_positions()) : 1, id);
     if (static_cast<std::int64_t>(read.ids.size()) + max_new_tokens > parts.language.config.context)
@@ -60,19 +55,22 @@ struct Answering {
 }  // namespace
 
 std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt> prompts, const GenerateOptions& options) const {
+    std::vector<TokenPrompt> read;
+    for (std::size_t i = 0; i < prompts.size(); ++i) read.push_back(read_prompt(*parts_, prompts[i], i, options.max_new_tokens));
+    std::vector<std::string> answers;
+    for (const auto& ids : answer_tokens(*parts_, read, options)) answers.emplace_back(trimmed(parts_->tokenizer->decode(ids)));
+    return answers;
+}
+
+std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options) {
     const torch::NoGradGuard no_grad;
-    const auto& parts = *parts_;
     const auto& language = parts.language;
     const auto device = language.device();
-    std::vector<std::string> answers(prompts.size());
+    std::vector<std::vector<std::int64_t>> answers(prompts.size());
     if (prompts.empty() || options.max_new_tokens < 1) return answers;
 
-    std::vector<Prompt> read;
     std::size_t longest = 0;
-    for (std::size_t i = 0; i < prompts.size(); ++i) {
-        read.push_back(read_prompt(parts, prompts[i], i, options.max_new_tokens));
-        longest = std::max(longest, read.back().ids.size());
-    }
+    for (const auto& prompt : prompts) longest = std::max(longest, prompt.ids.size());
     const auto batch = static_cast<std::int64_t>(std::min<std::size_t>(prompts.size(), static_cast<std::size_t>(std::max(1, options.batch))));
     const auto room = static_cast<std::int64_t>(longest) + options.max_new_tokens;
     const auto& c = language.config;
@@ -94,7 +92,7 @@ std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt
             const auto id = options.temperature > 0 ? choose(logits[row], options, a.prompt, a.answer.size()) : best[row].item<std::int64_t>();
             if (id != parts.tokenizer->eos()) a.answer.push_back(id);
             if (id == parts.tokenizer->eos() || static_cast<int>(a.answer.size()) == options.max_new_tokens) {
-                answers[a.prompt] = trimmed(parts.tokenizer->decode(a.answer));
+                answers[a.prompt] = std::move(a.answer);
                 free_slots.push_back(a.slot);
                 a.slot = -1;
             }
@@ -106,8 +104,8 @@ std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt
         std::vector<std::int64_t> ids, starts{0}, slots, image_rows, last_rows;
         std::vector<Tensor> pixels;
         const auto first = active.size();
-        while (!free_slots.empty() && next < read.size()) {
-            const auto& prompt = read[next];
+        while (!free_slots.empty() && next < prompts.size()) {
+            const auto& prompt = prompts[next];
             for (const auto id : prompt.ids) {
                 if (id == image_placeholder) image_rows.push_back(static_cast<std::int64_t>(ids.size()));
                 ids.push_back(id == image_placeholder ? 0 : id);
@@ -130,9 +128,9 @@ std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt
         take(language.logits(x.index_select(0, torch::tensor(last_rows, torch::kInt64).to(device))), first);
     };
 
-    while (next < read.size() || !active.empty()) {
+    while (next < prompts.size() || !active.empty()) {
         // New prompts are read several at once, so that their packed row is worth a matrix product.
-        if (next < read.size() && (active.empty() || free_slots.size() >= std::max<std::size_t>(1, static_cast<std::size_t>(batch) / 4))) {
+        if (next < prompts.size() && (active.empty() || free_slots.size() >= std::max<std::size_t>(1, static_cast<std::size_t>(batch) / 4))) {
             admit();
             continue;
         }

@@ -52,6 +52,12 @@ std::unique_ptr<VlmParts> bare(const fs::path& folder, const LanguageConfig& lan
     return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = SafetensorsFolder(folder)});
 }
 
+// transformers 5 saves the tower of a new model without the level `vision_model.`.
+void add_flat_tower(VlmParts& parts) {
+    const auto flat = parts.names.file_name("vision_tower.");
+    if (parts.files.has(flat + "embeddings.class_embedding")) parts.names.put_first({"vision_tower.vision_model.", flat});
+}
+
 // llava-hf (old and new names): text_config, vision_config.
 std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& config) {
     const auto where = (folder / "config.json").string();
@@ -61,6 +67,7 @@ std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& con
     parts->names = find_layout(parts->files, {{"language_model.model.embed_tokens.weight", {}},
                                               {"model.language_model.embed_tokens.weight",
                                                {{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}, {"vision_tower.", "model.vision_tower."}}}});
+    add_flat_tower(*parts);
     const auto layer = config.value("vision_feature_layer", json(-2));
     if (!layer.is_number_integer()) throw InputError(fmt::format("{}: vision_feature_layer = {} is not supported", where, layer.dump()), "one layer is needed");
     const auto strategy = field<std::string>(config, "vision_feature_select_strategy", "default");

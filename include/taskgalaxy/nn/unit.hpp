@@ -54,6 +54,7 @@ public:
     WeightNames() = default;
     explicit WeightNames(std::vector<Row> prefixes) : prefixes_(std::move(prefixes)) {}
     std::string file_name(std::string_view ours) const;
+    void put_first(Row row) { prefixes_.insert(prefixes_.begin(), std::move(row)); }
 
 private:
     std::vector<Row> prefixes_;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,5 +53,14 @@ struct VlmParts {
     void load_vision(torch::Device device, torch::Dtype dtype);
     std::int64_t image_positions() const { return vision ? vision->positions : 0; }
 };
+
+// A prompt as ids: image_placeholder at each position of its picture.
+struct TokenPrompt {
+    std::vector<std::int64_t> ids;
+    torch::Tensor pixels{};  // [3,S,S], or undefined
+};
+struct GenerateOptions;
+// The new ids of each prompt, without the end token (nn/generate.cpp).
+std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options);
 
 }  // namespace tg

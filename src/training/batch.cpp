@@ -1,0 +1,58 @@
+#include "batch.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace tg {
+
+std::int64_t EncodedSample::supervised() const {
+    return failure.empty() ? std::count_if(labels.begin(), labels.end(), [](std::int64_t label) { return label != ignored_label; }) : 0;
+}
+
+EncodedSample encode_sample(const Sample& sample, const ConversationStyle& style, const LanguageTokenizer& tokenizer, std::int64_t positions, std::int64_t max_length) {
+    const auto text = tokenize_conversation(sample.turns, style, tokenizer, !sample.image.empty());
+    EncodedSample encoded;
+    encoded.image = sample.image;
+    std::vector<std::int64_t> labels;
+    for (std::size_t i = 0; i < text.ids.size(); ++i) {
+        const auto times = text.ids[i] == image_placeholder ? static_cast<std::size_t>(positions) : std::size_t{1};
+        encoded.ids.insert(encoded.ids.end(), times, text.ids[i]);
+        labels.insert(labels.end(), times, text.labels[i]);
+    }
+    if (static_cast<std::int64_t>(encoded.ids.size()) > max_length) {
+        encoded.cut = true;
+        if (encoded.ids[static_cast<std::size_t>(max_length)] == image_placeholder) encoded.failure = fmt::format("its picture does not fit into {} positions", max_length);
+        encoded.ids.resize(static_cast<std::size_t>(max_length));
+        labels.resize(static_cast<std::size_t>(max_length));
+    }
+    encoded.labels.assign(labels.begin() + std::min<std::ptrdiff_t>(1, std::ssize(labels)), labels.end());
+    encoded.labels.resize(encoded.ids.size(), ignored_label);
+    return encoded;
+}
+
+MicroBatch pack(const std::vector<const EncodedSample*>& samples) {
+    MicroBatch batch;
+    std::vector<std::int64_t> ids, labels, image_rows;
+    std::vector<torch::Tensor> pixels, features;
+    for (const auto* sample : samples) {
+        if (!sample->failure.empty()) continue;
+        for (const auto id : sample->ids) {
+            if (id == image_placeholder) image_rows.push_back(static_cast<std::int64_t>(ids.size()));
+            ids.push_back(id == image_placeholder ? 0 : id);
+        }
+        labels.insert(labels.end(), sample->labels.begin(), sample->labels.end());
+        if (sample->features.defined()) features.push_back(sample->features);
+        else if (sample->pixels.defined()) pixels.push_back(sample->pixels);
+        batch.supervised += sample->supervised();
+        batch.starts.push_back(static_cast<std::int64_t>(ids.size()));
+    }
+    batch.ids = torch::tensor(ids, torch::kInt64);
+    batch.labels = torch::tensor(labels, torch::kInt64);
+    batch.image_rows = torch::tensor(image_rows, torch::kInt64);
+    if (!pixels.empty()) batch.pixels = torch::stack(pixels);
+    if (!features.empty()) batch.features = torch::cat(features);
+    return batch;
+}
+
+}  // namespace tg

@@ -1,0 +1,44 @@
+#include "taskgalaxy/training/settings.hpp"
+
+#include "taskgalaxy/nn/conversation.hpp"
+
+namespace tg {
+
+void TrainSettings::describe(SettingsVisitor& v) {
+    auto styles = conversation_styles();
+    styles.insert(styles.begin(), "auto");
+    v.option("model", &model, "Hugging Face folder of the base vision-language model");
+    v.option("data", &data, "samples in LLaVA's JSON; empty: what this run exported");
+    v.option("image_root", &image_root, "folder that the samples' pictures are relative to; empty: the run's pool");
+    v.option("style", &style, "how turns are written; auto: as the model's family was trained", one_of(styles));
+    v.option("pad_images", &pad_images, "paste pictures on a square canvas; auto: as the model's configuration says", one_of({"auto", "yes", "no"}));
+    v.option("epochs", &epochs, "passes over the samples", at_least(0));
+    v.option("max_steps", &max_steps, "optimiser steps; 0: as many as the epochs take", at_least(0));
+    v.option("global_batch", &global_batch, "samples an optimiser step, over all ranks", at_least(1));
+    v.tuning("micro_batch", &micro_batch, "samples at once on one rank; memory grows with it", at_least(1));
+    v.option("max_length", &max_length, "positions of a sample, its picture's included; the end of longer ones is cut", at_least(8));
+    v.option("learning_rate", &learning_rate, "peak learning rate", at_least(0));
+    v.option("projector_learning_rate", &projector_learning_rate, "peak learning rate of the projector; 0: the same", at_least(0));
+    v.option("warmup_ratio", &warmup_ratio, "share of the steps in which the rate rises from zero", between(0, 1));
+    v.option("schedule", &schedule, "how the rate falls after the warm-up", one_of({"cosine", "constant"}));
+    v.option("weight_decay", &weight_decay, "decoupled decay of matrices (norms and biases are left out)", at_least(0));
+    v.option("beta1", &beta1, "AdamW: decay of the first moment", between(0, 1));
+    v.option("beta2", &beta2, "AdamW: decay of the second moment", between(0, 1));
+    v.option("epsilon", &epsilon, "AdamW: added to the root of the second moment", at_least(0));
+    v.option("clip_norm", &clip_norm, "largest global gradient norm; 0: no clipping, as LLaVA's recipe", at_least(0));
+    v.option("train_parts", &train_parts, "what learns; the vision tower never does", one_of({"all", "projector", "language"}));
+    v.option("precision", &precision, "format of weights and activations; masters and sums are always fp32", one_of({"fp32", "bf16"}));
+    v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
+    v.tuning("sharding", &sharding, "optimizer: moments and master weights over the ranks; full: weights and gradients too", one_of({"optimizer", "full"}));
+    v.tuning("activation_checkpointing", &activation_checkpointing, "keep only each layer's input and compute the rest again: less memory, a third more work");
+    v.tuning("loss_chunk", &loss_chunk, "supervised positions whose logits exist at once", at_least(1));
+    v.option("on_nan", &on_nan, "a loss that is no number: stop, or skip the step", one_of({"stop", "skip"}));
+    v.option("seed", &seed, "decides the order of the samples");
+    v.tuning("checkpoint_steps", &checkpoint_steps, "steps between checkpoints; 0: none by steps", at_least(0));
+    v.tuning("checkpoint_minutes", &checkpoint_minutes, "minutes between checkpoints; 0: none by time", at_least(0));
+    v.tuning("keep_checkpoints", &keep_checkpoints, "how many of the last are kept", at_least(1));
+    v.tuning("decode_threads", &decode_threads, "threads a rank that read and decode pictures ahead", at_least(1));
+    v.tuning("feature_cache_mib", &feature_cache_mib, "memory a rank for the tower's features of pictures that come again; 0: none", at_least(0));
+}
+
+}  // namespace tg

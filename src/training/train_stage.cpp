@@ -1,0 +1,259 @@
+#include "taskgalaxy/training/train_stage.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "checkpoint.hpp"
+#include "export_model.hpp"
+#include "sample_feed.hpp"
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/progress.hpp"
+#include "taskgalaxy/core/stop.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/pool/pool.hpp"
+#include "taskgalaxy/pool/preprocess.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+#include "trainer.hpp"
+#include "training_log.hpp"
+
+namespace tg {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double resident_mib() {
+    std::ifstream status("/proc/self/statm");
+    std::uint64_t size = 0, resident = 0;
+    status >> size >> resident;
+    return static_cast<double>(resident) * 4096 / (1 << 20);
+}
+
+std::int64_t steps_of(const TrainSettings& settings, std::size_t samples) {
+    const auto per_epoch = (static_cast<std::int64_t>(samples) + settings.global_batch - 1) / settings.global_batch;
+    const auto by_epochs = static_cast<std::int64_t>(std::ceil(settings.epochs * static_cast<double>(per_epoch)));
+    return settings.max_steps > 0 ? settings.max_steps : by_epochs;
+}
+
+class TrainStage : public Stage {
+public:
+    TrainStage(const TrainSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
+
+    std::string_view name() const override { return "train"; }
+    std::string_view purpose() const override { return "fine-tunes a vision-language model on the exported samples"; }
+    std::vector<std::string> reads() const override {
+        std::vector<std::string> files;
+        if (settings_.data.empty()) files.push_back("export/train.json");
+        if (settings_.image_root.empty()) files.push_back("pool.h5");
+        return files;
+    }
+    std::vector<std::string> writes() const override { return {"training_log.h5", "export/model"}; }
+
+    void describe_inputs(DigestBuilder& inputs) const override {
+        auto settings = settings_;
+        inputs.add(result_settings(settings));
+        add_file_identity(inputs, settings_.model);
+        if (!settings_.data.empty()) add_file_identity(inputs, settings_.data);
+    }
+
+    void check() const override {
+        if (settings_.model.empty()) throw UsageError("train.model is not set", "name the Hugging Face folder of the model to fine-tune");
+        if (!settings_.data.empty() && !fs::exists(settings_.data)) throw UsageError(fmt::format("train.data {} does not exist", settings_.data.string()));
+        const auto parts = VlmParts::describe(settings_.model);
+        check_exportable(*parts);
+        if (settings_.style != "auto") conversation_style(settings_.style);
+    }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+        const auto parts = VlmParts::describe(settings_.model);
+        std::int64_t trained = 0;
+        for (const auto* unit : parts->units()) trained += unit->elements();
+        std::vector<PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
+        const auto data = data_file(paths);
+        if (fs::exists(data)) {
+            const auto samples = read_llava_json(data).size();
+            lines.push_back({"samples", static_cast<double>(samples), ""});
+            lines.push_back({"steps", static_cast<double>(steps_of(settings_, samples)), "", fmt::format("{} samples a step", settings_.global_batch)});
+        }
+        const double gib = 1.0 / (1 << 30), P = static_cast<double>(trained), width = settings_.precision == "bf16" ? 2 : 4;
+        lines.push_back({"weights, gradients, masters and moments on one rank", P * (width + 4 + 12) * gib, "GiB", "with N ranks: masters and moments / N; sharding = full: all of it / N"});
+        lines.push_back({"one checkpoint", P * 12 * gib, "GiB", fmt::format("{} are kept", settings_.keep_checkpoints)});
+        return lines;
+    }
+
+    void run(StageContext& context) override;
+
+private:
+    fs::path data_file(const RunPaths& paths) const { return settings_.data.empty() ? paths.exported() / "train.json" : settings_.data; }
+    TrainerOptions trainer_options() const;
+    PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const std::vector<Sample>& samples);
+
+    TrainSettings settings_;
+    PoolSettings pool_;
+    std::optional<Pool> opened_pool_;
+};
+
+TrainerOptions TrainStage::trainer_options() const {
+    TrainerOptions options;
+    options.device = choose_device(settings_.device);
+    options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
+    options.sharding = settings_.sharding == "full" ? Sharding::full : Sharding::optimizer;
+    options.activation_checkpointing = settings_.activation_checkpointing;
+    options.loss_chunk = settings_.loss_chunk;
+    options.train_projector = settings_.train_parts != "language";
+    options.train_language = settings_.train_parts != "projector";
+    options.adam = {settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
+    options.clip_norm = settings_.clip_norm;
+    if (settings_.projector_learning_rate > 0 && settings_.learning_rate > 0) options.projector_rate = settings_.projector_learning_rate / settings_.learning_rate;
+    return options;
+}
+
+PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const std::vector<Sample>& samples) {
+    if (!parts.vision) {
+        for (const auto& sample : samples)
+            if (!sample.image.empty()) throw InputError(fmt::format("sample {} has a picture, but {} is a {} without a vision tower", sample.id, parts.folder.string(), parts.family), "train a vision-language model, or text alone");
+        return {};
+    }
+    auto recipe = ImageRecipe::read(parts.folder);
+    if (settings_.pad_images != "auto") recipe.pad_square = settings_.pad_images == "yes";
+    else if (parts.pads_to_square) recipe.pad_square = true;
+    if (recipe.size != parts.vision->image_size) throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}", (parts.folder / "preprocessor_config.json").string(), recipe.size, parts.vision->image_size));
+    if (!settings_.image_root.empty())
+        return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image, std::span<float> chw) {
+            const auto bytes = read_text_file(root / image);
+            try {
+                decode_to_pixels(std::as_bytes(std::span(bytes)), options, recipe, chw);
+            } catch (const UnreadableImage& error) {
+                throw InputError(fmt::format("{}: {}", image, error.what()));
+            }
+        };
+    opened_pool_.emplace(paths.file("pool.h5"), pool_);
+    std::unordered_map<std::string, std::uint64_t> rows;
+    for (const auto& sample : samples)
+        if (!sample.image.empty()) rows.emplace(sample.image, ~std::uint64_t{0});
+    for (std::uint64_t i = 0; i < opened_pool_->size(); ++i)
+        if (const auto found = rows.find(std::string(opened_pool_->uri(i))); found != rows.end()) found->second = i;
+    return [recipe, &pool = *opened_pool_, rows = std::move(rows)](const std::string& image, std::span<float> chw) {
+        const auto row = rows.at(image);
+        if (row == ~std::uint64_t{0}) throw InputError(fmt::format("{} is not in the pool", image));
+        try {
+            decode_to_pixels(pool.read(row), pool.decode_options(), recipe, chw);
+        } catch (const UnreadableImage& error) {
+            throw InputError(fmt::format("{}: {}", image, error.what()));
+        }
+    };
+}
+
+// Where a run may be after a restart: the loop goes from `first` to `steps`.
+void TrainStage::run(StageContext& context) {
+    const auto& ranks = context.ranks;
+    std::unique_ptr<VlmParts> parts;
+    std::vector<Sample> samples;
+    PictureReader reader;
+    TrainerOptions options;
+    together(ranks, [&] {
+        at::set_num_threads(static_cast<int>(usable_cores()));
+        options = trainer_options();
+        parts = VlmParts::describe(settings_.model);
+        if (settings_.style != "auto") parts->style = &conversation_style(settings_.style);
+        samples = read_llava_json(data_file(context.paths));
+        reader = picture_reader(*parts, context.paths, samples);
+    });
+    Trainer trainer(*parts, ranks, options);
+    const auto steps = steps_of(settings_, samples.size());
+    const Schedule schedule{settings_.learning_rate, settings_.warmup_ratio, steps, settings_.schedule == "cosine"};
+    StepOrder order(samples.size(), static_cast<std::uint64_t>(settings_.global_batch), static_cast<std::uint64_t>(settings_.seed));
+
+    TrainingLog training_log;
+    const Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks);
+    const auto first = checkpoints.read_newest(trainer, training_log);
+    if (first > 0 && ranks.is_root()) log::info("train: goes on after step {} of {}", first, steps);
+
+    FeedOptions feed_options;
+    feed_options.micro_batch = settings_.micro_batch;
+    feed_options.max_length = std::min<std::int64_t>(settings_.max_length, parts->language.config.context);
+    feed_options.steps = steps;
+    feed_options.threads = static_cast<std::size_t>(settings_.decode_threads);
+    feed_options.feature_cache_bytes = std::int64_t{settings_.feature_cache_mib} << 20;
+    feed_options.rank = ranks.rank();
+    feed_options.ranks = ranks.size();
+    SampleFeed feed(samples, order, *parts, reader, [&](const torch::Tensor& pixels) { return trainer.features(pixels); }, feed_options, first);
+
+    Progress progress("train", static_cast<std::uint64_t>(steps), "steps", static_cast<std::uint64_t>(first));
+    auto last_checkpoint = Clock::now();
+    std::int64_t skipped = 0;
+    for (auto step = first; step < steps; ++step) {
+        const auto start = Clock::now();
+        const auto waited = feed.figures().waited_s;
+        std::vector<MicroBatch> batches;
+        together(ranks, [&] { batches = feed.next(); });
+        const auto rate = schedule.rate(step);
+        const auto result = trainer.step(batches, rate, step);
+        if (!result.finite) {
+            if (settings_.on_nan == "stop")
+                throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.on_nan = skip", result.loss, result.gradient_norm, step));
+            ++skipped;
+        }
+        const auto seconds = seconds_since(start);
+        training_log.add({static_cast<double>(step), static_cast<double>(step) / static_cast<double>(order.steps_per_epoch()), result.loss, rate, result.gradient_norm, static_cast<double>(result.tokens),
+                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, feed.figures().waited_s - waited, result.communication_s, resident_mib()});
+        progress.add();
+        progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", result.loss, static_cast<double>(result.tokens) / seconds));
+
+        const auto done = step + 1;
+        const bool stop = ranks.any(stop_requested());
+        const bool due = (settings_.checkpoint_steps > 0 && done % settings_.checkpoint_steps == 0) ||
+                         ranks.any(ranks.is_root() && settings_.checkpoint_minutes > 0 && seconds_since(last_checkpoint) > settings_.checkpoint_minutes * 60);
+        if (stop || (due && done < steps)) {
+            checkpoints.write(done, trainer, training_log);
+            last_checkpoint = Clock::now();
+        }
+        if (stop && done < steps) throw Stopped("train");
+    }
+    progress.finish();
+
+    const auto& figures = feed.figures();
+    const auto failed = ranks.sum(static_cast<std::int64_t>(figures.failed)), cut = ranks.sum(static_cast<std::int64_t>(figures.cut));
+    for (const auto& [reason, count] : figures.reasons) log::warn("train: {} samples left out: {}", count, reason);
+
+    export_model(*parts, trainer, ranks, context.paths.exported() / "model");
+    together(ranks, [&] {
+        if (!ranks.is_root()) return;
+        publish_hdf5(context.paths.file("training_log.h5"), [&](Hdf5File& file) {
+            training_log.write(file, "");
+            file.set_attribute("samples", samples.size());
+            file.set_attribute("samples_left_out", failed);
+            file.set_attribute("samples_cut", cut);
+            file.set_attribute("steps_skipped", skipped);
+            file.set_attribute("ranks", ranks.size());
+        });
+        publish_text(context.paths.file("training_log.csv"), training_log.csv());
+    });
+    checkpoints.remove_all();
+
+    const auto& rows = training_log.rows();
+    double tokens = 0, seconds = 0;
+    for (const auto& row : rows) tokens += row.tokens, seconds += row.seconds;
+    context.figures = {{"steps", static_cast<double>(steps)}, {"samples", static_cast<double>(samples.size())}, {"samples_left_out", static_cast<double>(failed)}, {"samples_cut", static_cast<double>(cut)},
+                       {"steps_skipped", static_cast<double>(skipped)}};
+    if (!rows.empty()) {
+        context.figures.emplace_back("loss_first", rows.front().loss);
+        context.figures.emplace_back("loss_last", rows.back().loss);
+        context.figures.emplace_back("tokens_per_s", tokens / std::max(seconds, 1e-9));
+        context.figures.emplace_back("memory_mib", ranks.max(rows.back().memory_mib));
+    }
+}
+
+}  // namespace
+
+std::unique_ptr<Stage> make_train_stage(const TrainSettings& settings, const PoolSettings& pool) { return std::make_unique<TrainStage>(settings, pool); }
+
+}  // namespace tg

@@ -1,0 +1,72 @@
+// One optimiser step of a vision-language model over all ranks. The order of gathers, computations and reductions is written down in
+// forward_backward(): a unit is gathered, used, let go; on the way back its gradients leave as soon as they are complete. It is the same
+// on every rank whatever its samples hold (text, pictures or nothing), so no dummy picture is needed.
+// The loss is the mean over the supervised tokens of the whole global batch: the same number for any number of ranks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "batch.hpp"
+#include "collectives.hpp"
+#include "schedule.hpp"
+#include "sharded_unit.hpp"
+#include "taskgalaxy/nn/vlm_parts.hpp"
+
+namespace tg {
+
+struct TrainerOptions {
+    torch::Device device = torch::kCPU;
+    torch::Dtype dtype = torch::kFloat32;
+    Sharding sharding = Sharding::optimizer;
+    bool activation_checkpointing = false;  // always with Sharding::full
+    std::int64_t loss_chunk = 1024;
+    bool train_projector = true, train_language = true;
+    AdamW adam;
+    double clip_norm = 0;         // 0: none
+    double projector_rate = 1;    // times the learning rate
+};
+
+struct StepResult {
+    double loss = 0, gradient_norm = 0;
+    std::int64_t tokens = 0, supervised = 0;  // over all ranks
+    double communication_s = 0;               // of this rank
+    bool finite = true;                       // else nothing was changed
+};
+
+class Trainer {
+public:
+    // `parts` described, not loaded. Reads the weights: each rank keeps its share. Collective.
+    Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options);
+
+    // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Collective.
+    StepResult step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number);
+    // Mean loss of batches without learning. Collective.
+    double evaluate(const std::vector<MicroBatch>& batches);
+
+    // The tower's features of pictures [B,3,S,S] -> [B*N,C]; not collective.
+    torch::Tensor features(const torch::Tensor& pixels) const;
+
+    std::vector<std::unique_ptr<ShardedUnit>>& units() { return units_; }
+    Collectives& collectives() { return *collectives_; }
+    // Makes the weights follow the masters after a checkpoint was read. Collective.
+    void publish_weights();
+    std::int64_t bytes() const;
+
+private:
+    struct Sums {
+        double loss = 0;
+        std::int64_t tokens = 0;
+    };
+    Sums forward_backward(const MicroBatch& batch, std::optional<double> scale);
+
+    VlmParts& parts_;
+    TrainerOptions options_;
+    std::unique_ptr<Collectives> collectives_;
+    std::vector<std::unique_ptr<ShardedUnit>> units_;
+    ShardedUnit *projector_ = nullptr, *embeddings_ = nullptr, *head_ = nullptr;
+    std::vector<ShardedUnit*> layers_;
+};
+
+}  // namespace tg

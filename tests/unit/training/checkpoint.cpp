@@ -1,0 +1,95 @@
+#include "checkpoint.hpp"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "fixture.hpp"
+#include "taskgalaxy/core/error.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Training {
+    std::unique_ptr<tg::VlmParts> parts = tg::VlmParts::describe(tg::fixture::model);
+    std::unique_ptr<tg::Communicator> solo = tg::make_solo();
+    tg::Trainer trainer{*parts, *solo, {}};
+    tg::TrainingLog log;
+
+    void steps(std::int64_t from, std::int64_t to) {
+        for (auto step = from; step < to; ++step) {
+            const auto result = trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, 4), 1e-3, step);
+            log.add({.step = static_cast<double>(step), .loss = result.loss});
+        }
+    }
+    torch::Tensor weights() {
+        std::vector<torch::Tensor> all;
+        for (auto& unit : trainer.units()) all.push_back(unit->master());
+        return torch::cat(all);
+    }
+};
+
+void flip_byte(const fs::path& file, std::uintmax_t at) {
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekg(static_cast<std::streamoff>(at));
+    const auto byte = static_cast<char>(stream.get() ^ 0x10);
+    stream.seekp(static_cast<std::streamoff>(at));
+    stream.put(byte);
+}
+
+TEST(Checkpoints, go_on_to_the_same_bits_as_an_uninterrupted_run) {
+    const tg::fixture::Scratch scratch("resume");
+    Training whole;
+    whole.steps(0, 6);
+    {
+        Training first;
+        first.steps(0, 3);
+        tg::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, first.trainer, first.log);
+    }
+    Training second;
+    ASSERT_EQ(tg::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(second.trainer, second.log), 3);
+    ASSERT_EQ(second.log.rows().size(), 3u);
+    second.steps(3, 6);
+    EXPECT_TRUE(torch::equal(second.weights(), whole.weights()));
+    for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(second.log.rows()[i].loss, whole.log.rows()[i].loss);
+}
+
+TEST(Checkpoints, keep_the_last_ones_and_fall_back_from_a_broken_one) {
+    const tg::fixture::Scratch scratch("broken");
+    Training training;
+    const tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo);
+    training.steps(0, 1);
+    checkpoints.write(1, training.trainer, training.log);
+    training.steps(1, 2);
+    checkpoints.write(2, training.trainer, training.log);
+    const auto at_two = training.weights().clone();
+    training.steps(2, 3);
+    checkpoints.write(3, training.trainer, training.log);
+    EXPECT_FALSE(fs::exists(scratch.path() / "step-00000001.h5"));
+    const auto newest = scratch.path() / "step-00000003.h5";
+    ASSERT_TRUE(fs::exists(newest));
+    const auto size = fs::file_size(newest);
+    for (const auto& damage : std::vector<std::function<void()>>{[&] { flip_byte(newest, size / 2); }, [&] { fs::resize_file(newest, size / 2); }, [&] { fs::resize_file(newest, 0); }}) {
+        damage();
+        Training again;
+        EXPECT_EQ(checkpoints.read_newest(again.trainer, again.log), 2);
+        EXPECT_TRUE(torch::equal(again.weights(), at_two));
+        EXPECT_EQ(again.log.rows().size(), 2u);
+    }
+    fs::resize_file(scratch.path() / "step-00000002.h5", 10);
+    Training again;
+    EXPECT_THROW(checkpoints.read_newest(again.trainer, again.log), tg::StorageError);
+}
+
+TEST(Checkpoints, of_other_settings_are_not_used) {
+    const tg::fixture::Scratch scratch("foreign");
+    Training training;
+    training.steps(0, 1);
+    tg::Checkpoints(scratch.path(), "one job", 2, *training.solo).write(1, training.trainer, training.log);
+    Training other;
+    EXPECT_EQ(tg::Checkpoints(scratch.path(), "another", 2, *other.solo).read_newest(other.trainer, other.log), 0);
+    EXPECT_TRUE(other.log.rows().empty());
+}
+
+}  // namespace
