@@ -54,7 +54,7 @@ public:
             if (made_by) inputs.add(made_by->fingerprint);
         }
         stage.describe_inputs(inputs);
-        return inputs.finish().hex();
+        return inputs.finish().hex() + view_fingerprint(stage);
     }
 
     // Called in pipeline order, after the stages before it are done.
@@ -73,6 +73,8 @@ public:
                 return Verdict::run;
             }
         if (done->fingerprint == print) return Verdict::skip;
+        // Only what it looks at is new: a page of figures is drawn again without asking.
+        if (done->fingerprint.substr(0, hex_digits) == print.substr(0, hex_digits)) return Verdict::run;
         throw UsageError(fmt::format("{}: stage {} was done with other settings or inputs{}", paths_.root().string(), name, what_changed(name, job_text)),
                          fmt::format("--redo {} does it and what follows from it again, or give another run.folder", name));
     }
@@ -102,6 +104,20 @@ private:
         return folder;
     }
 
+    static constexpr std::size_t hex_digits = 32;
+
+    // Of the stages whose files this one looks at; empty where it looks at none.
+    std::string view_fingerprint(const Stage& stage) const {
+        if (stage.looks_at().empty()) return {};
+        DigestBuilder seen;
+        for (const auto& file : stage.looks_at()) {
+            const auto* maker = maker_of(file);
+            const auto* made_by = maker ? record_.find(std::string(maker->name())) : nullptr;
+            seen.add(made_by ? made_by->fingerprint : "absent");
+        }
+        return "-" + seen.finish().hex();
+    }
+
     const Stage* maker_of(const std::string& file) const {
         for (const auto& stage : stages_) {
             const auto made_files = stage->writes();
@@ -111,8 +127,10 @@ private:
     }
 
     bool follows_redone(const Stage& stage) const {
-        const auto read = stage.reads();
-        return std::any_of(read.begin(), read.end(), [&](const auto& file) {
+        auto used = stage.reads();
+        const auto more = stage.looks_at();
+        used.insert(used.end(), more.begin(), more.end());
+        return std::any_of(used.begin(), used.end(), [&](const auto& file) {
             const auto* maker = maker_of(file);
             return maker && redone_.contains(std::string(maker->name()));
         });

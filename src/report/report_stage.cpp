@@ -19,7 +19,9 @@ public:
 
     std::string_view name() const override { return "report"; }
     std::string_view purpose() const override { return "what the run did, as one HTML page and CSV files"; }
-    std::vector<std::string> reads() const override { return {}; }  // whatever is there; the page says what is not
+    std::vector<std::string> reads() const override { return {}; }
+    // Whatever is there; the page says what is not.
+    std::vector<std::string> looks_at() const override { return {"pool.h5", "taxonomy.h5", "matches.h5", "samples.h5", "export/README.md", "training_log.h5", "evaluation.h5"}; }
     std::vector<std::string> writes() const override { return {"report/index.html"}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {

@@ -56,4 +56,4 @@ with tempfile.TemporaryDirectory() as scratch:
 
         # Changed settings are not mixed into results of others.
         output = Job(scratch / "d", simulator.url, *here, "match.k=4").run(2, expect=2)
-        expect(output, "changed setting, exit 2", "stage match was done with other settings", "match.k 10 -> 4", "--redo match")
+        expect(output, "changed setting, exit 2", "stage match was done with other settings", "match.k 20 -> 4", "--redo match")

@@ -170,7 +170,7 @@ with tempfile.TemporaryDirectory() as scratch:
             print("three dependent phases: done, with report")
 
             settings = scratch / "k.txt"
-            settings.write_text("".join(f"--stages {LOOK_AND_ASK} --set pool.sources=folder:{pool} --set match.k={k}\n" for k in (3, 5, 10)))
+            settings.write_text("".join(f"--stages {LOOK_AND_ASK} --set pool.sources=folder:{pool} --set match.k={k}\n" for k in (3, 5, 20)))
             array = submit("study.sbatch", demo, str(settings), str(scratch / "study"), options=("--array=1-3%2", "--nodes=1", "--ntasks-per-node=1"))
             for index in (1, 2, 3):
                 until(lambda: (scratch / f"study/{index}/export/train.json").exists(), f"array task {index}", 300)

@@ -58,6 +58,7 @@ public:
     virtual std::string_view name() const = 0;
     virtual std::string_view purpose() const = 0;              // one line for help
     virtual std::vector<std::string> reads() const = 0;        // files of the run directory made by earlier stages
+    virtual std::vector<std::string> looks_at() const { return {}; }  // more such files, used where they exist and not missed where not
     virtual std::vector<std::string> writes() const = 0;       // files of the run directory
     // Everything outside the run directory that decides the result: settings (result_settings()), weights, prompts, by content or by
     // (path, size, modification time) where reading them would take long. Rank 0 calls it.
