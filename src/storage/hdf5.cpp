@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "taskgalaxy/core/log.hpp"
+#include "write_file.hpp"
 
 namespace tg {
 namespace {
@@ -81,6 +82,7 @@ struct Hdf5File::Impl {
     Id transfer;  // collective on files made together
     bool together = false;
     bool writing = false;
+    bool in_memory = false;  // the bytes go to the disk in close()
 
     [[noreturn]] void fail(std::string_view doing, std::string_view name = {}, const std::string& fix = {}) const {
         throw StorageError(fmt::format("{}{}{}: {} failed ({})", path.string(), name.empty() ? "" : " /", name, doing, excerpt_of(library_reason())), fix);
@@ -139,12 +141,17 @@ void quiet_errors() {
 
 }  // namespace
 
+// Made in memory and written by ourselves: when the disk is full, HDF5 1.10 cannot get rid of an open file any more and crashes when
+// the process ends. Files of one process are small (parts, tables, records).
 Hdf5File Hdf5File::create(const std::filesystem::path& path) {
     quiet_errors();
     auto impl = std::make_unique<Impl>();
     impl->path = path;
     impl->writing = true;
-    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose};
+    impl->in_memory = true;
+    const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5Pset_fapl_core(access, std::size_t{1} << 20, false);
+    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
     if (impl->file < 0) impl->fail("creating", {}, lock_hint);
     return Hdf5File(std::move(impl));
 }
@@ -180,7 +187,15 @@ Hdf5File Hdf5File::open(const std::filesystem::path& path) {
 
 void Hdf5File::close() {
     if (impl_->writing && H5Fflush(impl_->file, H5F_SCOPE_GLOBAL) < 0) impl_->fail("flushing", {}, "is the disk full?");
+    std::vector<char> image;
+    if (impl_->in_memory) {
+        const auto size = H5Fget_file_image(impl_->file, nullptr, 0);
+        if (size < 0) impl_->fail("taking the file's bytes");
+        image.resize(static_cast<std::size_t>(size));
+        if (H5Fget_file_image(impl_->file, image.data(), image.size()) != size) impl_->fail("taking the file's bytes");
+    }
     if (impl_->file.reset() < 0) impl_->fail("closing", {}, "is the disk full?");
+    if (impl_->in_memory) write_whole_file(impl_->path, {image.data(), image.size()});
 }
 
 const std::filesystem::path& Hdf5File::path() const { return impl_->path; }

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <unistd.h>
 
+#include "write_file.hpp"
+
 namespace tg {
 namespace {
 
@@ -55,17 +57,19 @@ void publish(const std::filesystem::path& final_name) {
     sync_folder(final_name.parent_path());
 }
 
+void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+    const Descriptor out(path, O_WRONLY | O_CREAT | O_TRUNC);
+    while (!bytes.empty()) {
+        const auto written = ::write(out.get(), bytes.data(), bytes.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) out.fail("writing");
+        bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
 void publish_text(const std::filesystem::path& final_name, std::string_view text) {
     make_folder_of(final_name);
-    {
-        const Descriptor out(temporary_name(final_name), O_WRONLY | O_CREAT | O_TRUNC);
-        while (!text.empty()) {
-            const auto written = ::write(out.get(), text.data(), text.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written < 0) out.fail("writing");
-            text.remove_prefix(static_cast<std::size_t>(written));
-        }
-    }
+    write_whole_file(temporary_name(final_name), text);
     publish(final_name);
 }
 

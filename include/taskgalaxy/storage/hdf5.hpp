@@ -43,7 +43,7 @@ struct DatasetInfo {
 
 class Hdf5File {
 public:
-    // A new file of this process alone; an existing one is replaced.
+    // A new file of this process alone, held in memory until close(); an existing one is replaced then.
     static Hdf5File create(const std::filesystem::path& path);
     // A new file written by all ranks of `ranks` together: create, datasets, attributes, write_rows and close are collective.
     static Hdf5File create_together(const std::filesystem::path& path, const Communicator& ranks);
@@ -54,7 +54,7 @@ public:
     Hdf5File(Hdf5File&&) noexcept;
     Hdf5File& operator=(Hdf5File&&) noexcept;
 
-    // Writes out and closes; errors throw here (the destructor can only log them).
+    // Writes out and closes; errors throw here. A file that is not closed is not complete: the destructor drops it.
     void close();
     const std::filesystem::path& path() const;
 
