@@ -1,5 +1,6 @@
 #include "costs.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/log.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-// One list of the fields for writing, reading and summing.
+// One list of the fields for writing, reading and summing. (What earlier runs paid is the same on every rank: it is not summed.)
 template <class C, class Visit> void fields(C& cost, Visit visit) {
     visit("asked", cost.asked), visit("answered", cost.answered), visit("from_journal", cost.from_journal), visit("failed", cost.failed);
     visit("sent", cost.sent), visit("retries", cost.retries), visit("asked_again", cost.asked_again), visit("rate_limited", cost.rate_limited);
@@ -43,21 +44,34 @@ Cost cost_of(const EndpointFigures& figures) {
     Cost cost;
     cost.asked = whole(figures.asked), cost.answered = whole(figures.answered), cost.from_journal = whole(figures.from_journal), cost.failed = whole(figures.failed);
     cost.sent = whole(figures.sent), cost.retries = whole(figures.retries), cost.asked_again = whole(figures.asked_again), cost.rate_limited = whole(figures.rate_limited);
-    cost.tokens_in = figures.tokens_in + figures.tokens_in_before, cost.tokens_out = figures.tokens_out + figures.tokens_out_before;
-    cost.usd = figures.usd + figures.usd_before;
+    cost.tokens_in = figures.tokens_in, cost.tokens_out = figures.tokens_out, cost.usd = figures.usd;
     cost.price_known = figures.price_known;
     return cost;
 }
 
 }  // namespace
 
-Costs sum_costs(const Communicator& ranks, const EngineFigures* mine) {
-    Costs here;
+Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std::set<std::string>& stages) {
+    Costs here, before;
     if (mine)
-        for (const auto& [key, figures] : mine->by_endpoint_and_stage) here[{key.second, key.first}] = cost_of(figures);
+        for (const auto& [key, figures] : mine->by_endpoint_and_stage) {
+            if (!stages.contains(key.second)) continue;
+            here[{key.second, key.first}] = cost_of(figures);
+            // Every engine reads the journals of all ranks, so each knows the same past.
+            Cost past;
+            past.tokens_in = figures.tokens_in_before, past.tokens_out = figures.tokens_out_before, past.usd = figures.usd_before;
+            before[{key.second, key.first}] = past;
+        }
     json all = json::array();
     for (const auto& text : ranks.gather_text(to_json(here).dump()))
         for (auto& row : json::parse(text)) all.push_back(std::move(row));
+    std::map<std::pair<std::string, std::string>, Cost> most;
+    for (const auto& text : ranks.gather_text(to_json(before).dump()))
+        for (const auto& [key, past] : from_json(json::parse(text))) {
+            auto& known = most[key];
+            known.tokens_in = std::max(known.tokens_in, past.tokens_in), known.tokens_out = std::max(known.tokens_out, past.tokens_out), known.usd = std::max(known.usd, past.usd);
+        }
+    for (auto& row : to_json(most)) all.push_back(std::move(row));
     return from_json(json::parse(ranks.broadcast_text(all.dump())));
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -14,14 +15,15 @@ namespace tg {
 
 struct Cost {
     std::int64_t asked = 0, answered = 0, from_journal = 0, failed = 0, sent = 0, retries = 0, asked_again = 0, rate_limited = 0;
-    std::int64_t tokens_in = 0, tokens_out = 0;  // of every answer used, whichever run paid for it
+    std::int64_t tokens_in = 0, tokens_out = 0;  // of this run and, from the journal, of earlier ones
     double usd = 0;
     bool price_known = true;
 };
 using Costs = std::map<std::pair<std::string, std::string>, Cost>;  // by (stage, endpoint)
 
-// Collective: every rank gives its engine's figures (or none) and gets the sums.
-Costs sum_costs(const Communicator& ranks, const EngineFigures* mine);
+// Collective: every rank gives its engine's figures (or none) and gets the sums. Only `stages` count: the journal that an engine reads
+// knows of others too.
+Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std::set<std::string>& stages);
 
 void log_costs(const Costs& costs);
 // "refine.requests", "refine.usd", ...: summed over endpoints.

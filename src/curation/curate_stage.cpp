@@ -97,16 +97,14 @@ public:
         std::uint64_t index = 0;
         Slice images;
         std::vector<std::int64_t> types;  // [images, k]
-        std::vector<ImageResult> results{};
-        std::uint64_t open = 0;           // images without a result
+        std::vector<ImageResult> results{};  // room is made when the part is begun: a whole pool of them would not fit
+        std::uint64_t open = 0;              // images without a result
     };
 
     Share(std::vector<Part> parts, std::uint64_t k, const Pool& pool, std::function<bool(std::uint64_t)> chosen, SentPicture as_sent) : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
         for (std::size_t i = 0; i < parts_.size(); ++i) {
-            auto& part = parts_[i];
-            part.results.resize(part.images.size());
-            part.open = part.images.size();
-            place_.emplace(part.index, i);
+            parts_[i].open = parts_[i].images.size();
+            place_.emplace(parts_[i].index, i);
         }
     }
 
@@ -124,6 +122,7 @@ public:
                 ++at_part_, at_image_ = 0;
                 continue;
             }
+            if (at_image_ == 0) part.results.resize(part.images.size());
             const auto image = part.images.begin + at_image_;
             ImageTask task{image, std::string(pool_.uri(image)), digest_as_sent(pool_.digest(image), as_sent_), {}};
             for (std::uint64_t i = 0; i < k_; ++i)
@@ -203,7 +202,7 @@ public:
         std::sort(judges.begin(), judges.end());
         if (const auto twice = std::adjacent_find(judges.begin(), judges.end()); twice != judges.end()) throw UsageError(fmt::format("screen.judges names '{}' twice", *twice), "its two votes would be one opinion");
         static_cast<void>(Prompts(prompts_.folder));
-        check_endpoints(chosen_endpoints(endpoints_, api_, endpoint_names()), api_);
+        check_reachable(endpoints_, api_, endpoint_names());
     }
 
     std::vector<PlanLine> plan(const RunPaths& paths) const override;
@@ -250,7 +249,7 @@ void CurateStage::run(StageContext& context) {
     together(ranks, [&] {
         if (too_many_none(none, refined)) raise_none_alarm(none, refined);
     });
-    const auto costs = sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr);
+    const auto costs = sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
     together(ranks, [&] {
         if (ranks.is_root()) write_costs(context.paths.file(costs_file), costs);
     });
@@ -330,7 +329,7 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
         company.serve = [&, shown]() mutable {
             for (auto* part : share->whole_parts()) {
                 store.write(part->index, [&](Hdf5File& out) { write_part(out, part->results, matches.k, settings_.screen.judges.size()); });
-                part->results = {};
+                *part = {part->index, part->images, {}};  // on disk now
             }
             const auto finished = counts.finished.load();
             progress->add(static_cast<std::uint64_t>(finished - shown));

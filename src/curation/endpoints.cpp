@@ -1,9 +1,11 @@
 #include "endpoints.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/llm/chat.hpp"
 
 namespace tg {
 
@@ -23,6 +25,16 @@ Endpoints chosen_endpoints(Endpoints endpoints, const ApiSettings& api, const st
         chosen.emplace(name, endpoints.at(name));
     }
     return chosen;
+}
+
+void check_reachable(const Endpoints& endpoints, const ApiSettings& api, const std::vector<std::string>& names) {
+    const auto chosen = chosen_endpoints(endpoints, api, names);
+    bool asks_from_root = true;
+    if (const auto wish = trimmed(api.ranks); wish.starts_with('+')) {
+        const auto ranks = split(wish.substr(1), ' ');
+        asks_from_root = std::find(ranks.begin(), ranks.end(), "0") != ranks.end();
+    }
+    if (asks_from_root) check_endpoints(chosen, api);
 }
 
 void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::string& name) {

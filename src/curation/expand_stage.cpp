@@ -45,7 +45,7 @@ public:
         if (settings_.embedder == "clip" && !clip_) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
         if (!settings_.ask) return;
         static_cast<void>(Prompts(prompts_.folder));
-        check_endpoints(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_);
+        check_reachable(endpoints_, api_, {settings_.endpoint});
     }
 
     std::vector<PlanLine> plan(const RunPaths& paths) const override;
@@ -75,7 +75,7 @@ public:
         }
         run_in_company(ranks, company);
 
-        const auto costs = sum_costs(ranks, figures ? &*figures : nullptr);
+        const auto costs = sum_costs(ranks, figures ? &*figures : nullptr, {"expand"});
         std::string counted;
         together(ranks, [&] {
             if (!here) return;

@@ -64,10 +64,14 @@ bool speaks_of(std::string_view name, std::string_view top) {
     return joined.starts_with(stem);
 }
 
-constexpr std::array telling{std::string_view("telling "), std::string_view(" from other things")};
-constexpr std::string_view presence = "presence of ", naming = "naming ";
+// Three ways to ask about one subject, in the order of Impl::Form.
+constexpr std::array<std::string_view, 3> ways{"kinds of ", "signs of ", "names of "};
 
-std::vector<std::string> ways_to_ask(std::string_view subject) { return {fmt::format("{}{}{}", telling[0], subject, telling[1]), fmt::format("{}{}", presence, subject), fmt::format("{}{}", naming, subject)}; }
+std::vector<std::string> ways_to_ask(std::string_view subject) {
+    std::vector<std::string> names;
+    for (const auto way : ways) names.push_back(fmt::format("{}{}", way, subject));
+    return names;
+}
 
 constexpr std::array<std::string_view, 24> foreign_subjects{"crowded streets",    "office documents", "shop receipts",    "road traffic",  "kitchen scenes",   "satellite pictures", "weather maps",     "line charts",
                                                             "newspaper pages",    "film posters",     "family portraits", "old manuscripts", "circuit boards", "medical scans",      "sports results",   "train timetables",
@@ -121,9 +125,9 @@ struct GroundTruth::Impl {
         return folders.contains(child) ? std::optional(child) : std::nullopt;
     }
     static std::optional<Form> way(std::string_view name, std::string_view subject) {
-        const auto ways = ways_to_ask(subject);
-        const auto at = std::find(ways.begin(), ways.end(), name);
-        return at == ways.end() ? std::nullopt : std::optional(static_cast<Form>(at - ways.begin()));
+        const auto names = ways_to_ask(subject);
+        const auto at = std::find(names.begin(), names.end(), name);
+        return at == names.end() ? std::nullopt : std::optional(static_cast<Form>(at - names.begin()));
     }
 
     std::optional<Type> type_of(std::string_view path) const {
@@ -267,8 +271,8 @@ std::vector<std::string> GroundTruth::children(std::string_view parent) const {
             folder = *child;
         }
         add_folders(impl_->folders.at(folder));
-        const auto ways = ways_to_ask(last_name(folder));
-        names.insert(names.end(), ways.begin(), ways.end());
+        const auto asked = ways_to_ask(last_name(folder));
+        names.insert(names.end(), asked.begin(), asked.end());
     } else if (level == 1) {
         add_folders(impl_->some(impl_->folders.at(""), parent, 6));
         const auto foreign = impl_->some({foreign_subjects.begin(), foreign_subjects.end()}, parent, 6);

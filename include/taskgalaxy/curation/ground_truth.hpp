@@ -59,7 +59,7 @@ public:
     const std::string& folder(std::size_t picture) const;
     const std::string& caption(std::size_t picture) const;  // may be empty
 
-    // The folder a task type is about ("animal recognition~birds~naming birds" -> "animals~birds"), if it is about one of the pool's.
+    // The folder a task type is about ("animal recognition~birds~names of birds" -> "animals~birds"), if it is about one of the pool's.
     std::optional<std::string> folder_of_type(std::string_view type) const;
     // Whether the type is about the picture's folder or one that holds it.
     bool fits(std::size_t picture, std::string_view type) const;

@@ -93,22 +93,22 @@ TEST(ground_truth, knows_which_folder_a_type_is_about) {
     const GroundTruth truth(settings());
     EXPECT_EQ(truth.folder_of_type("animal recognition"), "animals");
     EXPECT_EQ(truth.folder_of_type("animals~birds"), "animals~birds");
-    EXPECT_EQ(truth.folder_of_type("animal recognition~birds~naming birds"), "animals~birds");
+    EXPECT_EQ(truth.folder_of_type("animal recognition~birds~names of birds"), "animals~birds");
     EXPECT_EQ(truth.folder_of_type("animal recognition~birds~cartoon"), "animals~birds~cartoon");
     EXPECT_EQ(truth.folder_of_type("object counting~animals~fish"), "animals~fish");
     EXPECT_EQ(truth.folder_of_type("object counting~line charts"), std::nullopt);
     EXPECT_EQ(truth.folder_of_type("animal recognition~wombats"), std::nullopt);
     const auto heron = *truth.find("animals/birds/heron.jpg");
-    EXPECT_TRUE(truth.fits(heron, "animal recognition~presence of animals"));
+    EXPECT_TRUE(truth.fits(heron, "animal recognition~signs of animals"));
     EXPECT_FALSE(truth.fits(heron, "animal recognition~fish"));
     EXPECT_FALSE(truth.fits(heron, "animal recognition~birds~cartoon"));
 }
 
 TEST(ground_truth, has_children_for_every_kind_of_parent) {
     const GroundTruth truth(settings());
-    EXPECT_THAT(truth.children("animal recognition"), ElementsAre("animal recognition~birds", "animal recognition~fish", "animal recognition~telling animals from other things", "animal recognition~presence of animals", "animal recognition~naming animals"));
+    EXPECT_THAT(truth.children("animal recognition"), ElementsAre("animal recognition~birds", "animal recognition~fish", "animal recognition~kinds of animals", "animal recognition~signs of animals", "animal recognition~names of animals"));
     EXPECT_THAT(truth.children("animal recognition~birds"), Contains("animal recognition~birds~cartoon"));
-    EXPECT_TRUE(truth.children("animal recognition~naming animals").empty());
+    EXPECT_TRUE(truth.children("animal recognition~names of animals").empty());
     EXPECT_TRUE(truth.children("a~b~c").empty());
     for (const auto* parent : {"object counting", "object counting~line charts", "object counting~animals"}) {
         const auto children = truth.children(parent);
@@ -139,15 +139,15 @@ TEST(ground_truth, asks_in_the_forms_of_the_benchmarks) {
     with.wrong_answers = 0;
     const GroundTruth truth(with);
     const auto crow = *truth.find("animals/birds/crow.jpg");
-    const auto choice = truth.sample(crow, "animal recognition~birds~telling birds from other things");
+    const auto choice = truth.sample(crow, "animal recognition~birds~kinds of birds");
     EXPECT_THAT(choice.question, testing::AllOf(HasSubstr("Which of these does the picture show?\nA. "), HasSubstr(". birds"), HasSubstr("\nAnswer with the option's letter from the given choices directly.")));
     EXPECT_THAT(choice.question, HasSubstr(fmt::format("\n{}. birds", choice.answer)));
-    const auto named = truth.sample(crow, "animal recognition~birds~naming birds");
+    const auto named = truth.sample(crow, "animal recognition~birds~names of birds");
     EXPECT_THAT(named.question, HasSubstr(fmt::format("\n{}. crow", named.answer)));
-    const auto kind = truth.sample(crow, "animal recognition~telling animals from other things");
+    const auto kind = truth.sample(crow, "animal recognition~kinds of animals");
     EXPECT_THAT(kind.question, HasSubstr(fmt::format("\n{}. animals", kind.answer)));
     for (int i = 0; i < 8; ++i) {
-        const auto presence = truth.sample(static_cast<std::size_t>(i) % truth.size(), "animal recognition~birds~presence of birds");
+        const auto presence = truth.sample(static_cast<std::size_t>(i) % truth.size(), "animal recognition~birds~signs of birds");
         EXPECT_THAT(presence.question, testing::AllOf(HasSubstr("Is the picture about "), HasSubstr("?\nAnswer the question using a single word or phrase.")));
         EXPECT_TRUE(presence.answer == "Yes" || presence.answer == "No");
     }
@@ -185,7 +185,7 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     with.wrong_answers = 0, with.judge_errors = 0;
     const auto answer = ground_truth_answers(with);
     const GroundTruth truth(with);
-    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~naming birds", "object counting~line charts", "animal recognition"};
+    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds", "object counting~line charts", "animal recognition"};
 
     // Refinement: pictures 1 (crow) and 4 (carp), which were sent smaller and encoded once more.
     EXPECT_THAT(read_refine_answer(answer(call_with(prompts().refine(candidates), 1)), candidates).kept, ElementsAre(0, 1, 0, 1));
@@ -193,7 +193,7 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     EXPECT_EQ(answer(call_with(prompts().refine({"object counting~line charts"}), 1)), "[None]");
 
     // Generation.
-    const std::vector<std::string> types{"animal recognition~birds~naming birds", "animal recognition~birds"};
+    const std::vector<std::string> types{"animal recognition~birds~names of birds", "animal recognition~birds"};
     const auto samples = read_generate_answer(answer(call_with(prompts().generate(types), 1)), types).samples;
     ASSERT_TRUE(samples[0] && samples[1]);
     const auto crow = *truth.find("animals/birds/crow.jpg");
@@ -205,18 +205,18 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
 
     // Expansion at each level; what exists is not repeated, and no more than asked for is given.
     EXPECT_THAT(read_expand_answer(answer(call_with(prompts().expand("animal recognition", {"animal recognition~birds"}, 2))), "animal recognition").paths,
-                ElementsAre("animal recognition~fish", "animal recognition~telling animals from other things"));
+                ElementsAre("animal recognition~fish", "animal recognition~kinds of animals"));
     EXPECT_THAT(read_expand_answer(answer(call_with(prompts().expand("animal recognition~birds", {}, 9))), "animal recognition~birds").paths, Contains("animal recognition~birds~cartoon"));
     EXPECT_EQ(read_expand_answer(answer(call_with(prompts().expand("", {"animal recognition", "food recognition"}, 3))), "").paths.size(), 3u);
-    EXPECT_EQ(answer(call_with(prompts().expand("animal recognition~naming animals", {}, 9))), "None");
+    EXPECT_EQ(answer(call_with(prompts().expand("animal recognition~names of animals", {}, 9))), "None");
 }
 
 TEST(the_simulated_model, answers_in_json_where_a_schema_asks_for_it) {
     const auto answer = ground_truth_answers(settings());
-    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~naming birds"};
+    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds"};
     auto call = call_with(prompts().refine(candidates), 1);
     call.response_schema = refine_schema(candidates);
-    EXPECT_EQ(answer(call), R"({"keep":["animal recognition~birds~naming birds"]})");
+    EXPECT_EQ(answer(call), R"({"keep":["animal recognition~birds~names of birds"]})");
     call = call_with(prompts().judge(candidates[1], "q", "a"), 1);
     call.response_schema = judge_schema();
     EXPECT_THAT(answer(call), testing::AnyOf(R"({"valid":0})", R"({"valid":1})"));
