@@ -4,19 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "encoder.hpp"
+#include "patches.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "tower_config.hpp"
 #include "weights.hpp"
 
 namespace tg {
 namespace {
-
-// A stride as large as the kernel makes the convolution a matrix product over flattened patches.
-// [B,3,S,S] -> [B, patches, 3*P*P], patches row by row.
-torch::Tensor patches_of(const torch::Tensor& pixels, std::int64_t patch) {
-    const auto batch = pixels.size(0), side = pixels.size(2) / patch, used = side * patch;
-    return pixels.narrow(2, 0, used).narrow(3, 0, used).reshape({batch, 3, side, patch, side, patch}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, side * side, 3 * patch * patch});
-}
 
 struct VisionTower {
     VisionShape shape;
@@ -91,8 +85,8 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
         if (found == config.end() || !found->is_object()) throw InputError(fmt::format("{}: has no {}", where, name), "a CLIPModel has both towers");
         return *found;
     };
-    const auto vision = vision_shape(part("vision_config"), "quick_gelu", 1e-5, where + " vision_config");
-    const auto text = text_shape(part("text_config"), "quick_gelu", 1e-5, where + " text_config");
+    const auto vision = vision_shape(part("vision_config"), clip_defaults, where + " vision_config");
+    const auto text = text_shape(part("text_config"), clip_defaults, where + " text_config");
     dim_ = config.value("projection_dim", std::int64_t{512});
     image_size_ = static_cast<int>(vision.image);
     tokenizer_ = std::make_unique<ClipTokenizer>(folder);

@@ -81,9 +81,9 @@ std::string normalised(std::string_view text) {
     return out;
 }
 
-// The words of normalised text: special tokens' spelling | 's 't 're 've 'm 'll 'd | letters | one number | other signs.
+// The words of normalised text: 's 't 're 've 'm 'll 'd | letters | one number | other signs.
 std::vector<std::string_view> words_of(std::string_view text) {
-    static constexpr std::array<std::string_view, 9> whole{start_of_text, end_of_text, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+    static constexpr std::array<std::string_view, 7> whole{"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
     const CodePoints code(text);
     std::vector<std::string_view> words;
     const auto is_other = [](UChar32 c) { return !is_space(c) && !is_letter(c) && !is_number(c); };

@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "slices.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/clip.hpp"
+#include "taskgalaxy/nn/siglip.hpp"
+#include "taskgalaxy/nn/slices.hpp"
 #include "tower_config.hpp"
 
 namespace tg {
@@ -59,6 +60,7 @@ std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& fold
     };
     constexpr std::array kinds{
         Kind{"clip", [](const std::filesystem::path& path, torch::Device on, torch::Dtype in) -> std::unique_ptr<DualEncoder> { return std::make_unique<Clip>(path, on, in); }},
+        Kind{"siglip", [](const std::filesystem::path& path, torch::Device on, torch::Dtype in) -> std::unique_ptr<DualEncoder> { return std::make_unique<Siglip>(path, on, in); }},
     };
     const auto type = read_model_type(folder);
     std::string known;

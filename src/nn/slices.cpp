@@ -1,17 +1,19 @@
-#include "slices.hpp"
+#include "taskgalaxy/nn/slices.hpp"
 
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <omp.h>
 
 namespace tg {
 
-void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work) {
+void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads) {
+    const int wanted = threads > 0 ? threads : omp_get_max_threads();
     std::atomic<bool> failed = false;
     std::exception_ptr failure;
     std::mutex mutex;
     // An OpenMP region, because torch, MKL and oneDNN all recognise one and then keep to a single thread.
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(wanted)
     for (std::int64_t i = 0; i < count; ++i) {
         if (failed) continue;
         try {

@@ -18,7 +18,7 @@ std::int64_t positive(const Json& config, const char* key, std::int64_t otherwis
     return found->get<std::int64_t>();
 }
 
-EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t mlp, std::int64_t heads, std::string_view activation, double eps, const std::string& where) {
+EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t mlp, std::int64_t heads, const TowerDefaults& defaults, const std::string& where) {
     EncoderShape shape;
     shape.hidden = positive(config, "hidden_size", hidden, where);
     shape.mlp = positive(config, "intermediate_size", mlp, where);
@@ -26,9 +26,9 @@ EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t
     shape.heads = positive(config, "num_attention_heads", heads, where);
     if (shape.hidden % shape.heads != 0) throw InputError(fmt::format("{}: hidden_size {} is not divisible by {} heads", where, shape.hidden, shape.heads));
     const auto act = config.find("hidden_act");
-    shape.activation = activation_of(act != config.end() && act->is_string() ? act->get<std::string>() : std::string(activation), where);
+    shape.activation = activation_of(act != config.end() && act->is_string() ? act->get<std::string>() : std::string(defaults.activation), where);
     const auto norm = config.find("layer_norm_eps");
-    shape.norm_eps = norm != config.end() && norm->is_number() ? norm->get<double>() : eps;
+    shape.norm_eps = norm != config.end() && norm->is_number() ? norm->get<double>() : defaults.norm_eps;
     return shape;
 }
 
@@ -49,21 +49,20 @@ std::string read_model_type(const std::filesystem::path& folder) {
     return type != config.end() && type->is_string() ? type->get<std::string>() : "";
 }
 
-VisionShape vision_shape(const Json& config, std::string_view default_activation, double default_eps, const std::string& where) {
+VisionShape vision_shape(const Json& config, const TowerDefaults& defaults, const std::string& where) {
     VisionShape shape;
-    shape.encoder = encoder_shape(config, 768, 3072, 12, default_activation, default_eps, where);
+    shape.encoder = encoder_shape(config, 768, 3072, 12, defaults, where);
     shape.image = positive(config, "image_size", 224, where);
-    shape.patch = positive(config, "patch_size", default_activation == "quick_gelu" ? 32 : 16, where);
+    shape.patch = positive(config, "patch_size", defaults.patch, where);
     if (shape.patch > shape.image) throw InputError(fmt::format("{}: patches of {} pixels in an image of {}", where, shape.patch, shape.image));
     return shape;
 }
 
-TextShape text_shape(const Json& config, std::string_view default_activation, double default_eps, const std::string& where) {
-    const bool clip = default_activation == "quick_gelu";
+TextShape text_shape(const Json& config, const TowerDefaults& defaults, const std::string& where) {
     TextShape shape;
-    shape.encoder = encoder_shape(config, clip ? 512 : 768, clip ? 2048 : 3072, clip ? 8 : 12, default_activation, default_eps, where);
-    shape.vocabulary = positive(config, "vocab_size", clip ? 49408 : 32000, where);
-    shape.positions = positive(config, "max_position_embeddings", clip ? 77 : 64, where);
+    shape.encoder = encoder_shape(config, defaults.text_hidden, defaults.text_mlp, defaults.text_heads, defaults, where);
+    shape.vocabulary = positive(config, "vocab_size", defaults.vocabulary, where);
+    shape.positions = positive(config, "max_position_embeddings", defaults.positions, where);
     const auto end = config.find("eos_token_id");
     shape.end_id = end != config.end() && end->is_number_integer() ? end->get<std::int64_t>() : 49407;
     return shape;

@@ -24,8 +24,16 @@ struct TextShape {
 nlohmann::json read_model_config(const std::filesystem::path& folder);  // config.json; throws InputError
 std::string read_model_type(const std::filesystem::path& folder);       // "" where it says none
 
-// `defaults`: hidden_act where the field is absent ("quick_gelu" for CLIP).
-VisionShape vision_shape(const nlohmann::json& config, std::string_view default_activation, double default_eps, const std::string& where);
-TextShape text_shape(const nlohmann::json& config, std::string_view default_activation, double default_eps, const std::string& where);
+// What an absent field of config.json means: transformers' CLIPConfig and SiglipConfig.
+struct TowerDefaults {
+    std::string_view activation;
+    double norm_eps;
+    std::int64_t patch, text_hidden, text_mlp, text_heads, vocabulary, positions;
+};
+inline constexpr TowerDefaults clip_defaults{"quick_gelu", 1e-5, 32, 512, 2048, 8, 49408, 77};
+inline constexpr TowerDefaults siglip_defaults{"gelu_pytorch_tanh", 1e-6, 16, 768, 3072, 12, 32000, 64};
+
+VisionShape vision_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
+TextShape text_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
 
 }  // namespace tg

@@ -1,0 +1,129 @@
+#include "taskgalaxy/nn/siglip.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "encoder.hpp"
+#include "patches.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "tower_config.hpp"
+#include "weights.hpp"
+
+namespace tg {
+namespace {
+
+// One learned query that attends to every patch, then an MLP: what SigLIP has instead of a class token.
+struct AttentionPooling {
+    EncoderShape shape;
+    torch::Tensor query;                                            // [H], the probe after its projection: the same for every image
+    torch::Tensor kv_weight, kv_bias, out_weight, out_bias;          // [2H,H] [2H] [H,H] [H]
+    LayerNorm norm;
+    Mlp mlp;
+
+    AttentionPooling(WeightReader& weights, const std::string& name, const EncoderShape& of) : shape(of) {
+        const auto h = shape.hidden;
+        const auto probe = weights.read(name + ".probe", {1, 1, h}).view({1, h});
+        const auto in_weight = weights.read(name + ".attention.in_proj_weight", {3 * h, h}), in_bias = weights.read(name + ".attention.in_proj_bias", {3 * h});
+        query = weights.to(torch::linear(probe, in_weight.narrow(0, 0, h), in_bias.narrow(0, 0, h)).view({h}));
+        kv_weight = weights.to(in_weight.narrow(0, h, 2 * h));
+        kv_bias = weights.to(in_bias.narrow(0, h, 2 * h));
+        out_weight = weights(name + ".attention.out_proj.weight", {h, h});
+        out_bias = weights(name + ".attention.out_proj.bias", {h});
+        norm = LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
+        mlp = Mlp(weights, name + ".mlp", shape);
+    }
+
+    // [B,T,H] -> [B,H]
+    torch::Tensor operator()(const torch::Tensor& x) const {
+        const auto batch = x.size(0), head_dim = shape.hidden / shape.heads;
+        const auto kv = torch::linear(x, kv_weight, kv_bias).chunk(2, -1);
+        const auto heads = [&](const torch::Tensor& t) { return t.view({batch, -1, shape.heads, head_dim}).transpose(1, 2); };
+        const auto attended = at::scaled_dot_product_attention(heads(query.expand({batch, 1, shape.hidden}).contiguous()), heads(kv[0]), heads(kv[1]));
+        const auto pooled = torch::linear(attended.transpose(1, 2).reshape({batch, shape.hidden}), out_weight, out_bias);
+        return pooled + mlp(norm(pooled));
+    }
+};
+
+struct VisionTower {
+    VisionShape shape;
+    torch::Tensor patch_weight, patch_bias, positions;  // [H,3*P*P] [H] [1,patches,H]
+    Encoder encoder;
+    LayerNorm post_norm;
+    AttentionPooling head;
+
+    VisionTower(WeightReader& weights, const VisionShape& vision)
+        : shape(vision),
+          patch_weight(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1})),
+          patch_bias(weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
+          positions(weights("vision_model.embeddings.position_embedding.weight", {vision.patches(), vision.encoder.hidden}).unsqueeze(0)),
+          encoder(weights, "vision_model.encoder", vision.encoder),
+          post_norm(weights, "vision_model.post_layernorm", vision.encoder.hidden, vision.encoder.norm_eps),
+          head(weights, "vision_model.head", vision.encoder) {
+        weights.ignore("vision_model.embeddings.position_ids");
+    }
+
+    torch::Tensor operator()(const torch::Tensor& pixels) const {
+        const auto x = torch::linear(patches_of(pixels, shape.patch), patch_weight, patch_bias) + positions;
+        return head(post_norm(encoder.forward(x, false)));
+    }
+};
+
+struct TextTower {
+    TextShape shape;
+    torch::Tensor tokens, positions;  // [V,H] [T,H]
+    Encoder encoder;
+    LayerNorm final_norm;
+    torch::Tensor head_weight, head_bias;  // [D,H] [D]
+
+    TextTower(WeightReader& weights, const TextShape& text, std::int64_t dim)
+        : shape(text),
+          tokens(weights("text_model.embeddings.token_embedding.weight", {text.vocabulary, text.encoder.hidden})),
+          positions(weights("text_model.embeddings.position_embedding.weight", {text.positions, text.encoder.hidden})),
+          encoder(weights, "text_model.encoder", text.encoder),
+          final_norm(weights, "text_model.final_layer_norm", text.encoder.hidden, text.encoder.norm_eps),
+          head_weight(weights("text_model.head.weight", {dim, text.encoder.hidden})),
+          head_bias(weights("text_model.head.bias", {dim})) {
+        weights.ignore("text_model.embeddings.position_ids");
+    }
+
+    // The last position is pooled, whatever token is there.
+    torch::Tensor operator()(const torch::Tensor& ids) const {
+        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) + positions.narrow(0, 0, ids.size(1));
+        const auto last = torch::full({ids.size(0)}, ids.size(1) - 1, ids.options());
+        return torch::linear(final_norm(encoder.forward_pooled(x, false, last)), head_weight, head_bias);
+    }
+};
+
+}  // namespace
+
+struct Siglip::Impl {
+    VisionTower vision;
+    TextTower text;
+};
+
+Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {
+    const auto config = read_model_config(folder);
+    const auto where = (folder / "config.json").string();
+    const auto part = [&](const char* name) { return config.value(name, nlohmann::json::object()); };
+    const auto vision = vision_shape(part("vision_config"), siglip_defaults, where + " vision_config");
+    const auto text = text_shape(part("text_config"), siglip_defaults, where + " text_config");
+    dim_ = vision.encoder.hidden;
+    image_size_ = static_cast<int>(vision.image);
+    tokenizer_ = std::make_unique<SiglipTokenizer>(folder);
+    if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
+        throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
+
+    const SafetensorsFolder files(folder);
+    WeightReader weights(files, device, dtype);
+    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text, dim_}});
+    weights.ignore("logit_scale");
+    weights.ignore("logit_bias");
+    weights.finish("config.json");
+}
+Siglip::~Siglip() = default;
+
+torch::Tensor Siglip::image_features(const torch::Tensor& pixels) const { return impl_->vision(pixels); }
+torch::Tensor Siglip::text_features(const torch::Tensor& ids) const { return impl_->text(ids); }
+std::int64_t Siglip::padded_length(std::int64_t) const { return static_cast<std::int64_t>(tokenizer_->context()); }
+
+}  // namespace tg
