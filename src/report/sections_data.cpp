@@ -30,7 +30,7 @@ template <class Key> std::vector<const Branch*> largest(const std::vector<Branch
     return out;
 }
 
-std::string rest_note(std::size_t shown, std::size_t all) { return shown < all ? fmt::format(" The {} largest of {} are shown; types.csv holds all.", shown, all) : std::string(); }
+std::string rest_note(std::size_t shown, std::size_t all) { return shown < all ? fmt::format(" The {} largest of {} are shown; level1_types.csv holds all.", shown, all) : std::string(); }
 
 }  // namespace
 
@@ -50,10 +50,10 @@ std::string flow_section(const Page& page) {
     const auto asked = found.image_states[0] + found.image_states[1] + found.image_states[2];
     bars.clear();
     add("task types offered", found.candidates, "c4", fmt::format("{} a picture", decimal(share(found.candidates, asked), 1)));
-    add("found fitting", found.fitting, "c1", fmt::format("{} of the offered", percent(share(found.fitting, found.candidates))));
+    add("found fitting", found.fitting, "c3", fmt::format("{} of the offered", percent(share(found.fitting, found.candidates))));
     const std::uint64_t samples = std::accumulate(found.sample_states.begin(), found.sample_states.end(), std::uint64_t{0});
-    add("question and answer written", samples - found.sample_states[1] - found.sample_states[3], "c1", fmt::format("{} failed, {} left out by the generator", whole(found.sample_states[1]), whole(found.sample_states[3])));
-    add("kept by the judges", found.kept, "c2", fmt::format("{} of the written", percent(share(found.kept, samples - found.sample_states[1] - found.sample_states[3]))));
+    add("question and answer written", samples - found.sample_states[1] - found.sample_states[3], "c3", fmt::format("{} failed, {} left out by the generator", whole(found.sample_states[1]), whole(found.sample_states[3])));
+    add("kept by the judges", found.kept, "c1", fmt::format("{} of the written", percent(share(found.kept, samples - found.sample_states[1] - found.sample_states[3]))));
     return out + figure("From candidates to samples", bar_list(bars), fmt::format("{} pictures were asked about; {} of them kept at least one task type.", whole(asked), whole(found.image_states[0])), "samples.h5: state, kept, refine/kept · matches.h5");
 }
 
@@ -62,7 +62,7 @@ std::string types_section(const Page& page) {
     const auto& found = page.found;
     std::vector<Bar> bars;
     for (std::size_t level = 0; level < 3; ++level)
-        bars.push_back({fmt::format("level {}", level + 1), {{static_cast<double>(found.levels[level]), level == 0 ? "c1" : level == 1 ? "c3" : "c2", whole(found.levels[level])}}, fmt::format("<b>{}</b>", whole(found.levels[level]))});
+        bars.push_back({fmt::format("level {}", level + 1), {{static_cast<double>(found.levels[level]), "c1", whole(found.levels[level])}}, fmt::format("<b>{}</b>", whole(found.levels[level]))});
     auto out = figure("Task types by level", bar_list(bars), fmt::format("{} types in all, {} of them leaves, which pictures are matched with.", whole(page.run.taxonomy->size()), whole(found.leaves)), "taxonomy.h5: level, leaf");
 
     const bool curated = page.run.curation.has_value();

@@ -55,6 +55,12 @@ double mean_of(const std::vector<double>& values) {
     return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
+// Three digits that matter, thousands set apart.
+std::string short_number(double value) {
+    if (!std::isfinite(value)) return "–";
+    return std::abs(value) >= 1000 ? whole(static_cast<std::uint64_t>(std::llround(std::abs(value)))) : fmt::format("{:.3g}", std::abs(value) < 1e-4 ? 0.0 : value);
+}
+
 std::string score_text(double value, double full) { return full == 100 ? decimal(value, 2) : fmt::format("{} <span class=\"dim\">of {:.0f}</span>", decimal(value, 1), full); }
 
 }  // namespace
@@ -83,7 +89,7 @@ std::string training_section(const Page& page) {
     for (const auto& [name, words] : speeds)
         if (const auto* values = page.run.training->find(name)) {
             const auto [low, high] = range_of(*values);
-            rows.push_back({words, fmt::format("{:.4g}", mean_of(*values)), fmt::format("{:.4g}", low), fmt::format("{:.4g}", high)});
+            rows.push_back({words, short_number(mean_of(*values)), short_number(low), short_number(high)});
         }
     if (!rows.empty()) out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.", "training_log.h5");
     return out;
@@ -159,7 +165,7 @@ std::string costs_section(const Page& page) {
     for (const auto& cost : page.run.costs) {
         rows.push_back({escaped(cost.stage), escaped(cost.endpoint), whole(static_cast<std::uint64_t>(cost.asked)), whole(static_cast<std::uint64_t>(cost.from_journal)), whole(static_cast<std::uint64_t>(cost.retries)), whole(static_cast<std::uint64_t>(cost.failed)),
                         whole(static_cast<std::uint64_t>(cost.tokens_in)), whole(static_cast<std::uint64_t>(cost.tokens_out)), cost.price_known ? dollars(cost.usd) : "unknown"});
-        if (cost.price_known) bars.push_back({fmt::format("{} · {}", escaped(cost.stage), escaped(cost.endpoint)), {{cost.usd, "c3", dollars(cost.usd)}}, "<b>" + dollars(cost.usd) + "</b>"});
+        if (cost.price_known) bars.push_back({fmt::format("{} · {}", escaped(cost.stage), escaped(cost.endpoint)), {{cost.usd, "c1", dollars(cost.usd)}}, "<b>" + dollars(cost.usd) + "</b>"});
         sum.asked += cost.asked, sum.from_journal += cost.from_journal, sum.retries += cost.retries, sum.failed += cost.failed, sum.tokens_in += cost.tokens_in, sum.tokens_out += cost.tokens_out;
     }
     rows.push_back({"<b>all</b>", "", whole(static_cast<std::uint64_t>(sum.asked)), whole(static_cast<std::uint64_t>(sum.from_journal)), whole(static_cast<std::uint64_t>(sum.retries)), whole(static_cast<std::uint64_t>(sum.failed)), whole(static_cast<std::uint64_t>(sum.tokens_in)),

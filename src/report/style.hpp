@@ -21,8 +21,8 @@ header .kicker { text-transform: uppercase; letter-spacing:.14em; font-size:12px
 header .meta { color:var(--soft); margin:12px 0 0; overflow-wrap:anywhere; }
 nav { display:flex; flex-wrap:wrap; gap:4px 18px; padding:12px 0; font-size:13.5px; border-bottom:1px solid var(--rule); position:sticky; top:0; background:var(--paper); z-index:2; }
 nav a { color:var(--soft); text-decoration:none; } nav a:hover, nav a:focus-visible { color:var(--c1); text-decoration:underline; }
-.tiles { display:grid; grid-template-columns: repeat(auto-fit,minmax(200px,1fr)); gap:1px; background:var(--rule); border:1px solid var(--rule); margin:28px 0 8px; }
-.tile { background:var(--panel); padding:16px 18px 14px; }
+.tiles { display:grid; grid-template-columns: repeat(auto-fit,minmax(200px,1fr)); gap:1px; background:var(--panel); border:1px solid var(--rule); margin:28px 0 8px; }
+.tile { background:var(--panel); box-shadow:0 0 0 1px var(--rule); padding:16px 18px 14px; }
 .tile b { display:block; font-family:"Iowan Old Style","Palatino Linotype",Palatino,Georgia,"DejaVu Serif",serif; font-size:29px; font-weight:600; line-height:1.15; }
 .tile .name { font-size:12px; color:var(--soft); letter-spacing:.03em; }
 .tile .more { font-size:12.5px; color:var(--soft); display:block; margin-top:3px; }
@@ -32,7 +32,8 @@ section > h2 { font-size:25px; margin-bottom:6px; padding-bottom:8px; border-bot
 figure { margin: 22px 0 30px; break-inside: avoid; }
 h3 { font-size:17px; margin:0 0 10px; }
 figcaption { color:var(--soft); font-size:13.5px; margin-top:10px; max-width: 78ch; }
-figcaption b { color:var(--ink); }
+figcaption b { color:var(--ink); white-space:nowrap; }
+.bars + .scroll { margin-top:20px; }
 .source { display:inline-block; font:12px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace; color:var(--soft); background:var(--faint); border-radius:3px; padding:1px 6px; }
 .dim { color:var(--soft); font-size:.9em; }
 .not-run { color:var(--soft); background:var(--faint); border-left:3px solid var(--c4); padding:10px 14px; margin:18px 0; }
