@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
@@ -25,7 +26,17 @@ std::vector<float> floats_of(const torch::Tensor& rows_BD) {
 class Embedder {
 public:
     Embedder(const EmbedSettings& settings, const PoolSettings& pool_settings, const StageContext& context)
-        : settings_(settings), pool_settings_(pool_settings), context_(context), device_(choose_device(settings.device)), dtype_(choose_dtype(settings.dtype, device_)) {}
+        : settings_(settings), pool_settings_(pool_settings), context_(context) {
+        together(context.ranks, [&] {
+            device_ = choose_device(settings.device);
+            dtype_ = choose_dtype(settings.dtype, device_);
+        });
+        const auto in_bf16 = context.ranks.sum(std::int64_t{dtype_ == torch::kBFloat16});
+        together(context.ranks, [&] {
+            if (in_bf16 != 0 && in_bf16 != context.ranks.size())
+                throw UsageError(fmt::format("embed.dtype = auto came to bf16 on {} of {} ranks and to fp32 on the others", in_bf16, context.ranks.size()), "say fp32 or bf16, or use nodes of one kind");
+        });
+    }
 
     void images() {
         std::unique_ptr<Pool> pool;
@@ -76,6 +87,8 @@ private:
         options.threads = static_cast<std::size_t>(settings_.decode_threads);
         DecodeAhead ahead(pool, indices, recipe, options);
         while (auto* batch = ahead.next()) {
+            // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
+            if (stop_requested()) throw Stopped("embed");
             const auto count = static_cast<std::int64_t>(batch->indices.size());
             const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, torch::kFloat32);
             auto vectors = floats_of(model_->encode_images(pixels));
@@ -136,8 +149,8 @@ private:
     const EmbedSettings& settings_;
     const PoolSettings& pool_settings_;
     const StageContext& context_;
-    torch::Device device_;
-    torch::Dtype dtype_;
+    torch::Device device_ = torch::kCPU;
+    torch::Dtype dtype_ = torch::kFloat32;
     std::unique_ptr<DualEncoder> model_;
 };
 

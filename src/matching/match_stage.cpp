@@ -1,8 +1,10 @@
 #include "taskgalaxy/matching/match_stage.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 #include <numeric>
+#include <optional>
 
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
@@ -29,6 +31,33 @@ struct Types {
     }
 };
 
+// What became of the types: how often each is the first, second, ... candidate of a picture.
+struct Counts {
+    std::size_t k;
+    std::vector<std::int64_t> type_and_rank;  // [T, k]
+    std::vector<std::int64_t> histogram;      // [k, bins]
+    std::int64_t unusable = 0;
+
+    std::vector<std::int64_t> images_per_type() const {
+        std::vector<std::int64_t> sums(type_and_rank.size() / k);
+        for (std::size_t i = 0; i < type_and_rank.size(); ++i) sums[i / k] += type_and_rank[i];
+        return sums;
+    }
+    // [k]: how many types are among the first 1, 2, ... k candidates of some picture: what a smaller k would lose.
+    std::vector<std::int64_t> types_matched() const {
+        std::vector<std::int64_t> matched(k);
+        for (std::size_t t = 0; t < type_and_rank.size(); t += k) {
+            bool seen = false;
+            for (std::size_t rank = 0; rank < k; ++rank) {
+                seen = seen || type_and_rank[t + rank] > 0;
+                matched[rank] += seen;
+            }
+        }
+        return matched;
+    }
+    std::int64_t unmatched() const { return static_cast<std::int64_t>(type_and_rank.size() / k) - types_matched().back(); }
+};
+
 class MatchStage final : public Stage {
 public:
     explicit MatchStage(const MatchSettings& settings) : settings_(settings) {}
@@ -51,57 +80,70 @@ public:
             num_images = images.rows("embedding");
             if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim) throw InputError(fmt::format("{}: pictures and task types were embedded by different models", context.paths.root().string()), "--redo embed");
         });
+        const auto k = static_cast<std::uint64_t>(settings_.k);
         const PartStore store(context.paths.parts("match"), {num_images, static_cast<std::uint64_t>(settings_.images_per_part)}, context.fingerprint, ranks);
         if (!store.missing().empty()) {
             std::unique_ptr<TopK> top_k;
-            together(ranks, [&] { top_k = std::make_unique<TopK>(types->vectors, types->dim, settings_.k, settings_.threads); });
-            const auto images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
-            for_each_part(store, ranks, "match", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { match_part(images, *types, *top_k, items, out); });
+            std::optional<Hdf5File> images;
+            together(ranks, [&] {
+                top_k = std::make_unique<TopK>(types->vectors, types->dim, settings_.k, settings_.threads, settings_.arithmetic);
+                images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
+            });
+            log::info("match: {} task types, candidates by {} products", types->rows.size(), top_k->arithmetic());
+            for_each_part(store, ranks, "match", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { match_part(*images, *types, *top_k, items, out); });
         }
-        std::vector<std::int64_t> counts;
-        count_parts(store, *types, ranks, counts);
-        const auto unmatched = std::count(counts.begin(), counts.begin() + static_cast<std::ptrdiff_t>(types->rows.size()), 0);
+        const auto counts = count_parts(store, *types, ranks);
         store.gather(context.paths.file("matches.h5"), [&](Hdf5File& out) {
-            const auto root_rows = [&](std::size_t n) { return ranks.is_root() ? n : 0; };
             const auto write = [&](const char* name, std::span<const std::int64_t> values, std::vector<std::uint64_t> shape) {
                 out.make_dataset(name, Hdf5Type::i64, shape);
-                const auto rows = root_rows(shape[0]);
-                out.write_rows(name, 0, rows, rows ? values : std::span<const std::int64_t>{});
+                out.write_rows(name, 0, ranks.is_root() ? shape[0] : 0, ranks.is_root() ? values : std::span<const std::int64_t>{});
             };
-            const auto all = std::span<const std::int64_t>(counts);
             write("diagnostics/type", types->rows, {types->rows.size()});
-            write("diagnostics/images_per_type", all.first(types->rows.size()), {types->rows.size()});
-            write("diagnostics/score_histogram", all.subspan(types->rows.size()), {static_cast<std::uint64_t>(settings_.k), static_cast<std::uint64_t>(histogram_bins)});
+            write("diagnostics/images_per_type", counts.images_per_type(), {types->rows.size()});
+            write("diagnostics/images_per_type_and_rank", counts.type_and_rank, {types->rows.size(), k});
+            write("diagnostics/types_matched", counts.types_matched(), {k});
+            write("diagnostics/score_histogram", counts.histogram, {k, static_cast<std::uint64_t>(histogram_bins)});
             out.set_attribute("k", settings_.k);
-            out.set_attribute("unmatched_types", static_cast<std::int64_t>(unmatched));
+            out.set_attribute("unmatched_types", counts.unmatched());
+            out.set_attribute("unusable_images", counts.unusable);
         });
-        context.figures = {{"images", static_cast<double>(num_images)}, {"types", static_cast<double>(types->rows.size())}, {"unmatched_types", static_cast<double>(unmatched)}, {"k", static_cast<double>(settings_.k)}};
-        log::info("match: {} of {} task types are nobody's candidate", unmatched, types->rows.size());
+        context.figures = {{"images", static_cast<double>(num_images)}, {"unusable_images", static_cast<double>(counts.unusable)}, {"types", static_cast<double>(types->rows.size())}, {"unmatched_types", static_cast<double>(counts.unmatched())}, {"k", static_cast<double>(settings_.k)}};
+        log::info("match: {} of {} task types are nobody's candidate", counts.unmatched(), types->rows.size());
     }
 
 private:
     void match_part(const Hdf5File& images, const Types& types, const TopK& top_k, Slice items, Hdf5File& out) const {
         const auto vectors = images.read_rows<float>("embedding", items.begin, items.size());
         const auto k = static_cast<std::size_t>(settings_.k), dim = static_cast<std::size_t>(types.dim);
-        std::vector<std::int64_t> found(items.size() * k);
-        std::vector<float> scores(items.size() * k);
-        top_k(vectors, found, scores);
+        for (std::size_t i = 0; i < vectors.size(); ++i)
+            if (!std::isfinite(vectors[i]))
+                throw InputError(fmt::format("{}: row {} holds a number that is not finite", images.path().string(), items.begin + i / dim), "the model's weights overflow; embed.dtype = fp32 may help, then --redo embed");
+        // Unusable pictures are zero rows: every type would score 0 and be a candidate.
+        std::vector<std::size_t> usable;
+        std::vector<float> queries;
         for (std::size_t i = 0; i < items.size(); ++i) {
             const auto row = std::span(vectors).subspan(i * dim, dim);
-            const bool unusable = std::all_of(row.begin(), row.end(), [](float x) { return x == 0.0f; });
-            for (std::size_t rank = i * k; rank < (i + 1) * k; ++rank) {
-                found[rank] = unusable ? -1 : types.rows[static_cast<std::size_t>(found[rank])];
-                if (unusable) scores[rank] = 0;
-            }
+            if (std::all_of(row.begin(), row.end(), [](float x) { return x == 0.0f; })) continue;
+            usable.push_back(i);
+            queries.insert(queries.end(), row.begin(), row.end());
         }
+        std::vector<std::int64_t> nearest(usable.size() * k), found(items.size() * k, -1);
+        std::vector<float> nearest_scores(usable.size() * k), scores(items.size() * k, 0.0f);
+        top_k(queries, nearest, nearest_scores);
+        for (std::size_t u = 0; u < usable.size(); ++u)
+            for (std::size_t rank = 0; rank < k; ++rank) {
+                found[usable[u] * k + rank] = types.rows[static_cast<std::size_t>(nearest[u * k + rank])];
+                scores[usable[u] * k + rank] = nearest_scores[u * k + rank];
+            }
         const std::uint64_t shape[] = {items.size(), k};
         out.write("type", std::span<const std::int64_t>(found), shape);
         out.write("score", std::span<const float>(scores), shape);
     }
 
-    // images_per_type [T], then the histogram [k, bins]; counted from the parts, so that a restart counts what earlier lives did.
-    void count_parts(const PartStore& store, const Types& types, const Communicator& ranks, std::vector<std::int64_t>& counts) const {
-        counts.assign(types.rows.size() + static_cast<std::size_t>(settings_.k * histogram_bins), 0);
+    // Counted from the parts, so that a restart counts what earlier lives did.
+    Counts count_parts(const PartStore& store, const Types& types, const Communicator& ranks) const {
+        const auto k = static_cast<std::size_t>(settings_.k);
+        Counts counts{k, std::vector<std::int64_t>(types.rows.size() * k), std::vector<std::int64_t>(k * static_cast<std::size_t>(histogram_bins))};
         together(ranks, [&] {
             const auto slice = slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
             for (auto part = slice.begin; part < slice.end; ++part) {
@@ -109,15 +151,21 @@ private:
                 const auto found = in.read<std::int64_t>("type");
                 const auto scores = in.read<float>("score");
                 for (std::size_t i = 0; i < found.size(); ++i) {
-                    if (found[i] < 0) continue;
-                    const auto type = std::lower_bound(types.rows.begin(), types.rows.end(), found[i]) - types.rows.begin();
-                    ++counts[static_cast<std::size_t>(type)];
-                    const auto rank = static_cast<std::int64_t>(i) % settings_.k;
-                    ++counts[types.rows.size() + static_cast<std::size_t>(rank * histogram_bins + bin_of(scores[i]))];
+                    const auto rank = i % k;
+                    if (found[i] < 0) {
+                        counts.unusable += rank == 0;
+                        continue;
+                    }
+                    const auto type = static_cast<std::size_t>(std::lower_bound(types.rows.begin(), types.rows.end(), found[i]) - types.rows.begin());
+                    ++counts.type_and_rank[type * k + rank];
+                    ++counts.histogram[rank * static_cast<std::size_t>(histogram_bins) + static_cast<std::size_t>(bin_of(scores[i]))];
                 }
             }
         });
-        ranks.all_reduce_sum(std::span(counts));
+        ranks.all_reduce_sum(std::span(counts.type_and_rank));
+        ranks.all_reduce_sum(std::span(counts.histogram));
+        counts.unusable = ranks.sum(counts.unusable);
+        return counts;
     }
 
     const MatchSettings& settings_;

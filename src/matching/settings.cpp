@@ -1,5 +1,6 @@
 #include "taskgalaxy/matching/settings.hpp"
 
+#include "product.hpp"
 #include "taskgalaxy/nn/device.hpp"
 
 namespace tg {
@@ -20,6 +21,7 @@ void MatchSettings::describe(SettingsVisitor& v) {
     v.option("k", &k, "task types kept for each picture", at_least(1));
     v.tuning("images_per_part", &images_per_part, "pictures whose matches are written to disk together", at_least(1));
     v.tuning("threads", &threads, "threads of a rank; 0: the cores it may use", at_least(0));
+    v.tuning("arithmetic", &arithmetic, "what nominates candidates before they are scored exactly; the result is the same", one_of(product_kinds()));
 }
 
 }  // namespace tg

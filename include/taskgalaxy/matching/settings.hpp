@@ -28,6 +28,7 @@ struct MatchSettings {
     int k = 10;
     int images_per_part = 16384;
     int threads = 0;
+    std::string arithmetic = "auto";
 
     void describe(SettingsVisitor& v);
 };

@@ -1,0 +1,79 @@
+#include "taskgalaxy/matching/match_stage.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <numeric>
+
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+#include "temporary_folder.hpp"
+
+namespace tg {
+namespace {
+
+// Four pictures and four types on the axes of a plane; picture 1 is unusable.
+class MatchStageTest : public ::testing::Test {
+protected:
+    void write(std::vector<float> images, std::vector<float> texts, std::uint64_t image_dim = 2, std::uint64_t text_dim = 2) const {
+        publish_hdf5(folder / "image_embeddings.h5", [&](Hdf5File& out) {
+            const std::uint64_t shape[] = {images.size() / image_dim, image_dim};
+            out.write("embedding", std::span<const float>(images), shape);
+        });
+        publish_hdf5(folder / "text_embeddings.h5", [&](Hdf5File& out) {
+            const std::uint64_t shape[] = {texts.size() / text_dim, text_dim};
+            out.write("embedding", std::span<const float>(texts), shape);
+            std::vector<std::int64_t> rows(texts.size() / text_dim);
+            for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int64_t>(10 * i + 3);  // leaves are not the first rows of a taxonomy
+            out.write("type", rows);
+        });
+    }
+    Figures run(int k) {
+        settings.k = k;
+        const auto solo = make_solo();
+        StageContext context{*solo, RunPaths(folder.path()), "fingerprint"};
+        make_match_stage(settings)->run(context);
+        return context.figures;
+    }
+
+    tg::testing::TemporaryFolder folder;
+    MatchSettings settings;
+    const std::vector<float> axes{1, 0, 0, 1, -1, 0, 0, -1};
+};
+
+TEST_F(MatchStageTest, gives_rows_of_the_taxonomy_best_first_and_none_for_unusable_pictures) {
+    write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
+    settings.images_per_part = 3;
+    const auto figures = run(2);
+    const auto matches = Hdf5File::open(folder / "matches.h5");
+    EXPECT_EQ(matches.read<std::int64_t>("type"), (std::vector<std::int64_t>{3, 13, -1, -1, 13, 3, 33, 3}));
+    EXPECT_EQ(matches.read<float>("score"), (std::vector<float>{1, 0, 0, 0, 0.8f, 0.6f, 1, 0}));
+    EXPECT_THAT(figures, ::testing::Contains(::testing::Pair("unusable_images", 1.0)));
+}
+
+TEST_F(MatchStageTest, counts_who_was_matched_at_which_rank) {
+    write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
+    run(2);
+    const auto matches = Hdf5File::open(folder / "matches.h5");
+    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/type"), (std::vector<std::int64_t>{3, 13, 23, 33}));
+    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type"), (std::vector<std::int64_t>{3, 2, 0, 1}));
+    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type_and_rank"), (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
+    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/types_matched"), (std::vector<std::int64_t>{3, 3}));
+    EXPECT_EQ(matches.int_attribute("unmatched_types"), 1);
+    const auto histogram = matches.read<std::int64_t>("diagnostics/score_histogram");
+    EXPECT_EQ(std::accumulate(histogram.begin(), histogram.begin() + 200, std::int64_t{0}), 3) << "one first candidate a usable picture";
+    EXPECT_EQ(histogram[199], 2) << "cosine 1 falls into the last bin";
+}
+
+TEST_F(MatchStageTest, inputs_that_do_not_fit_are_told) {
+    write({1, 0, 0, 1, 0, 0}, axes, 3, 2);
+    EXPECT_THROW(run(2), Error);
+    write({1, 0, std::numeric_limits<float>::quiet_NaN(), 1}, axes);
+    EXPECT_THROW(run(2), Error);
+    write({1, 0}, axes);
+    EXPECT_THROW(run(5), Error) << "k is larger than the number of types";
+}
+
+}  // namespace
+}  // namespace tg
