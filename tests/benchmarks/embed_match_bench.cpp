@@ -1,0 +1,152 @@
+// What embed.py and match.py run of ours, with figures as JSON lines on standard output:
+//   embed_match_bench images MODEL FOLDER DTYPE    every picture of FOLDER, from files to vectors; written to FOLDER/vectors.f32 [N, D]
+//   embed_match_bench forward MODEL BATCHES DTYPE  the vision tower alone on random pixels, batches of 64
+//   embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
+//   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard output
+//   embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q, K]
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <torch/torch.h>
+
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/matching/top_k.hpp"
+#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/parallel/communicator.hpp"
+#include "taskgalaxy/pool/decode_ahead.hpp"
+#include "taskgalaxy/pool/ingest_stage.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <class T> std::vector<T> read_raw(const fs::path& path) {
+    std::vector<T> values(fs::file_size(path) / sizeof(T));
+    std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(T)));
+    return values;
+}
+template <class T> void write_raw(const fs::path& path, const T* values, std::size_t count) { std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(T))); }
+
+void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype) {
+    const auto device = tg::choose_device("auto");
+    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    tg::PoolSettings settings;
+    settings.sources = {folder.string()};
+    settings.verify = "header";
+    const auto run = fs::temp_directory_path() / fmt::format("embed-bench-{}", ::getpid());
+    const auto solo = tg::make_solo();
+    tg::StageContext context{*solo, tg::RunPaths(run), "benchmark"};
+    tg::make_ingest_stage(settings)->run(context);
+    const tg::Pool pool(run / "pool.h5", settings);
+    std::vector<std::uint64_t> indices(pool.size());
+    for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = i;
+    const auto recipe = tg::ImageRecipe::read(model_folder);
+    std::vector<float> vectors;
+    double took = 0;
+    tg::AheadFigures figures;
+    for (int round = 0; round < 2; ++round) {  // the first warms caches and allocators
+        vectors.clear();
+        const auto start = Clock::now();
+        tg::AheadOptions options;
+        options.batch = 64;
+        tg::DecodeAhead ahead(pool, indices, recipe, options);
+        while (auto* batch = ahead.next()) {
+            const auto rows = model->encode_images(torch::from_blob(batch->pixels, {static_cast<std::int64_t>(batch->indices.size()), 3, recipe.size, recipe.size}, torch::kFloat32));
+            vectors.insert(vectors.end(), rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
+            ahead.release(batch);
+        }
+        took = seconds_since(start);
+        figures = ahead.figures();
+    }
+    write_raw(folder / "vectors.f32", vectors.data(), vectors.size());
+    fs::remove_all(run);
+    fmt::print("{{\"images_per_s\": {:.3f}, \"images\": {}, \"decode_s\": {:.3f}, \"read_s\": {:.3f}, \"model_waited_s\": {:.3f}, \"seconds\": {:.3f}}}\n", static_cast<double>(pool.size()) / took, pool.size(), figures.decode_s, figures.read_s, figures.consumer_waited_s, took);
+}
+
+void forward(const fs::path& model_folder, int batches, const std::string& dtype) {
+    const auto device = tg::choose_device("auto");
+    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    const auto pixels = torch::randn({64, 3, model->image_size(), model->image_size()});
+    model->encode_images(pixels.narrow(0, 0, 16));
+    const auto start = Clock::now();
+    for (int i = 0; i < batches; ++i) model->encode_images(pixels);
+    fmt::print("{{\"images_per_s\": {:.3f}}}\n", 64.0 * batches / seconds_since(start));
+}
+
+void texts(const fs::path& model_folder, const fs::path& file, const std::string& dtype) {
+    const auto device = tg::choose_device("auto");
+    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    auto lines = tg::split(tg::read_text_file(file), '\n');
+    if (!lines.empty() && lines.back().empty()) lines.pop_back();
+    const auto start = Clock::now();
+    std::vector<float> vectors;
+    for (std::size_t first = 0; first < lines.size(); first += 64) {
+        std::vector<std::vector<std::int64_t>> ids;
+        for (auto i = first; i < std::min(lines.size(), first + 64); ++i) ids.push_back(model->tokenizer().encode(lines[i]));
+        const auto rows = model->encode_texts(ids);
+        vectors.insert(vectors.end(), rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
+    }
+    fmt::print("{{\"texts_per_s\": {:.3f}, \"texts\": {}}}\n", static_cast<double>(lines.size()) / seconds_since(start), lines.size());
+    write_raw(file.string() + ".f32", vectors.data(), vectors.size());
+}
+
+void tokens(const fs::path& model_folder, const fs::path& file) {
+    const auto type = nlohmann::json::parse(tg::read_text_file(model_folder / "config.json")).value("model_type", "clip");
+    std::unique_ptr<tg::Tokenizer> tokenizer;
+    if (type == "siglip") tokenizer = std::make_unique<tg::SiglipTokenizer>(model_folder);
+    else tokenizer = std::make_unique<tg::ClipTokenizer>(model_folder);
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) fmt::print("[{}]\n", fmt::join(tokenizer->encode(nlohmann::json::parse(line).get<std::string>()), ","));
+}
+
+void match(const fs::path& types_file, const fs::path& queries_file, std::int64_t dim, int k, const std::string& arithmetic) {
+    const auto types = read_raw<float>(types_file), queries = read_raw<float>(queries_file);
+    const auto num = queries.size() / static_cast<std::size_t>(dim);
+    std::vector<std::int64_t> nearest(num * static_cast<std::size_t>(k));
+    std::vector<float> scores(nearest.size());
+    const auto start = Clock::now();
+    const tg::TopK top_k(types, dim, k, 0, arithmetic);
+    const auto prepared = seconds_since(start);
+    double best = 1e30;
+    for (int round = 0; round < 3; ++round) {
+        const auto begin = Clock::now();
+        top_k(queries, nearest, scores);
+        best = std::min(best, seconds_since(begin));
+    }
+    write_raw(queries_file.string() + ".i64", nearest.data(), nearest.size());
+    const auto multiplications = static_cast<double>(num) * static_cast<double>(types.size());
+    fmt::print("{{\"queries_per_s\": {:.1f}, \"arithmetic\": \"{}\", \"prepare_s\": {:.3f}, \"gflop_per_s\": {:.1f}, \"threads\": {}}}\n", static_cast<double>(num) / best, top_k.arithmetic(), prepared, 2e-9 * multiplications / best, tg::usable_cores());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> words(argv + 1, argv + argc);
+    const auto is = [&](const char* name, std::size_t count) { return words.size() == count + 1 && words[0] == name; };
+    try {
+        if (is("images", 3)) images(words[1], words[2], words[3]);
+        else if (is("forward", 3)) forward(words[1], std::stoi(words[2]), words[3]);
+        else if (is("texts", 3)) texts(words[1], words[2], words[3]);
+        else if (is("tokens", 2)) tokens(words[1], words[2]);
+        else if (is("match", 5)) match(words[1], words[2], std::stoll(words[3]), std::stoi(words[4]), words[5]);
+        else return std::fprintf(stderr, "see the head of tests/benchmarks/embed_match_bench.cpp\n"), 2;
+    } catch (const tg::Error& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        return static_cast<int>(error.code());
+    }
+    return 0;
+}

@@ -1,0 +1,130 @@
+// Embedding and matching on every number of ranks give the same files, dataset for dataset and bit for bit, as one process alone. Runs
+// ingest on the pool's fixture pictures (good and broken ones) and a tiny CLIP.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "mpi_world.hpp"
+#include "taskgalaxy/matching/embed_stage.hpp"
+#include "taskgalaxy/matching/match_stage.hpp"
+#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+#include "taskgalaxy/taxonomy/taxonomy.hpp"
+
+namespace tg {
+namespace {
+
+namespace fs = std::filesystem;
+using tg::testing::SharedFolder;
+using tg::testing::world;
+
+const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures";
+
+Taxonomy some_types() {
+    std::vector<std::string> paths;
+    for (const char* first : {"counting", "text reading", "animal recognition", "chart understanding"})
+        for (const char* second : {"birds", "signs", "line charts", "apples"})
+            for (const char* third : {"naming the bird", "how many", "reading the value at a point"}) paths.push_back(std::string(first) + "~" + second + "~" + third);
+    return Taxonomy(paths);
+}
+
+struct Pipeline {
+    PoolSettings pool;
+    EmbedSettings embed;
+    MatchSettings match;
+
+    explicit Pipeline(const fs::path& broken) {
+        pool.sources = {"good=folder:" + (fixtures / "pool/pictures").string(), "broken=folder:" + broken.string()};
+        pool.threads = 1;
+        embed.model = fixtures / "clip/quick";
+        embed.dtype = "fp32";
+        embed.device = "cpu";
+        embed.batch = 8;
+        embed.images_per_part = 16;
+        embed.texts_per_part = 16;
+        match.k = 7;
+        match.images_per_part = 30;
+    }
+
+    // pool.h5 and taxonomy.h5, by the root alone.
+    void prepare(const fs::path& folder) const {
+        together(world(), [&] {
+            if (!world().is_root()) return;
+            const auto solo = make_solo();
+            StageContext context{*solo, RunPaths(folder), "fingerprint"};
+            make_ingest_stage(pool)->run(context);
+            publish_hdf5(folder / "taxonomy.h5", [](Hdf5File& out) { some_types().write(out); });
+        });
+    }
+    void run(const fs::path& folder, const Communicator& ranks) const {
+        StageContext context{ranks, RunPaths(folder), "fingerprint"};
+        make_embed_stage(embed, pool)->run(context);
+        make_match_stage(match)->run(context);
+    }
+};
+
+// Every dataset's bytes, so that floats are compared to the last bit.
+std::vector<std::pair<std::string, std::vector<std::uint8_t>>> contents(const fs::path& file) {
+    std::vector<std::pair<std::string, std::vector<std::uint8_t>>> all;
+    const auto in = Hdf5File::open(file);
+    for (const auto& set : in.datasets()) {
+        std::vector<std::uint8_t> bytes;
+        const auto put = [&](const auto& values) {
+            const auto raw = std::as_bytes(std::span(values));
+            for (const auto b : raw) bytes.push_back(std::to_integer<std::uint8_t>(b));
+        };
+        if (set.type == Hdf5Type::f32) put(in.read<float>(set.name));
+        else if (set.type == Hdf5Type::i64) put(in.read<std::int64_t>(set.name));
+        else put(in.read<std::uint8_t>(set.name));
+        all.emplace_back(set.name, std::move(bytes));
+    }
+    return all;
+}
+
+void expect_equal_files(const fs::path& one, const fs::path& other) {
+    for (const char* name : {"image_embeddings.h5", "text_embeddings.h5", "matches.h5"}) {
+        const auto a = contents(one / name), b = contents(other / name);
+        ASSERT_EQ(a.size(), b.size()) << name;
+        for (std::size_t i = 0; i < a.size(); ++i) {
+            EXPECT_EQ(a[i].first, b[i].first) << name;
+            EXPECT_TRUE(a[i].second == b[i].second) << name << ": " << a[i].first;
+        }
+    }
+}
+
+TEST(embed_and_match, give_the_same_files_on_any_number_of_ranks) {
+    const SharedFolder shared;
+    const Pipeline pipeline(shared / "broken");
+    if (world().is_root()) {
+        publish_text(shared / "broken" / "empty.jpg", "");
+        publish_text(shared / "broken" / "no_picture.png", "this is text");
+    }
+    for (const auto* name : {"together", "alone"}) {
+        if (world().is_root()) fs::create_directories(shared / name);
+        world().barrier();
+        pipeline.prepare(shared / name);
+    }
+    pipeline.run(shared / "together", world());
+    together(world(), [&] {
+        if (world().is_root()) pipeline.run(shared / "alone", *make_solo());
+    });
+    if (!world().is_root()) return;
+    expect_equal_files(shared / "together", shared / "alone");
+
+    const auto matches = Hdf5File::open(shared / "together" / "matches.h5");
+    const auto types = matches.read<std::int64_t>("type");
+    const auto status = Hdf5File::open(shared / "together" / "pool.h5").read<std::uint8_t>("status");
+    const auto taxonomy = some_types();
+    ASSERT_EQ(types.size(), status.size() * 7);
+    for (std::size_t i = 0; i < types.size(); ++i) {
+        if (status[i / 7] != 0) EXPECT_EQ(types[i], -1);
+        else EXPECT_TRUE(types[i] >= 0 && taxonomy.leaf(static_cast<std::size_t>(types[i])));
+    }
+    EXPECT_EQ(matches.int_attribute("unusable_images"), 2);
+    EXPECT_FALSE(fs::exists(RunPaths(shared / "together").parts("match"))) << "parts are removed once gathered";
+}
+
+}  // namespace
+}  // namespace tg
