@@ -9,6 +9,7 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/training/train_stage.hpp"
 
 namespace {
