@@ -6,7 +6,7 @@
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg::testing {
+namespace tg::test {
 
 const Communicator& world();
 
@@ -27,4 +27,4 @@ private:
     std::filesystem::path path_;
 };
 
-}  // namespace tg::testing
+}  // namespace tg::test

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace tg::testing {
+namespace tg::test {
 
 class TemporaryFolder {
 public:
@@ -28,4 +28,4 @@ private:
     std::filesystem::path path_;
 };
 
-}  // namespace tg::testing
+}  // namespace tg::test

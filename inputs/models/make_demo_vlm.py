@@ -37,7 +37,7 @@ from make_demo_clip import MEAN, STD, write_json
 from small_training import Clock, Muon, set_rates
 from vlm_text import (
     BOS, EOS, IGNORED, IMAGE_ID, LETTER_PROMPT, LETTERS, PAD_ID, PIECES, ROWS, WORD_PROMPT,
-    Encoder, World, group_of, learn_pieces, padded, with_options, write_tokenizer,
+    Encoder, Words, World, as_text, group_of, learn_pieces, padded, with_options, write_tokenizer,
 )  # fmt: skip
 
 SEED = 20250212
@@ -91,16 +91,35 @@ def vision_of(model):
     return model.model.vision_tower
 
 
-def forward_loss(model, ids: torch.Tensor, labels: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
-    """Mean over what is learnt. `features` (B, patches, width) fill the positions of `<image>`."""
+def embedded(model, ids: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
+    """(B, L, width): embeddings of the ids, with `seen` (B, image tokens, width) in the places of `<image>`."""
     embeddings = model.get_input_embeddings()(ids)
-    if features is not None:
-        seen = model.model.multi_modal_projector(features)
-        embeddings = embeddings.masked_scatter((ids == IMAGE_ID)[..., None], seen)
-    hidden = model.model.language_model(inputs_embeds=embeddings).last_hidden_state
+    return embeddings if seen is None else embeddings.masked_scatter((ids == IMAGE_ID)[..., None], seen)
+
+
+def forward_loss(model, ids: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean over what is learnt."""
+    hidden = model.model.language_model(inputs_embeds=embedded(model, ids, seen)).last_hidden_state
     learnt = labels[:, 1:] != IGNORED
     logits = model.lm_head(hidden[:, :-1][learnt])  # (learnt positions, V)
     return F.cross_entropy(logits, labels[:, 1:][learnt])
+
+
+def imagined(model, encoder: Encoder, batch: list[Words], image_tokens: int) -> torch.Tensor:
+    """(B, image tokens, width): what a projector might make of a picture of these words.
+
+    Every position is a mixture of the words' embeddings, weighted anew, under noise. A language model that has read such
+    blurs finds its way among the features of pictures; one that knows only clean words does not.
+    """
+    table = model.get_input_embeddings().weight
+    blurs = []
+    for words in batch:
+        vectors = torch.stack([table[encoder.model.encode(word)].mean(0) for word, _ in words])
+        weights = torch.tensor([weight for _, weight in words]) * torch.randn(image_tokens, len(words)).exp()
+        mixture = weights / weights.sum(1, keepdim=True) @ vectors
+        noise = torch.randn_like(mixture) * mixture.detach().square().mean().sqrt() * random.uniform(0, 1)
+        blurs.append(mixture + noise)
+    return torch.stack(blurs)
 
 
 def optimisers_of(modules, muon: float, adamw: float):
@@ -133,7 +152,7 @@ def learn(what: str, optimisers, clock: Clock, end: float, batch, loss_of) -> in
     return step
 
 
-def guided_loss(model, choices: list) -> tuple[torch.Tensor, float]:
+def guided_loss(model, choices: list, seen: torch.Tensor | None) -> tuple[torch.Tensor, float]:
     """Cross entropy of the answers' letters, and a hand on the attention of a few heads.
 
     Left alone, a model of this size needs hours until it finds out what choosing is: carry each letter to its
@@ -152,8 +171,8 @@ def guided_loss(model, choices: list) -> tuple[torch.Tensor, float]:
             if number == guide.answer:
                 truth[row, begin:end] = 1
     row, place = torch.arange(rows), torch.tensor([guide.place for _, _, guide in choices])
-    seen = model.model.language_model(input_ids=ids, output_attentions=True)
-    attention = seen.attentions  # per layer (B, heads, L, L)
+    output = model.model.language_model(inputs_embeds=embedded(model, ids, seen), output_attentions=True)
+    attention = output.attentions  # per layer (B, heads, L, L)
 
     def log_share(layer: int, heads: slice, wanted: torch.Tensor) -> torch.Tensor:
         return ((attention[layer][:, heads][row, :, place] * wanted[:, None]).sum(-1) + 1e-6).log().mean()
@@ -161,7 +180,7 @@ def guided_loss(model, choices: list) -> tuple[torch.Tensor, float]:
     to_letter = (((attention[0][:, 0] * letter_of).sum(-1) + 1e-6).log() * in_option).sum() / in_option.sum()
     guidance = to_letter + log_share(0, slice(1, 3), text) + 0.5 * log_share(1, slice(1, 3), text) + log_share(2, slice(0, 2), truth)
     learnt = labels[:, 1:] != IGNORED
-    logits = model.lm_head(seen.last_hidden_state[:, :-1][learnt])
+    logits = model.lm_head(output.last_hidden_state[:, :-1][learnt])
     wanted = labels[:, 1:][learnt]
     right = (logits.argmax(1) == wanted)[0::2].float().mean().item()  # a letter and `</s>` by turns
     return F.cross_entropy(logits, wanted) - ARGS.guide * guidance, right
@@ -173,33 +192,37 @@ def make(minutes: float) -> None:
     world = World()
     write_tokenizer(FOLDER, learn_pieces(world))
     encoder = Encoder(FOLDER)
-    words = encoder.words()
+    vocabulary = encoder.words()
     model = build()
     image_tokens = model.config.image_seq_length
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(encoder.opening)} tokens of opening, {len(words)} words")
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(encoder.opening)} tokens of opening, {len(vocabulary)} words")
 
     right: list[float] = []
 
     def text_batch():
+        """Choices, and a third as many other samples; the words stand there as text, or blurred as a picture might show them."""
         of_words = random.random() < (1.0 if clock.share() < 0.2 else 0.3)
-        choices = [encoder.guided(world.choice_of_words(words) if of_words else world.choice_of_facts()) for _ in range(ARGS.batch)]
-        others = []
+        choices = [world.choice_of_words(vocabulary) if of_words else world.choice_of_facts() for _ in range(ARGS.batch)]
+        blurred = random.random() < 0.6
+        spaces = image_tokens if blurred else 0
+        others, about = [], []
         for _ in range(ARGS.batch // 3):
-            dice = random.random()
-            if dice < 0.2:
-                others.append(encoder.plain(world.sentence()))
-            elif dice < 0.6:  # what a caption is to a picture
-                (name, _, _), text = world.tags()
-                others.append(encoder.plain(random.choice((f"{name}.", f"A picture of {name}.")), text=text))
+            if random.random() < 0.5:  # what a caption is to a picture
+                stamp, words = world.subject()
+                others.append(encoder.plain(world.caption(stamp), spaces, as_text(words)))
             else:
-                text, question, answer = world.yes_or_no()
-                others.append(encoder.chat(question, answer, text=text, opening=encoder.short_opening))
-        return choices, padded(others)
+                words, question, answer = world.yes_or_no()
+                others.append(encoder.chat(question, answer, spaces, as_text(words), encoder.short_opening))
+            about.append(words)
+        if not blurred:
+            others += [encoder.plain(world.sentence()) for _ in range(ARGS.batch // 6)]
+        seen = [imagined(model, encoder, batch, spaces) if blurred else None for batch in ([choice.words for choice in choices], about)]
+        return [encoder.guided(choice, spaces) for choice in choices], padded(others), *seen
 
-    def text_loss(choices, others):
-        loss, share = guided_loss(model, choices)
+    def text_loss(choices, others, choices_seen, others_seen):
+        loss, share = guided_loss(model, choices, choices_seen)
         right.append(share)
-        return loss + 0.5 * forward_loss(model, *others)
+        return loss + 0.5 * forward_loss(model, *others, others_seen)
 
     language = [model.model.language_model, model.lm_head]
     text_steps = learn("text", optimisers_of(language, ARGS.muon, ARGS.lr), clock, 0.8, text_batch, text_loss)
@@ -224,7 +247,10 @@ def make(minutes: float) -> None:
         chosen = random.choices(range(len(stamps)), k=ARGS.batch)
         return *padded([encoder.plain(world.caption(stamps[i]), image_tokens) for i in chosen]), features[chosen]
 
-    align_steps = learn("align", optimisers_of([model.model.multi_modal_projector], ARGS.muon, ARGS.lr), clock, 1.0, caption_batch, lambda *b: forward_loss(model, *b))
+    def caption_loss(ids, labels, patches):
+        return forward_loss(model, ids, labels, model.model.multi_modal_projector(patches))
+
+    align_steps = learn("align", optimisers_of([model.model.multi_modal_projector], ARGS.muon, ARGS.lr), clock, 1.0, caption_batch, caption_loss)
     save(model)
     write_readme(dict(text_steps=text_steps, align_steps=align_steps, minutes=minutes))
 
@@ -283,10 +309,8 @@ def benchmark(model, encoder: Encoder, name: str) -> dict[str, float]:
         samples = [encoder.chat(question_of(row), image_tokens=image_tokens) for row in part]
         ids, _ = padded(samples)
         with torch.no_grad():
-            embeddings = model.get_input_embeddings()(ids)
             seen = model.model.multi_modal_projector(torch.stack([features[row["image_path"]] for row in part]))
-            embeddings = embeddings.masked_scatter((ids == IMAGE_ID)[..., None], seen)
-            hidden = model.model.language_model(inputs_embeds=embeddings).last_hidden_state
+            hidden = model.model.language_model(inputs_embeds=embedded(model, ids, seen)).last_hidden_state
             last = hidden[torch.arange(len(part)), torch.tensor([len(ids) - 1 for ids, _ in samples])]
             said = model.lm_head(last).argmax(1)
         for row, token in zip(part, said.tolist()):
@@ -351,7 +375,8 @@ def trial() -> None:
         rate = step / warm_up if step < warm_up else 0.5 * (1 + np.cos(np.pi * (step - warm_up) / (total - warm_up)))
         optimiser.param_groups[0]["lr"] = ARGS.tune_lr * rate
         ids, labels = padded([encoder.chat(question, answer, image_tokens) for _, question, answer in part])
-        loss = forward_loss(model, ids, labels, features[[place[stamp.path] for stamp, _, _ in part]])
+        patches = features[[place[stamp.path] for stamp, _, _ in part]]
+        loss = forward_loss(model, ids, labels, model.model.multi_modal_projector(patches))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -36,11 +36,18 @@ def with_options(question: str, options: list[str], instruction: str) -> str:
     return question + "".join(f"\n{letter}. {option}" for letter, option in zip(LETTERS, options)) + f"\n{instruction}"
 
 
+Words = list[tuple[str, float]]  # what a text is about, and how much of it; the heaviest first
+
+
+def as_text(words: Words) -> str:
+    return ", ".join(word for word, _ in words)
+
+
 @dataclass
 class Choice:
-    """A text that stands where a picture would, and a question about it with four options."""
+    """Some words that stand where a picture would, and a question about them with four options."""
 
-    text: str
+    words: Words
     question: str
     answer: int  # 0..3
 
@@ -50,14 +57,16 @@ class World:
 
     def __init__(self) -> None:
         self.stamps = [*pool.train_pictures(), *pool.train_drawings()]
-        self.facts = sorted({(stamp.noun, group_of(stamp), stamp.folder[0]) for stamp in self.stamps})
-        self.names = sorted({name for name, _, _ in self.facts})
-        self.groups = sorted({group for _, group, _ in self.facts} - {"cartoon"})
-        self.kinds = sorted({kind for _, _, kind in self.facts})
+        self.names = sorted({stamp.noun for stamp in self.stamps})
+        self.groups = sorted({group_of(stamp) for stamp in self.stamps} - {"cartoon"})
+        self.kinds = sorted({stamp.folder[0] for stamp in self.stamps})
+        self.beside: dict[str, list[str]] = {}
+        for stamp in self.stamps:
+            self.beside.setdefault(group_of(stamp), []).append(stamp.noun)
 
     def sentence(self) -> str:
-        name, group, kind = random.choice(self.facts)
-        other = random.choice(self.names)
+        stamp = random.choice(self.stamps)
+        name, group, kind, other = stamp.noun, group_of(stamp), stamp.folder[0], random.choice(self.names)
         return random.choice((
             f"{name}: {group}, {kind}.", f"{name} is found under {group}.", f"Under {kind} there are {group}.",
             f"A picture of {name}, drawn in {random.choice(COLOURS)}.", f"{name} and {other} are not the same.",
@@ -67,38 +76,41 @@ class World:
     def caption(self, stamp: pool.Stamp) -> str:
         return random.choice((stamp.caption or f"{stamp.noun}.", f"{stamp.noun}.", f"A picture of {stamp.noun}."))
 
-    def tags(self) -> tuple[tuple[str, str, str], str]:
-        """A fact, and a text that is about it: its words in any order, some of them several times."""
-        fact = random.choice(self.facts)
-        words = [fact[0]] if random.random() < 0.4 else list(fact)
-        words *= random.randint(1, 3)
-        random.shuffle(words)
-        return fact, ", ".join(words)
+    def subject(self) -> tuple[pool.Stamp, Words]:
+        """A stamp, and words about it: its name, perhaps names of its like, perhaps what it belongs to."""
+        stamp = random.choice(self.stamps)
+        words = [(stamp.noun, 1.0)]
+        if random.random() < 0.5:
+            words += [(name, 0.35) for name in random.choices(self.beside[group_of(stamp)], k=random.randint(1, 2))]
+        if random.random() < 0.4:
+            words += [(group_of(stamp), 0.6), (stamp.folder[0], 0.6)]
+        return stamp, words
 
-    def choice_of_words(self, words: list[str]) -> Choice:
+    def choice_of_words(self, vocabulary: list[str]) -> Choice:
         """Find the option that stands in the text: what choosing is, with any words."""
         count = random.randint(1, 3)
-        drawn = random.sample(words, len(LETTERS) + count - 1)
+        drawn = random.sample(vocabulary, len(LETTERS) + count - 1)
         truth, options, rest = drawn[0], drawn[: len(LETTERS)], drawn[len(LETTERS) :]
-        text = random.sample([truth, *rest], count) * random.randint(1, 3)
         random.shuffle(options)
-        return Choice(", ".join(text), self._asked(options), options.index(truth))
+        words = [(word, 1.0) for word in random.sample([truth, *rest], count)]
+        return Choice(words, self._asked(options), options.index(truth))
 
     def choice_of_facts(self) -> Choice:
         """Find the option that the text is about, by name or by what the named thing belongs to."""
-        fact, text = self.tags()
+        stamp, words = self.subject()
+        fact = (stamp.noun, group_of(stamp), stamp.folder[0])
         truth, others = random.choices(tuple(zip(fact, (self.names, self.groups, self.kinds))), (3, 4, 3))[0]
-        options = [truth, *random.sample([other for other in others if other not in fact], len(LETTERS) - 1)]
+        taken = {*fact, *(word for word, _ in words)}
+        options = [truth, *random.sample([other for other in others if other not in taken], len(LETTERS) - 1)]
         random.shuffle(options)
-        return Choice(text, self._asked(options), options.index(truth))
+        return Choice(words, self._asked(options), options.index(truth))
 
-    def yes_or_no(self) -> tuple[str, str, str]:
-        fact, text = self.tags()
-        level = random.choice((1, 2))
-        asked = fact[level]
-        if random.random() < 0.5:
-            asked = random.choice([other for other in (self.groups, self.kinds)[level - 1] if other not in fact])
-        return text, f"Is the text about {asked}?\n{WORD_PROMPT}", "Yes" if asked in fact else "No"
+    def yes_or_no(self) -> tuple[Words, str, str]:
+        stamp, words = self.subject()
+        truth, others = random.choice(((group_of(stamp), self.groups), (stamp.folder[0], self.kinds)))
+        yes = random.random() < 0.5
+        asked = truth if yes else random.choice([other for other in others if other not in stamp.folder])
+        return words, f"Is the text about {asked}?\n{WORD_PROMPT}", "Yes" if yes else "No"
 
     def _asked(self, options: list[str]) -> str:
         question = random.choice(("Which word fits the text?", "Which of these is it?", "What is the text about?"))
@@ -111,7 +123,7 @@ def learn_pieces(world: World) -> bytes:
     lines += ["Which of these does the picture show?", "What does the picture show?", "Is the picture about it?"] * 100
     for _ in range(6000):
         choice = world.choice_of_facts()
-        lines += [world.sentence(), choice.text, *choice.question.split("\n")]
+        lines += [world.sentence(), as_text(choice.words), *choice.question.split("\n"), random.choice(("Yes", "No", *LETTERS))]
     lines += [stamp.caption for stamp in world.stamps for _ in range(3)]
     lines += (pool.INPUTS / "seeds.txt").read_text(encoding="utf-8").split("\n") * 3
     for prompt in sorted((pool.INPUTS / "prompts").glob("*.txt")):
@@ -202,10 +214,10 @@ class Encoder:
         said = [*self.model.encode(answer), EOS] if answer else []
         return asked + said, [IGNORED] * len(asked) + said
 
-    def guided(self, choice: Choice):
+    def guided(self, choice: Choice, image_tokens: int = 0):
         """(ids, labels, guide). Three of four without the system line, which is the same every time."""
         opening = self.opening if random.random() < 0.25 else self.short_opening
-        ids, labels = self.chat(choice.question, LETTERS[choice.answer], text=choice.text, opening=opening)
+        ids, labels = self.chat(choice.question, LETTERS[choice.answer], image_tokens, as_text(choice.words), opening)
         begin = len(opening)
         end = ids.index(self.newline, begin)
         lines = [i for i in range(end, len(ids)) if ids[i] == self.newline]

@@ -26,7 +26,7 @@
 namespace tg {
 namespace {
 
-constexpr auto costs_file = "costs/curate.json";
+constexpr auto curate_costs = "costs/curate.json";
 
 // Thrown through the engine to end it when another rank failed; never leaves this file.
 struct Abandoned {};
@@ -251,7 +251,7 @@ void CurateStage::run(StageContext& context) {
     });
     const auto costs = sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
     together(ranks, [&] {
-        if (ranks.is_root()) write_costs(context.paths.file(costs_file), costs);
+        if (ranks.is_root()) write_costs(context.paths.file(curate_costs), costs);
     });
     store.gather(context.paths.file("samples.h5"), [&](Hdf5File& file) {
         figures.write(file, ranks.is_root());
@@ -384,7 +384,7 @@ std::vector<PlanLine> CurateStage::plan(const RunPaths& paths) const {
     if (std::filesystem::exists(samples_h5)) {
         const auto states = Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
         load.pilot_images = static_cast<double>(states[0] + states[1] + states[2]);
-        load.pilot = read_costs(paths.file(costs_file));
+        load.pilot = read_costs(paths.file(curate_costs));
     }
     return estimate_curation(load, settings_, Prompts(prompts_.folder), endpoints_, api_);
 }

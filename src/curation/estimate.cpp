@@ -10,14 +10,14 @@
 namespace tg {
 namespace {
 
-struct Share {
+struct StageLoad {
     std::string stage, endpoint;
     double requests = 0, in = 0, out = 0;
 };
 
 constexpr double path_tokens = 14, question_tokens = 30, answer_tokens = 25;  // of usual texts
 
-std::vector<Share> assumed(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api) {
+std::vector<StageLoad> assumed(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api) {
     const auto picture = [&](const std::string& endpoint) {
         const auto at = endpoints.find(endpoint);
         // Most pictures are 4:3 and larger than what is sent.
@@ -28,7 +28,7 @@ std::vector<Share> assumed(const CurationLoad& load, const CurateSettings& setti
     const auto samples = with_types * load.types_per_image;
     const auto refine_prompt = static_cast<double>(text_tokens(prompts.refine({}))), generate_prompt = static_cast<double>(text_tokens(prompts.generate({}))), judge_prompt = static_cast<double>(text_tokens(prompts.judge("", "", "")));
 
-    std::vector<Share> shares;
+    std::vector<StageLoad> shares;
     const auto refine = load.images * blocks;
     shares.push_back({"refine", settings.refine.endpoint, refine, refine * (refine_prompt + picture(settings.refine.endpoint)) + load.images * load.candidates * path_tokens, refine * 4 + samples * path_tokens});
     shares.push_back({"generate", settings.generate.endpoint, with_types, with_types * (generate_prompt + picture(settings.generate.endpoint)) + samples * path_tokens, samples * (path_tokens + question_tokens + answer_tokens + 15)});
@@ -36,8 +36,8 @@ std::vector<Share> assumed(const CurationLoad& load, const CurateSettings& setti
     return shares;
 }
 
-std::vector<Share> from_pilot(const CurationLoad& load) {
-    std::vector<Share> shares;
+std::vector<StageLoad> from_pilot(const CurationLoad& load) {
+    std::vector<StageLoad> shares;
     const auto scale = load.images / load.pilot_images;
     for (const auto& [key, cost] : *load.pilot)
         shares.push_back({key.first, key.second, scale * static_cast<double>(cost.asked), scale * static_cast<double>(cost.tokens_in), scale * static_cast<double>(cost.tokens_out)});

@@ -19,7 +19,7 @@
 namespace tg {
 namespace {
 
-constexpr auto costs_file = "costs/expand.json";
+constexpr auto expand_costs = "costs/expand.json";
 
 class ExpandStage final : public Stage {
 public:
@@ -86,7 +86,7 @@ public:
                 write_report(file, result->report);
                 file.set_attribute("fingerprint", context.fingerprint);
             });
-            write_costs(context.paths.file(costs_file), costs);
+            write_costs(context.paths.file(expand_costs), costs);
             const auto counts = result->taxonomy.level_counts();
             const auto& report = result->report;
             counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2], result->taxonomy.leaves().size(), report.requests, report.failed, report.exact_duplicates, report.dropped.size());

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 #include <future>
-#include <torch/torch.h>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 #include "taskgalaxy/pool/preprocess.hpp"

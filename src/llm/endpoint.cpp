@@ -138,9 +138,11 @@ void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Ver
 }
 
 void Endpoint::learn(const HttpOutcome& outcome, const Verdict& verdict, const Sending& sending, double now) {
-    const auto limits = stated_limits(outcome);
-    request_rate_.server_states(limits.requests / ranks_);
-    token_rate_.server_states(limits.tokens / ranks_);
+    if (std::any_of(outcome.headers.begin(), outcome.headers.end(), [](const auto& header) { return header.first.starts_with("x-ratelimit-limit-"); })) {
+        const auto limits = stated_limits(outcome);
+        request_rate_.server_states(limits.requests / ranks_);
+        token_rate_.server_states(limits.tokens / ranks_);
+    }
     if (verdict.kind == "rate limit") {
         auto& rate = verdict.about_tokens ? token_rate_ : request_rate_;
         auto& sent = verdict.about_tokens ? sent_tokens_ : sent_;

@@ -293,7 +293,7 @@ struct ChatEngine::Impl {
             const auto& s = line.endpoint.settings();
             job->usd_reserved = usd_or_zero(dollars(s, {job->estimate.in, line.endpoint.expected_out(job->estimate.out)}));
             if (api.budget_usd > 0 && usd_spent + usd_reserved + job->usd_reserved > usd_budget) {
-                if (usd_reserved > 0) return std::numeric_limits<double>::infinity();  // what is in flight may turn out cheaper
+                if (transfers.in_flight() > 0) return std::numeric_limits<double>::infinity();  // what is in flight may turn out cheaper
                 stop(Stopping::budget, fmt::format("the budget of ${:.2f} (api.budget_usd) is spent; raise it and give the same command to go on", api.budget_usd));
                 return std::numeric_limits<double>::infinity();
             }
@@ -582,8 +582,9 @@ struct ChatEngine::Impl {
 
     // The journal's thread will call no more: what waited for it is left for the next run.
     void abandon_unwritten() {
-        if (writing == 0) return;
         take_inbox();
+        const bool preparing = std::any_of(lines.begin(), lines.end(), [](const auto& line) { return line.second.preparing > 0; });
+        if (writing == 0 || preparing) return;  // the encoders still hold requests: those end first
         std::vector<Job*> stranded;
         for (const auto& [key, job] : jobs)
             if (std::find(settled.begin(), settled.end(), job.get()) == settled.end() && job->reply.status != ChatReply::Status::stopped) stranded.push_back(job.get());

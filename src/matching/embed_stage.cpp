@@ -4,13 +4,12 @@
 #include <fmt/format.h>
 #include <numeric>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
@@ -129,8 +128,10 @@ private:
                 for (const auto& text : texts_for(taxonomy.path(leaves[i]))) ids.push_back(model_->tokenizer().encode(text));
             }
             auto vectors_BD = model_->encode_texts(ids);
-            if (const auto count = static_cast<std::int64_t>(settings_.templates.size()); count > 1)
-                vectors_BD = torch::nn::functional::normalize(vectors_BD.view({-1, count, dim}).mean(1), torch::nn::functional::NormalizeFuncOptions().dim(-1));
+            if (const auto count = static_cast<std::int64_t>(settings_.templates.size()); count > 1) {
+                vectors_BD = vectors_BD.view({-1, count, dim}).mean(1);
+                vectors_BD /= vectors_BD.norm(2, -1, true).clamp_min(1e-12);
+            }
             const auto vectors = floats_of(vectors_BD);
             rows.insert(rows.end(), vectors.begin(), vectors.end());
         }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include <torch/torch.h>
-
 #include "product.hpp"
+
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 namespace {

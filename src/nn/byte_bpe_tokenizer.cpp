@@ -11,6 +11,7 @@
 #include <unicode/normalizer2.h>
 #include <unicode/unistr.h>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"
@@ -184,7 +185,7 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
     const auto where = file.string();
     auto& impl = *impl_;
     try {
-        const auto description = json::parse(read_text_file(file));
+        const auto description = read_json(file);
         const auto& model = description.at("model");
         if (model.value("type", "BPE") != "BPE") throw InputError(fmt::format("{}: model {} is not supported", where, model.value("type", "")), "known here: BPE");
         if (model.value("byte_fallback", false)) throw InputError(where + ": a SentencePiece-like tokenizer.json is not supported", "put tokenizer.model beside it");
@@ -230,7 +231,7 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
         set_added_tokens(std::move(added));
 
         const auto config_file = folder / "tokenizer_config.json";
-        const auto config = std::filesystem::exists(config_file) ? json::parse(read_text_file(config_file)) : json::object();
+        const auto config = read_json_if_any(config_file);
         const auto named = [&](const char* key) -> std::optional<std::int64_t> {
             if (!config.contains(key) || config[key].is_null()) return std::nullopt;
             const auto text = config[key].is_string() ? config[key].get<std::string>() : config[key].value("content", "");

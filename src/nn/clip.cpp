@@ -12,13 +12,13 @@
 namespace tg {
 namespace {
 
-struct VisionTower {
+struct ClipVision {
     VisionShape shape;
     torch::Tensor patch_weight, class_embedding, positions;  // [H,3*P*P] [1,1,H] [1,1+patches,H]
     LayerNorm pre_norm, post_norm;
     Encoder encoder;
 
-    VisionTower(WeightReader& weights, const VisionShape& vision) : shape(vision) {
+    ClipVision(WeightReader& weights, const VisionShape& vision) : shape(vision) {
         const auto h = shape.encoder.hidden, p = shape.patch;
         const std::string name = "vision_model.";
         class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
@@ -39,13 +39,13 @@ struct VisionTower {
     }
 };
 
-struct TextTower {
+struct ClipText {
     TextShape shape;
     torch::Tensor tokens, positions;  // [V,H] [positions,H]
     Encoder encoder;
     LayerNorm final_norm;
 
-    TextTower(WeightReader& weights, const TextShape& text) : shape(text) {
+    ClipText(WeightReader& weights, const TextShape& text) : shape(text) {
         const auto h = shape.encoder.hidden;
         const std::string name = "text_model.";
         tokens = weights(name + "embeddings.token_embedding.weight", {shape.vocabulary, h});
@@ -72,8 +72,8 @@ struct TextTower {
 }  // namespace
 
 struct Clip::Impl {
-    VisionTower vision;
-    TextTower text;
+    ClipVision vision;
+    ClipText text;
     torch::Tensor visual_projection, text_projection;  // [D,H]
 };
 

@@ -9,6 +9,7 @@
 #include <unicode/utf8.h>
 #include <unordered_map>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/tokenizer.hpp"
@@ -21,12 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view word_end = "</w>";
 constexpr std::string_view start_of_text = "<|startoftext|>", end_of_text = "<|endoftext|>";
-
-Json read_json(const fs::path& path) {
-    Json json = Json::parse(read_text_file(path), nullptr, false);
-    if (json.is_discarded()) throw InputError(path.string() + ": is not JSON");
-    return json;
-}
 
 void append_utf8(std::string& out, UChar32 c) {
     std::array<char, U8_MAX_LENGTH> bytes;
@@ -282,7 +277,7 @@ ClipTokenizer::ClipTokenizer(const fs::path& folder) : impl_(std::make_unique<Im
         if (one_file) impl_->read_tokenizer_json(folder / "tokenizer.json");
         else impl_->read_vocabulary_and_merges();
 
-        const Json config = fs::exists(folder / "tokenizer_config.json") ? read_json(folder / "tokenizer_config.json") : Json::object();
+        const Json config = read_json_if_any(folder / "tokenizer_config.json");
         const auto begin = token_text(config, "bos_token", start_of_text), end = token_text(config, "eos_token", end_of_text);
         begin_id_ = impl_->id_of(begin);
         end_id_ = impl_->id_of(end);

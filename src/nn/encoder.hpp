@@ -7,9 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "weights.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include <torch/torch.h>
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

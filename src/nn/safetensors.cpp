@@ -14,6 +14,7 @@
 #include <numeric>
 #include <set>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
@@ -168,8 +169,8 @@ File open_file(const fs::path& path, std::size_t index) {
 
 // File names of the shards, and which tensor the index promises in which.
 std::map<std::string, std::set<std::string>> read_index(const fs::path& path) {
-    const Json index = Json::parse(read_text_file(path), nullptr, false);
-    if (index.is_discarded() || !index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) throw InputError(path.string() + ": is not a JSON object with a weight_map");
+    const Json index = read_json(path);
+    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) throw InputError(path.string() + ": is not a JSON object with a weight_map");
     std::map<std::string, std::set<std::string>> promised;
     for (const auto& [tensor, file] : index["weight_map"].items()) {
         if (!file.is_string()) throw InputError(fmt::format("{}: tensor '{}' names no file", path.string(), excerpt(tensor, 200)));

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sentencepiece_processor.h>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"
@@ -21,15 +22,6 @@ struct SentencePieceTokenizer::Impl {
 
 namespace {
 
-json read_json(const std::filesystem::path& path) {
-    if (!std::filesystem::exists(path)) return json::object();
-    try {
-        return json::parse(read_text_file(path));
-    } catch (const json::exception& e) {
-        throw InputError(fmt::format("{} is not JSON: {}", path.string(), e.what()));
-    }
-}
-
 // "</s>", or {"content": "</s>", ...}
 std::string text_of(const json& token) {
     if (token.is_string()) return token.get<std::string>();
@@ -42,7 +34,7 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& folder) : impl_(std::make_unique<Impl>()) {
     const auto file = folder / "tokenizer.model";
-    const auto config = read_json(folder / "tokenizer_config.json");
+    const auto config = read_json_if_any(folder / "tokenizer_config.json");
     auto bytes = read_text_file(file);
     impl_->legacy = !config.contains("legacy") || config["legacy"].is_null() || config["legacy"].get<bool>();
     // Protocol buffers merge what is appended: ModelProto.normalizer_spec (3) { add_dummy_prefix (3) = false }.
@@ -63,7 +55,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& fold
     };
     for (const auto& text : {unknown, bos, eos})
         if (const auto id = piece_id(text)) added[text] = {*id, text};
-    const auto old_file = read_json(folder / "added_tokens.json");
+    const auto old_file = read_json_if_any(folder / "added_tokens.json");
     for (const auto& [text, id] : old_file.items()) added[text] = {id.get<std::int64_t>(), text};
     const auto decoder = config.value("added_tokens_decoder", json::object());
     for (const auto& [id, token] : decoder.items()) {
@@ -98,7 +90,7 @@ void SentencePieceTokenizer::tokenize_plain(std::string_view text, bool first, s
     std::string plain(text);
     std::size_t shift = 0;
     if (first) {
-        plain.insert(0, " ");
+        plain = " " + plain;
         shift = 1;
     }
     std::size_t skip = 0;

@@ -44,14 +44,14 @@ struct AttentionPooling {
     }
 };
 
-struct VisionTower {
+struct SiglipVision {
     VisionShape shape;
     torch::Tensor patch_weight, patch_bias, positions;  // [H,3*P*P] [H] [1,patches,H]
     Encoder encoder;
     LayerNorm post_norm;
     AttentionPooling head;
 
-    VisionTower(WeightReader& weights, const VisionShape& vision)
+    SiglipVision(WeightReader& weights, const VisionShape& vision)
         : shape(vision),
           patch_weight(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1})),
           patch_bias(weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
@@ -68,14 +68,14 @@ struct VisionTower {
     }
 };
 
-struct TextTower {
+struct SiglipText {
     TextShape shape;
     torch::Tensor tokens, positions;  // [V,H] [T,H]
     Encoder encoder;
     LayerNorm final_norm;
     torch::Tensor head_weight, head_bias;  // [D,H] [D]
 
-    TextTower(WeightReader& weights, const TextShape& text, std::int64_t dim)
+    SiglipText(WeightReader& weights, const TextShape& text, std::int64_t dim)
         : shape(text),
           tokens(weights("text_model.embeddings.token_embedding.weight", {text.vocabulary, text.encoder.hidden})),
           positions(weights("text_model.embeddings.position_embedding.weight", {text.positions, text.encoder.hidden})),
@@ -97,8 +97,8 @@ struct TextTower {
 }  // namespace
 
 struct Siglip::Impl {
-    VisionTower vision;
-    TextTower text;
+    SiglipVision vision;
+    SiglipText text;
 };
 
 Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {

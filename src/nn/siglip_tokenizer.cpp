@@ -7,6 +7,7 @@
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/tokenizer.hpp"
@@ -72,8 +73,7 @@ SiglipTokenizer::SiglipTokenizer(const fs::path& folder) : impl_(std::make_uniqu
     const auto file = folder / "spiece.model";
     if (!fs::exists(file)) throw InputError(file.string() + ": is missing", "copy SigLIP's SentencePiece model beside the weights");
     if (const auto status = impl_->model.Load(file.string()); !status.ok()) throw InputError(fmt::format("{} is not a SentencePiece model: {}", file.string(), status.ToString()));
-    Json config = Json::object();
-    if (fs::exists(folder / "tokenizer_config.json")) config = Json::parse(read_text_file(folder / "tokenizer_config.json"), nullptr, false);
+    const Json config = read_json_if_any(folder / "tokenizer_config.json");
     if (!config.is_object()) throw InputError((folder / "tokenizer_config.json").string() + ": is not a JSON object");
     try {
         const auto end = text_of(config, "eos_token", "</s>"), pad = text_of(config, "pad_token", "</s>");

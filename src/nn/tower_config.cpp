@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
@@ -38,8 +39,8 @@ Json read_model_config(const std::filesystem::path& folder) {
     if (!std::filesystem::is_directory(folder)) throw InputError(folder.string() + ": there is no such model folder", "check the path in the job file");
     const auto path = folder / "config.json";
     if (!std::filesystem::exists(path)) throw InputError(path.string() + ": is missing", "give a Hugging Face model folder");
-    Json config = Json::parse(read_text_file(path), nullptr, false);
-    if (config.is_discarded() || !config.is_object()) throw InputError(path.string() + ": is not a JSON object");
+    Json config = read_json(path);
+    if (!config.is_object()) throw InputError(path.string() + ": is not a JSON object");
     return config;
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "clip_tower.hpp"
+#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
@@ -26,11 +27,7 @@ template <class T> T field(const json& config, const char* name, T otherwise) {
 json read_config(const fs::path& folder) {
     const auto file = folder / "config.json";
     if (!fs::exists(file)) throw InputError(fmt::format("{} holds no config.json", folder.string()), "give a local Hugging Face model folder");
-    try {
-        return json::parse(read_text_file(file));
-    } catch (const json::exception& e) {
-        throw InputError(fmt::format("{} is not JSON: {}", file.string(), e.what()));
-    }
+    return read_json(file);
 }
 
 // Where the tensors of one family may lie; the layout whose `probe` is in the files is taken.

@@ -8,9 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/safetensors.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -39,7 +39,9 @@ std::array<std::uint8_t, 3> pad_colour(const std::array<float, 3>& mean) {
 class SquareRows final : public RowReader {
 public:
     SquareRows(RowReader& inner, const std::array<float, 3>& mean) : inner_(&inner), colour_(pad_colour(mean)) {
+        // A strip a million pixels long is a small picture and a square that nobody can fill.
         const int side = std::max(inner.width(), inner.height());
+        check_size(side, side, {});
         set_size(side, side);
         left_ = (side - inner.width()) / 2, top_ = (side - inner.height()) / 2;
     }

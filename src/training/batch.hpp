@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "samples.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 
 namespace tg {

@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include <torch/torch.h>
-
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
 namespace tg {

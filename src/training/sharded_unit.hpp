@@ -7,9 +7,8 @@
 #include <cstdint>
 #include <string>
 
-#include <torch/torch.h>
-
 #include "collectives.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
 namespace tg {

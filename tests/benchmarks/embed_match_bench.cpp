@@ -16,7 +16,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -24,6 +23,7 @@
 #include "taskgalaxy/matching/top_k.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"

@@ -6,9 +6,8 @@
 #include <fstream>
 #include <string>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 #include "trainer.hpp"

@@ -25,7 +25,7 @@
 namespace tg {
 namespace {
 
-using testing::world;
+using test::world;
 namespace fs = std::filesystem;
 
 // A pool of little pictures, the simulator in rank 0's process, and a job that asks it. Made once for all tests.

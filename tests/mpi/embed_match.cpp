@@ -17,8 +17,8 @@ namespace tg {
 namespace {
 
 namespace fs = std::filesystem;
-using tg::testing::SharedFolder;
-using tg::testing::world;
+using tg::test::SharedFolder;
+using tg::test::world;
 
 const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures";
 

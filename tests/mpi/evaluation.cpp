@@ -19,7 +19,7 @@
 namespace tg {
 namespace {
 
-using testing::world;
+using test::world;
 namespace fs = std::filesystem;
 
 constexpr int pictures = 5, choices = 13, yes_no = 9;

@@ -8,7 +8,7 @@
 
 namespace tg {
 
-using testing::world;
+using test::world;
 
 TEST(ranks, add_up_gather_and_broadcast) {
     const auto n = world().size();
@@ -60,7 +60,7 @@ TEST(ranks, all_learn_of_the_failure_of_the_last) {
 }
 
 TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
-    const testing::SharedFolder folder;
+    const test::SharedFolder folder;
     constexpr Parts parts{1003, 50};
     const PartStore store(folder / "parts", parts, "f", world());
     for_each_part(store, world(), "test", "items", [](std::uint64_t, Slice items, Hdf5File& out) {
@@ -88,7 +88,7 @@ TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
 }
 
 TEST(parts, one_ranks_failure_is_everybodys_and_keeps_the_parts_done) {
-    const testing::SharedFolder folder;
+    const test::SharedFolder folder;
     constexpr Parts parts{40, 2};
     const int last = world().size() - 1;
     const auto run = [&](bool fail) {

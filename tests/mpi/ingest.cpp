@@ -11,7 +11,7 @@
 namespace tg {
 namespace {
 
-using testing::world;
+using test::world;
 
 std::filesystem::path shared_folder() {
     std::string name;

@@ -4,16 +4,16 @@
 #include "mpi_world.hpp"
 #include "taskgalaxy/parallel/session.hpp"
 
-namespace tg::testing {
+namespace tg::test {
 namespace {
 const Communicator* current_world = nullptr;
 }
 const Communicator& world() { return *current_world; }
-}  // namespace tg::testing
+}  // namespace tg::test
 
 int main(int argc, char** argv) {
     const tg::Session session(argc, argv);
-    tg::testing::current_world = &session.world();
+    tg::test::current_world = &session.world();
     ::testing::InitGoogleTest(&argc, argv);
     if (!session.world().is_root()) delete ::testing::UnitTest::GetInstance()->listeners().Release(::testing::UnitTest::GetInstance()->listeners().default_result_printer());
     tg::Session::watch_collectives(std::chrono::seconds(120));

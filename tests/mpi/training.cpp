@@ -12,7 +12,7 @@
 namespace {
 
 namespace fs = std::filesystem;
-using tg::testing::world;
+using tg::test::world;
 
 // This rank's micro-batches of samples [first, first + count): a contiguous share, as many batches on every rank.
 std::vector<tg::MicroBatch> share(const tg::VlmParts& parts, std::size_t first, std::size_t count, std::size_t micro, const tg::Communicator& ranks) {

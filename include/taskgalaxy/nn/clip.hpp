@@ -7,9 +7,8 @@
 #include <memory>
 #include <string>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

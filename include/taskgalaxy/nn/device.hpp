@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <torch/torch.h>
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -10,9 +10,8 @@
 #include <span>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/tokenizer.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
-#include <torch/torch.h>
 
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
 namespace tg {

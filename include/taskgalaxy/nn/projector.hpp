@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
-
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
 namespace tg {

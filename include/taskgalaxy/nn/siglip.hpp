@@ -6,9 +6,8 @@
 #include <filesystem>
 #include <memory>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -10,9 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/safetensors.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
+#include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 

@@ -10,13 +10,12 @@
 #include <string>
 #include <vector>
 
-#include <torch/torch.h>
-
 #include "taskgalaxy/nn/conversation.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"
 #include "taskgalaxy/nn/llama.hpp"
 #include "taskgalaxy/nn/projector.hpp"
 #include "taskgalaxy/nn/safetensors.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
 namespace tg {

@@ -18,7 +18,9 @@ struct ImageRecipe {
     int size = 224;  // side of the square result, S
     Resize resize = Resize::shortest_edge;
     int shortest_edge = 224;                     // used where resize == shortest_edge; the centre S x S is cut out after
-    bool pad_square = false;                     // first paste on a square canvas of the mean colour (LLaVA image_aspect_ratio=pad)
+    // First paste on a square canvas of the mean colour (LLaVA image_aspect_ratio=pad). The canvas, too, has at most default_max_pixels
+    // (a side of 13,377), else UnreadableImage (too_large).
+    bool pad_square = false;
     Filter filter = Filter::bicubic;
     double rescale = 1.0 / 255.0;
     std::array<float, 3> mean{}, std{1, 1, 1};

@@ -34,8 +34,6 @@ struct JobFile : ::testing::Test {
     }
 };
 
-}  // namespace
-
 TEST_F(JobFile, puts_values_where_the_rooms_declared_them) {
     EXPECT_EQ(error_of("# comment\n[match]\nk = 20  # more\n[endpoint.gpt-4o.mini]\nurl = http://x/v1\r\n"), "no error");
     EXPECT_EQ(k, 20);
@@ -85,4 +83,5 @@ TEST_F(JobFile, help_tells_kind_default_and_rule) {
     EXPECT_TRUE(endpoints.empty()) << "help made an endpoint";
 }
 
+}  // namespace
 }  // namespace tg::app

@@ -8,7 +8,7 @@
 namespace tg::app {
 
 TEST(run_lock, keeps_a_second_job_out_and_names_the_first) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     EXPECT_EQ(RunLock::holder(folder.path()), "");
     {
         const RunLock lock(folder.path());

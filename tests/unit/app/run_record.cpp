@@ -7,7 +7,7 @@
 namespace tg::app {
 
 TEST(run_record, gives_back_stages_figures_and_provenance) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     {
         RunRecord record(folder / "run.h5");
         record.set("ingest", {"f1", "2026-01-01T00:00:00Z", 1.5, {{"images", 796}, {"bad", 0}}});

@@ -15,7 +15,7 @@ TEST(digest, is_xxh3_of_128_bits_in_canonical_order) {
 }
 
 TEST(digest, of_a_file_equals_that_of_its_bytes) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     std::string bytes(3'000'000, 'x');
     bytes[1'500'000] = 'y';
     std::ofstream(folder / "a") << bytes;

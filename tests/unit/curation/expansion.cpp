@@ -7,19 +7,16 @@
 #include <gtest/gtest.h>
 
 #include "fake_asker.hpp"
+#include "prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;
 using testing::ElementsAre;
+using test::prompts;
 
 namespace {
-
-const Prompts& prompts() {
-    static const Prompts read(TG_SOURCE_DIR "/inputs/prompts");
-    return read;
-}
 
 ExpandSettings small() {
     ExpandSettings settings;

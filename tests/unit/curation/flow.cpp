@@ -10,19 +10,16 @@
 
 #include "fake_asker.hpp"
 #include "figures.hpp"
+#include "prompts.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 using namespace tg;
 using testing::Each;
 using testing::ElementsAre;
+using test::prompts;
 
 namespace {
-
-const Prompts& prompts() {
-    static const Prompts read(TG_SOURCE_DIR "/inputs/prompts");
-    return read;
-}
 
 std::vector<std::string> paths() {
     std::vector<std::string> all;

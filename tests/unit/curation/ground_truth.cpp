@@ -8,11 +8,11 @@
 #include <set>
 
 #include "picture_desk.hpp"
+#include "prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/curation/answers.hpp"
-#include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;
@@ -20,13 +20,9 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
+using test::prompts;
 
 namespace {
-
-const Prompts& prompts() {
-    static const Prompts read(TG_SOURCE_DIR "/inputs/prompts");
-    return read;
-}
 
 Image blotches(std::uint64_t seed, int width = 120, int height = 90) {
     Image image{width, height, {}};
@@ -61,7 +57,7 @@ const std::filesystem::path& pool_folder() {
     return folder;
 }
 
-GroundTruthSettings settings() {
+GroundTruthSettings known_pool() {
     GroundTruthSettings out;
     out.pictures = pool_folder();
     return out;
@@ -78,7 +74,7 @@ SimulatedCall call_with(const std::string& user, std::uint64_t picture_seed = 0)
 }  // namespace
 
 TEST(ground_truth, reads_folders_as_types_and_captions_as_names) {
-    const GroundTruth truth(settings());
+    const GroundTruth truth(known_pool());
     ASSERT_EQ(truth.size(), 7u);
     const auto crow = truth.find("animals/birds/crow.jpg");
     ASSERT_TRUE(crow);
@@ -90,7 +86,7 @@ TEST(ground_truth, reads_folders_as_types_and_captions_as_names) {
 }
 
 TEST(ground_truth, knows_which_folder_a_type_is_about) {
-    const GroundTruth truth(settings());
+    const GroundTruth truth(known_pool());
     EXPECT_EQ(truth.folder_of_type("animal recognition"), "animals");
     EXPECT_EQ(truth.folder_of_type("animals~birds"), "animals~birds");
     EXPECT_EQ(truth.folder_of_type("animal recognition~birds~names of birds"), "animals~birds");
@@ -105,7 +101,7 @@ TEST(ground_truth, knows_which_folder_a_type_is_about) {
 }
 
 TEST(ground_truth, has_children_for_every_kind_of_parent) {
-    const GroundTruth truth(settings());
+    const GroundTruth truth(known_pool());
     EXPECT_THAT(truth.children("animal recognition"), ElementsAre("animal recognition~birds", "animal recognition~fish", "animal recognition~kinds of animals", "animal recognition~signs of animals", "animal recognition~names of animals"));
     EXPECT_THAT(truth.children("animal recognition~birds"), Contains("animal recognition~birds~cartoon"));
     EXPECT_TRUE(truth.children("animal recognition~names of animals").empty());
@@ -118,7 +114,7 @@ TEST(ground_truth, has_children_for_every_kind_of_parent) {
 }
 
 TEST(ground_truth, plants_about_the_stated_share_of_mistakes_always_the_same) {
-    auto with = settings();
+    auto with = known_pool();
     with.wrong_answers = 0.3;
     const GroundTruth truth(with), again(with);
     int wrong = 0, all = 0;
@@ -135,7 +131,7 @@ TEST(ground_truth, plants_about_the_stated_share_of_mistakes_always_the_same) {
 }
 
 TEST(ground_truth, asks_in_the_forms_of_the_benchmarks) {
-    auto with = settings();
+    auto with = known_pool();
     with.wrong_answers = 0;
     const GroundTruth truth(with);
     const auto crow = *truth.find("animals/birds/crow.jpg");
@@ -154,7 +150,7 @@ TEST(ground_truth, asks_in_the_forms_of_the_benchmarks) {
 }
 
 TEST(ground_truth, lets_each_judge_err_at_its_own_rate) {
-    auto with = settings();
+    auto with = known_pool();
     with.judge_errors = 0.1;
     with.judge_error_of = {"wild:0.5", "sure:0"};
     const GroundTruth truth(with);
@@ -181,7 +177,7 @@ TEST(ground_truth, of_a_folder_without_pictures_is_refused) {
 }
 
 TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
-    auto with = settings();
+    auto with = known_pool();
     with.wrong_answers = 0, with.judge_errors = 0;
     const auto answer = ground_truth_answers(with);
     const GroundTruth truth(with);
@@ -212,7 +208,7 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
 }
 
 TEST(the_simulated_model, answers_in_json_where_a_schema_asks_for_it) {
-    const auto answer = ground_truth_answers(settings());
+    const auto answer = ground_truth_answers(known_pool());
     const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds"};
     auto call = call_with(prompts().refine(candidates), 1);
     call.response_schema = refine_schema(candidates);

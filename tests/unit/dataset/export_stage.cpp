@@ -16,7 +16,7 @@ namespace {
 
 // A run directory as the stages before export leave it: three pictures, two task types, five samples.
 struct Export : ::testing::Test {
-    testing::TemporaryFolder folder;
+    test::TemporaryFolder folder;
     PoolSettings pool;
     ExportSettings settings;
     std::unique_ptr<Communicator> solo = make_solo();
@@ -54,8 +54,6 @@ struct Export : ::testing::Test {
         make_export_stage(settings, pool)->run(context);
     }
 };
-
-}  // namespace
 
 TEST_F(Export, writes_what_the_judges_kept_in_llavas_layout) {
     run();
@@ -101,4 +99,5 @@ TEST_F(Export, gives_the_same_bytes_each_time) {
     EXPECT_EQ(read_text_file(paths.exported() / "train.json"), first);
 }
 
+}  // namespace
 }  // namespace tg

@@ -1,4 +1,6 @@
 // Stopping. stop_requested() has no way back after a signal, so these tests raise it by the time limit, which has.
+#include <csignal>
+#include <sys/resource.h>
 #include <thread>
 
 #include "loopback.hpp"
@@ -58,6 +60,29 @@ TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
     EXPECT_EQ(outcome.end, RunEnd::stop_requested);
     EXPECT_EQ(outcome.count(ChatReply::Status::stopped), outcome.replies.size());
     EXPECT_GT(outcome.replies.size(), 0u);
+}
+
+// A file that may not grow stands for the disk that is full.
+TEST(chat_engine_stop, says_that_the_disk_is_full_and_loses_no_item) {
+    test::TemporaryFolder folder;
+    Simulator server({}, test::echo);
+    rlimit before{};
+    ::getrlimit(RLIMIT_FSIZE, &before);
+    const auto on_limit = std::signal(SIGXFSZ, SIG_IGN);
+    {
+        ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+        const rlimit small{20'000, before.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &small);
+        test::Outcome outcome;
+        EXPECT_THROW(test::ask_into(engine, outcome, 2000), StorageError);
+        ::setrlimit(RLIMIT_FSIZE, &before);
+        EXPECT_GT(outcome.count(ChatReply::Status::answered), 0u);
+        EXPECT_GT(outcome.count(ChatReply::Status::stopped), 0u);
+        EXPECT_EQ(outcome.count(ChatReply::Status::failed), 0u);
+    }
+    std::signal(SIGXFSZ, on_limit);
+    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+    EXPECT_EQ(test::ask(engine, 300).count(ChatReply::Status::answered), 300u);
 }
 
 }  // namespace tg

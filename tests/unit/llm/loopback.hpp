@@ -19,27 +19,9 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/simulator.hpp"
+#include "temporary_folder.hpp"
 
 namespace tg::test {
-
-class TemporaryFolder {
-public:
-    TemporaryFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "tg_llm_XXXXXX").string();
-        path_ = ::mkdtemp(pattern.data());
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    const std::filesystem::path& path() const { return path_; }
-    std::filesystem::path operator/(const char* name) const { return path_ / name; }
-
-private:
-    std::filesystem::path path_;
-};
 
 inline std::string echo(const SimulatedCall& call) { return "answer to " + call.user; }
 

@@ -68,7 +68,7 @@ std::size_t files_in(const fs::path& folder) {
 }
 
 TEST(embed_and_match, end_the_same_after_kill_9_twice) {
-    const tg::testing::TemporaryFolder killed, whole;
+    const tg::test::TemporaryFolder killed, whole;
     prepare(killed.path());
     prepare(whole.path());
     struct Moment {

@@ -37,7 +37,7 @@ protected:
         return context.figures;
     }
 
-    tg::testing::TemporaryFolder folder;
+    tg::test::TemporaryFolder folder;
     MatchSettings settings;
     const std::vector<float> axes{1, 0, 0, 1, -1, 0, 0, -1};
 };

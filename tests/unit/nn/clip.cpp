@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/device.hpp"
@@ -18,9 +19,8 @@ namespace tg {
 namespace {
 
 namespace fs = std::filesystem;
+using test::fixtures;
 using Json = nlohmann::json;
-
-const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures/clip";
 
 // The formula of make_clip_fixtures.py.
 torch::Tensor fixture_pixels() {
@@ -46,7 +46,7 @@ float least_cosine(const torch::Tensor& a, const torch::Tensor& b) { return (a *
 
 class ClipTest : public ::testing::TestWithParam<const char*> {
 protected:
-    const fs::path folder = fixtures / GetParam();
+    const fs::path folder = fixtures("clip") / GetParam();
     const Json expected = Json::parse(read_text_file(folder / "expected.json"));
 };
 
@@ -102,10 +102,10 @@ std::string error_of_loading(const fs::path& folder) {
 // A copy of the `quick` folder whose weights or config can be spoilt.
 class SpoiltClipTest : public ::testing::Test {
 protected:
-    SpoiltClipTest() { fs::copy(fixtures / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing); }
+    SpoiltClipTest() { fs::copy(fixtures("clip") / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing); }
 
     void rewrite_weights(const std::function<void(std::vector<TensorSpec>&)>& change) const {
-        const SafetensorsFolder old(fixtures / "quick");
+        const SafetensorsFolder old(fixtures("clip") / "quick");
         std::vector<TensorSpec> specs;
         for (const auto& [name, info] : old.tensors()) specs.push_back({name, info});
         change(specs);
@@ -119,7 +119,7 @@ protected:
         std::ofstream(folder / "config.json") << config.dump();
     }
 
-    tg::testing::TemporaryFolder folder;
+    tg::test::TemporaryFolder folder;
 };
 
 TEST_F(SpoiltClipTest, every_missing_extra_and_misshapen_tensor_is_named_at_once) {
@@ -149,13 +149,13 @@ TEST_F(SpoiltClipTest, configs_that_cannot_be_followed_are_told) {
 }
 
 TEST(clip_pooling, an_absent_activation_means_quick_gelu) {
-    const tg::testing::TemporaryFolder folder;
-    fs::copy(fixtures / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    const tg::test::TemporaryFolder folder;
+    fs::copy(fixtures("clip") / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     auto config = Json::parse(read_text_file(folder / "config.json"));
     config["vision_config"].erase("hidden_act");
     config["text_config"].erase("hidden_act");
     std::ofstream(folder / "config.json") << config.dump();
-    EXPECT_TRUE(torch::equal(load_dual_encoder(folder.path())->encode_images(fixture_pixels()), load_dual_encoder(fixtures / "quick")->encode_images(fixture_pixels())));
+    EXPECT_TRUE(torch::equal(load_dual_encoder(folder.path())->encode_images(fixture_pixels()), load_dual_encoder(fixtures("clip") / "quick")->encode_images(fixture_pixels())));
 }
 
 TEST(device_choice, words_of_job_files_become_devices_and_formats) {

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/tokenizer.hpp"
 #include "temporary_folder.hpp"
@@ -13,14 +14,13 @@ namespace tg {
 namespace {
 
 namespace fs = std::filesystem;
+using test::fixtures;
 using Ids = std::vector<std::int64_t>;
-
-const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures/clip";
 
 // tests/fixtures/clip/tokens.jsonl: texts of many scripts and what transformers' CLIPTokenizer makes of them.
 std::vector<std::pair<std::string, Ids>> reference() {
     std::vector<std::pair<std::string, Ids>> rows;
-    std::ifstream in(fixtures / "tokens.jsonl");
+    std::ifstream in(fixtures("clip") / "tokens.jsonl");
     for (std::string line; std::getline(in, line);) {
         const auto row = nlohmann::json::parse(line);
         rows.emplace_back(row[0].get<std::string>(), row[1].get<Ids>());
@@ -31,14 +31,14 @@ std::vector<std::pair<std::string, Ids>> reference() {
 class ClipTokenizerTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ClipTokenizerTest, gives_the_ids_that_transformers_gives) {
-    const ClipTokenizer tokenizer(fixtures / GetParam());
+    const ClipTokenizer tokenizer(fixtures("clip") / GetParam());
     const auto rows = reference();
     ASSERT_EQ(rows.size(), 500u);
     for (const auto& [text, ids] : rows) EXPECT_EQ(tokenizer.encode(text), ids) << "of: " << text;
 }
 
 TEST_P(ClipTokenizerTest, a_long_text_keeps_its_end_token) {
-    const ClipTokenizer tokenizer(fixtures / GetParam());
+    const ClipTokenizer tokenizer(fixtures("clip") / GetParam());
     std::string text;
     for (int i = 0; i < 300; ++i) text += "bird ";
     const auto ids = tokenizer.encode(text);
@@ -50,23 +50,23 @@ TEST_P(ClipTokenizerTest, a_long_text_keeps_its_end_token) {
 INSTANTIATE_TEST_SUITE_P(of_both_layouts, ClipTokenizerTest, ::testing::Values("quick", "exact"), [](const auto& about) { return std::string(about.param); });
 
 TEST(clip_tokenizer, decodes_what_it_encoded_but_for_case_and_spacing) {
-    const ClipTokenizer tokenizer(fixtures / "quick");
+    const ClipTokenizer tokenizer(fixtures("clip") / "quick");
     EXPECT_EQ(tokenizer.decode(tokenizer.encode("A small  RED bird; привет 你好")), "a small red bird ; привет 你好");
     EXPECT_EQ(tokenizer.decode(Ids{}), "");
 }
 
 TEST(clip_tokenizer, a_megabyte_in_one_word_takes_no_quadratic_time) {
-    const ClipTokenizer tokenizer(fixtures / "quick");
+    const ClipTokenizer tokenizer(fixtures("clip") / "quick");
     EXPECT_EQ(tokenizer.encode(std::string(1'000'000, 'a')).size(), tokenizer.context());
 }
 
 TEST(clip_tokenizer, broken_utf8_counts_as_replacement_characters) {
-    const ClipTokenizer tokenizer(fixtures / "quick");
+    const ClipTokenizer tokenizer(fixtures("clip") / "quick");
     EXPECT_EQ(tokenizer.encode("a \xff b"), tokenizer.encode("a \xef\xbf\xbd b"));
 }
 
 TEST(clip_tokenizer, a_folder_without_or_with_broken_files_is_told) {
-    const tg::testing::TemporaryFolder folder;
+    const tg::test::TemporaryFolder folder;
     EXPECT_THROW(ClipTokenizer{folder.path()}, InputError);
     std::ofstream(folder / "vocab.json") << R"({"a": 0, "b</w>": 1})";
     std::ofstream(folder / "merges.txt") << "#version: 0.2\na b</w>\n";

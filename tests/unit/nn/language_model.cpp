@@ -5,36 +5,29 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
+#include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using tg::test::expected;
+using tg::test::fixtures;
+using tg::test::list;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 using torch::Tensor;
 
-const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures/language";
-
-Tensor expected(const std::string& name) {
-    static const tg::SafetensorsFolder files(fixtures / "expected.safetensors");
-    const auto& info = files.info(name);
-    auto tensor = torch::empty(info.shape, torch::dtype(info.type == tg::TensorType::i64 ? torch::kInt64 : tg::torch_type(info.type)));
-    files.read(name, {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())});
-    return tensor;
-}
-std::vector<std::int64_t> list(const Tensor& ids) { return {ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()}; }
-
 class LanguageModels : public testing::TestWithParam<std::string> {};
 
 TEST_P(LanguageModels, tokenize_as_the_tokenizers_library_and_give_the_text_back) {
-    const auto tokenizer = tg::make_language_tokenizer(fixtures / GetParam());
-    const auto all = json::parse(std::ifstream(fixtures / "tokens.json"));
+    const auto tokenizer = tg::make_language_tokenizer(fixtures("language") / GetParam());
+    const auto all = json::parse(std::ifstream(fixtures("language") / "tokens.json"));
     ASSERT_GE(all["texts"].size(), 200u);
     for (std::size_t i = 0; i < all["texts"].size(); ++i) {
         const auto text = all["texts"][i].get<std::string>();
@@ -49,42 +42,42 @@ TEST_P(LanguageModels, tokenize_as_the_tokenizers_library_and_give_the_text_back
 
 TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     const torch::NoGradGuard no_grad;
-    const auto model = tg::VisionLanguageModel::load(fixtures / GetParam());
+    const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam());
     auto& parts = model.parts();
     auto& language = parts.language;
     for (auto* unit : parts.units())
         for (auto& parameter : unit->parameters) parameter.grad = torch::zeros(parameter.shape);
-    const auto ids = expected(GetParam() + ".ids");
+    const auto ids = expected("language", GetParam() + ".ids");
     const auto T = ids.numel();
     const auto packing = language.pack({0, T});
     std::vector<Tensor> inputs{language.embed(ids)};
     std::vector<tg::DecoderLayer::Kept> kept(language.layers.size());
     for (std::size_t i = 0; i < kept.size(); ++i) inputs.push_back(language.layers[i].forward(inputs[i], packing, &kept[i]));
-    EXPECT_LT((language.logits(inputs.back()) - expected(GetParam() + ".logits")).abs().max().item<double>(), 1e-4);
+    EXPECT_LT((language.logits(inputs.back()) - expected("language", GetParam() + ".logits")).abs().max().item<double>(), 1e-4);
 
     auto labels = torch::full({T}, tg::ignored_label, torch::kInt64);
     labels.slice(0, 4, T - 1).copy_(ids.slice(0, 5, T));
     const auto n = static_cast<double>(T - 5);
     auto sums = language.loss(inputs.back(), labels, 1.0 / n, 4);
     EXPECT_EQ(sums.tokens, T - 5);
-    EXPECT_NEAR(sums.loss / n, expected(GetParam() + ".loss").item<double>(), 1e-4);
+    EXPECT_NEAR(sums.loss / n, expected("language", GetParam() + ".loss").item<double>(), 1e-4);
     auto d = sums.d_hidden;
     for (std::size_t i = kept.size(); i-- > 0;) d = language.layers[i].backward(d, inputs[i], packing, kept[i]);
     language.embed_backward(ids, d);
     double squares = 0;
     for (const auto* unit : parts.units())
         for (const auto& parameter : unit->parameters) squares += parameter.grad.square().sum().item<double>();
-    const auto norm = expected(GetParam() + ".norm").item<double>();
+    const auto norm = expected("language", GetParam() + ".norm").item<double>();
     EXPECT_NEAR(std::sqrt(squares), norm, 1e-4 * norm);
     if (GetParam() == "tiny-qwen2") {
         const auto& bias = language.layers[1].unit().parameters[2];
-        EXPECT_LT((bias.rows_of(bias.grad, 1) - expected("tiny-qwen2.k_bias")).abs().max().item<double>(), 1e-4);
+        EXPECT_LT((bias.rows_of(bias.grad, 1) - expected("language", "tiny-qwen2.k_bias")).abs().max().item<double>(), 1e-4);
     }
 }
 
 TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
-    const auto model = tg::VisionLanguageModel::load(fixtures / GetParam());
-    auto ids = list(expected(GetParam() + ".answer"));
+    const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam());
+    auto ids = list(expected("language", GetParam() + ".answer"));
     if (const auto end = std::find(ids.begin(), ids.end(), model.tokenizer().eos()); end != ids.end()) ids.erase(end, ids.end());
     auto text = model.tokenizer().decode(ids);
     text.erase(0, text.find_first_not_of(" \n\t\r"));
@@ -97,13 +90,13 @@ TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
     EXPECT_EQ(model.generate(prompts, options), model.generate(prompts, options));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LanguageModels, testing::Values("tiny-qwen2", "tiny-smol"), [](const auto& info) { return info.param.substr(5); });
+INSTANTIATE_TEST_SUITE_P(Families, LanguageModels, testing::Values("tiny-qwen2", "tiny-smol"), [](const auto& family) { return family.param.substr(5); });
 
 TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
     const auto folder = fs::temp_directory_path() / ("tg_bpe_" + std::to_string(::getpid()));
     fs::create_directories(folder);
-    const auto good = json::parse(std::ifstream(fixtures / "tiny-smol/tokenizer.json"));
-    fs::copy_file(fixtures / "tiny-smol/tokenizer_config.json", folder / "tokenizer_config.json", fs::copy_options::overwrite_existing);
+    const auto good = json::parse(std::ifstream(fixtures("language") / "tiny-smol/tokenizer.json"));
+    fs::copy_file(fixtures("language") / "tiny-smol/tokenizer_config.json", folder / "tokenizer_config.json", fs::copy_options::overwrite_existing);
     const auto refused = [&](auto change) {
         auto tokenizer = good;
         change(tokenizer);

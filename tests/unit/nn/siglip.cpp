@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "temporary_folder.hpp"
@@ -15,15 +16,14 @@ namespace tg {
 namespace {
 
 namespace fs = std::filesystem;
+using test::fixtures;
 using Json = nlohmann::json;
 using Ids = std::vector<std::int64_t>;
 
-const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures/siglip";
-
 TEST(siglip_tokenizer, gives_the_ids_that_transformers_gives) {
-    const SiglipTokenizer tokenizer(fixtures / "tiny");
+    const SiglipTokenizer tokenizer(fixtures("siglip") / "tiny");
     EXPECT_EQ(tokenizer.context(), 16u);
-    std::ifstream in(fixtures / "tokens.jsonl");
+    std::ifstream in(fixtures("siglip") / "tokens.jsonl");
     std::size_t rows = 0;
     for (std::string line; std::getline(in, line); ++rows) {
         const auto row = Json::parse(line);
@@ -33,15 +33,15 @@ TEST(siglip_tokenizer, gives_the_ids_that_transformers_gives) {
 }
 
 TEST(siglip_tokenizer, a_folder_without_its_model_is_told) {
-    const tg::testing::TemporaryFolder folder;
+    const tg::test::TemporaryFolder folder;
     EXPECT_THROW(SiglipTokenizer{folder.path()}, InputError);
     std::ofstream(folder / "spiece.model") << "no protocol buffer";
     EXPECT_THROW(SiglipTokenizer{folder.path()}, InputError);
 }
 
 TEST(siglip, gives_the_vectors_that_transformers_gives) {
-    const auto expected = Json::parse(read_text_file(fixtures / "tiny" / "expected.json"));
-    const auto model = load_dual_encoder(fixtures / "tiny");
+    const auto expected = Json::parse(read_text_file(fixtures("siglip") / "tiny" / "expected.json"));
+    const auto model = load_dual_encoder(fixtures("siglip") / "tiny");
     auto pixels = torch::empty({5, 3, 32, 32});  // the formula of make_siglip_fixture.py
     for (std::int64_t i = 0; i < pixels.numel(); ++i) pixels.data_ptr<float>()[i] = static_cast<float>(std::sin(static_cast<double>(i) * 0.37) * 1.5);
     std::vector<Ids> ids;

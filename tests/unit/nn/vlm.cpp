@@ -5,38 +5,31 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 
+#include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using tg::test::expected;
+using tg::test::fixtures;
+using tg::test::list;
 using nlohmann::json;
 using torch::Tensor;
 
-const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures/vlm";
-
-Tensor expected(const std::string& name) {
-    static const tg::SafetensorsFolder files(fixtures / "expected.safetensors");
-    const auto& info = files.info(name);
-    const auto type = info.type == tg::TensorType::i64 ? torch::kInt64 : tg::torch_type(info.type);
-    auto tensor = torch::empty(info.shape, torch::dtype(type));
-    files.read(name, {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())});
-    return tensor;
-}
-
 const json& conversations() {
-    static const json all = json::parse(std::ifstream(fixtures / "conversations.json"));
+    static const json all = json::parse(std::ifstream(fixtures("vlm") / "conversations.json"));
     return all;
 }
 
 double difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 const tg::VisionLanguageModel& model() {
-    static const auto the = tg::VisionLanguageModel::load(fixtures / "tiny-llava");
+    static const auto the = tg::VisionLanguageModel::load(fixtures("vlm") / "tiny-llava");
     return the;
 }
 
@@ -74,35 +67,33 @@ Forward forward(tg::VlmParts& parts, const std::vector<std::vector<std::int64_t>
     return f;
 }
 
-std::vector<std::int64_t> list(const Tensor& ids) { return {ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()}; }
-
 TEST(TinyLlava, sees_and_projects_a_picture_as_transformers_does) {
     auto& parts = model().parts();
-    const auto features = parts.vision->features(expected("pictures").slice(0, 0, 1))[0];
-    EXPECT_LT(difference(features, expected("features")), 1e-4);
-    EXPECT_LT(difference(parts.projector->forward(features), expected("projected")), 1e-4);
+    const auto features = parts.vision->features(expected("vlm", "pictures").slice(0, 0, 1))[0];
+    EXPECT_LT(difference(features, expected("vlm", "features")), 1e-4);
+    EXPECT_LT(difference(parts.projector->forward(features), expected("vlm", "projected")), 1e-4);
 }
 
 TEST(TinyLlava, gives_the_logits_of_transformers) {
     const torch::NoGradGuard no_grad;
     auto& parts = model().parts();
-    const auto f = forward(parts, {list(expected("ids"))}, expected("pictures").slice(0, 0, 1));
-    EXPECT_LT(difference(parts.language.logits(f.hidden), expected("logits")), 1e-4);
+    const auto f = forward(parts, {list(expected("vlm", "ids"))}, expected("vlm", "pictures").slice(0, 0, 1));
+    EXPECT_LT(difference(parts.language.logits(f.hidden), expected("vlm", "logits")), 1e-4);
 }
 
 TEST(TinyLlava, computes_a_packed_row_as_its_sequences_alone) {
     const torch::NoGradGuard no_grad;
     auto& parts = model().parts();
-    const auto ids = list(expected("ids"));
+    const auto ids = list(expected("vlm", "ids"));
     const std::vector<std::int64_t> text{1, 300, 301, 302, 303};
-    const auto packed = forward(parts, {text, ids, text}, expected("pictures").slice(0, 0, 1));
+    const auto packed = forward(parts, {text, ids, text}, expected("vlm", "pictures").slice(0, 0, 1));
     const auto n = static_cast<std::int64_t>(ids.size());
-    EXPECT_LT(difference(parts.language.logits(packed.hidden).slice(0, 5, 5 + n), expected("logits")), 1e-4);
+    EXPECT_LT(difference(parts.language.logits(packed.hidden).slice(0, 5, 5 + n), expected("vlm", "logits")), 1e-4);
     EXPECT_LT(difference(packed.hidden.slice(0, 0, 5), packed.hidden.slice(0, 5 + n, 10 + n)), 1e-6);
 }
 
 TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
-    const auto wanted = expected("generated");
+    const auto wanted = expected("vlm", "generated");
     const auto& tokenizer = model().tokenizer();
     std::vector<std::int64_t> ids;
     for (const auto id : list(wanted)) {
@@ -115,7 +106,7 @@ TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
         return begin == std::string::npos ? std::string() : t.substr(begin, end - begin + 1);
     }();
     const auto question = conversations()[0]["turns"][0][0].get<std::string>();
-    const auto pictures = expected("pictures");
+    const auto pictures = expected("vlm", "pictures");
     tg::GenerateOptions options;
     options.max_new_tokens = 24;
     for (const int batch : {1, 2, 8}) {
@@ -138,8 +129,8 @@ TEST(Conversations, have_the_ids_and_labels_of_the_reference) {
     for (const std::string mode : {"legacy", "new"}) {
         const auto folder = fs::temp_directory_path() / ("tg_tokenizer_" + mode + std::to_string(::getpid()));
         fs::create_directories(folder);
-        fs::copy_file(fixtures / "tiny-llava/tokenizer.model", folder / "tokenizer.model", fs::copy_options::overwrite_existing);
-        auto config = json::parse(std::ifstream(fixtures / "tiny-llava/tokenizer_config.json"));
+        fs::copy_file(fixtures("vlm") / "tiny-llava/tokenizer.model", folder / "tokenizer.model", fs::copy_options::overwrite_existing);
+        auto config = json::parse(std::ifstream(fixtures("vlm") / "tiny-llava/tokenizer_config.json"));
         config["legacy"] = mode == "legacy";
         std::ofstream(folder / "tokenizer_config.json") << config;
         const auto tokenizer = tg::make_language_tokenizer(folder);

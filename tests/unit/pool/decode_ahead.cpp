@@ -11,8 +11,6 @@ namespace {
 
 using namespace test;
 
-const auto solo = make_solo();
-
 // A small pool of good and bad pictures.
 class DecodeAheadTest : public ::testing::Test {
 protected:
@@ -21,6 +19,7 @@ protected:
         folder_.write("bad.jpg", "<html>");
         settings_.sources = {folder_.path().string()};
         settings_.threads = 1;
+        const auto solo = make_solo();
         StageContext context{*solo, RunPaths(run_.path()), "f"};
         make_ingest_stage(settings_)->run(context);
         pool_ = std::make_unique<Pool>(run_.path() / "pool.h5", settings_);

@@ -13,7 +13,7 @@ namespace {
 
 using namespace test;
 
-void ingest(const PoolSettings& settings, const std::filesystem::path& run) {
+void ingest_in_child(const PoolSettings& settings, const std::filesystem::path& run) {
     const auto ranks = make_solo();
     StageContext context{*ranks, RunPaths(run), "f"};
     make_ingest_stage(settings)->run(context);
@@ -40,7 +40,7 @@ TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
         const auto child = ::fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            ingest(settings, killed.path());
+            ingest_in_child(settings, killed.path());
             ::_exit(0);
         }
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
@@ -52,9 +52,9 @@ TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
     // A file that appears after the listing was made does not move the indices.
     const auto listed = std::filesystem::exists(killed.path() / "parts/ingest_listing/listing.h5");
     folder.write("0/added_later.jpg", "x");
-    ingest(settings, killed.path());
+    ingest_in_child(settings, killed.path());
     std::filesystem::remove(folder.path() / "0/added_later.jpg");
-    ingest(settings, whole.path());
+    ingest_in_child(settings, whole.path());
 
     const Pool after_kill(killed.path() / "pool.h5", settings), uninterrupted(whole.path() / "pool.h5", settings);
     EXPECT_TRUE(listed);

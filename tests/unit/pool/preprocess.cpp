@@ -95,6 +95,21 @@ TEST(decode_to_pixels, decodes_jpegs_small_when_allowed_and_stays_close) {
     EXPECT_LT(difference, 0.05);
 }
 
+TEST(to_pixels, takes_long_strips_and_refuses_to_square_them) {
+    const Image strip{400'000, 2, std::vector<std::uint8_t>(400'000 * 6, 90)};
+    auto recipe = clip_recipe(16, 16);
+    std::vector<float> pixels(recipe.values());
+    to_pixels(strip, recipe, std::span(pixels));
+    EXPECT_EQ(pixels.front(), (static_cast<float>(90 * (1 / 255.0)) - clip_mean[0]) / clip_std[0]);
+    recipe.pad_square = true;
+    try {
+        to_pixels(strip, recipe, std::span(pixels));
+        FAIL();
+    } catch (const UnreadableImage& error) {
+        EXPECT_EQ(error.status(), PictureStatus::too_large);
+    }
+}
+
 TEST(padded_to_square, centres_the_picture_on_the_mean_colour) {
     Image image{3, 1, {10, 20, 30, 40, 50, 60, 70, 80, 90}};
     const auto square = padded_to_square(image, clip_mean);

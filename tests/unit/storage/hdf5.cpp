@@ -22,7 +22,7 @@ void flip_a_byte_of(const std::filesystem::path& file, const std::string& marker
 }  // namespace
 
 TEST(hdf5, gives_back_what_was_written) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     {
         auto out = Hdf5File::create(folder / "a.h5");
         out.write("numbers/small", std::vector<std::int32_t>{1, -2, 3});
@@ -52,7 +52,7 @@ TEST(hdf5, gives_back_what_was_written) {
 }
 
 TEST(hdf5, refuses_the_wrong_type_and_rows_that_are_not_there) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     auto out = Hdf5File::create(folder / "a.h5");
     out.write("x", std::vector<float>{1, 2});
     out.close();
@@ -64,7 +64,7 @@ TEST(hdf5, refuses_the_wrong_type_and_rows_that_are_not_there) {
 }
 
 TEST(hdf5, notices_a_flipped_bit) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     auto out = Hdf5File::create(folder / "a.h5");
     out.write_texts("text", {"a marker that stands in the file as it is"});
     out.close();
@@ -74,7 +74,7 @@ TEST(hdf5, notices_a_flipped_bit) {
 }
 
 TEST(hdf5, names_a_file_that_is_missing_or_no_hdf5) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     std::ofstream(folder / "b.h5") << "not a store";
     for (const char* name : {"missing.h5", "b.h5"}) {
         try {
@@ -87,7 +87,7 @@ TEST(hdf5, names_a_file_that_is_missing_or_no_hdf5) {
 }
 
 TEST(hdf5, text_columns_give_rows_in_place) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     auto out = Hdf5File::create(folder / "a.h5");
     out.write_texts("t", {"one", "", "three"});
     out.write_texts("none", {});

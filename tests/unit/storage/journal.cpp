@@ -22,7 +22,7 @@ std::map<std::string, std::string> records_of(const std::filesystem::path& file,
 }  // namespace
 
 TEST(journal, records_are_durable_when_commit_returns) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     JournalWriter writer(folder / "a.journal");
     std::atomic<int> told{0};
     writer.append("k1", "v1", [&] { ++told; });
@@ -33,7 +33,7 @@ TEST(journal, records_are_durable_when_commit_returns) {
 }
 
 TEST(journal, many_threads_lose_nothing) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     {
         JournalWriter writer(folder / "a.journal", std::chrono::milliseconds(1));
         std::vector<std::jthread> threads;
@@ -46,7 +46,7 @@ TEST(journal, many_threads_lose_nothing) {
 }
 
 TEST(journal, a_cut_at_any_byte_keeps_every_whole_record_before_it) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     {
         JournalWriter writer(folder / "a.journal");
         for (const char* key : {"key0", "key1", "key2"}) writer.append(key, "value");
@@ -64,7 +64,7 @@ TEST(journal, a_cut_at_any_byte_keeps_every_whole_record_before_it) {
 }
 
 TEST(journal, a_flipped_bit_is_never_taken_for_data) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     {
         JournalWriter writer(folder / "a.journal");
         for (const char* key : {"key0", "key1", "key2"}) writer.append(key, "value");
@@ -85,7 +85,7 @@ TEST(journal, a_flipped_bit_is_never_taken_for_data) {
 }
 
 TEST(journal, never_continues_a_file_of_an_earlier_writer) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto first = new_journal_name(folder.path(), 3);
     { JournalWriter writer(first); }
     const auto second = new_journal_name(folder.path(), 3);

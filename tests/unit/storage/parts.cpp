@@ -24,7 +24,7 @@ void write_squares(Hdf5File& out, Slice items) {
 }  // namespace
 
 TEST(part_store, gathers_parts_in_order_whoever_wrote_them) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto solo = make_solo();
     // Three lives: each "rank" of a job of three writes its parts, the last life gathers.
     for (int rank : {2, 0, 1}) {
@@ -43,7 +43,7 @@ TEST(part_store, gathers_parts_in_order_whoever_wrote_them) {
 }
 
 TEST(part_store, does_parts_again_that_are_broken_or_of_other_inputs) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto solo = make_solo();
     {
         const PartStore store(folder / "parts", {6, 2}, "old", *solo);
@@ -60,7 +60,7 @@ TEST(part_store, does_parts_again_that_are_broken_or_of_other_inputs) {
 }
 
 TEST(for_each_part, resumes_after_a_failure_where_it_was) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     const auto solo = make_solo();
     int done = 0;
     const auto attempt = [&](bool fail) {

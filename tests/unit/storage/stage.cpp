@@ -18,7 +18,7 @@ Digest identity_of(const std::filesystem::path& path) {
 }  // namespace
 
 TEST(file_identity, changes_with_a_file_of_the_folder_and_not_without) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     std::filesystem::create_directories(folder / "model/sub");
     std::ofstream(folder / "model/sub/weights") << "abc";
     const auto before = identity_of(folder / "model");

@@ -6,11 +6,11 @@
 #include <fstream>
 
 #include <nlohmann/json.hpp>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include "batch.hpp"
 #include "samples.hpp"
+#include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 #include "trainer.hpp"
 

@@ -1,0 +1,20 @@
+"""The Python packages that embed.py and match.py compare with, in a folder of their own beside the pinned peers of jobs/setup.sh."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".deps" / "peers-embed"
+PACKAGES = ["open_clip_torch==3.2.0", "torchvision==0.26.0", "ftfy==6.3.1", "wcwidth==0.9.4", "timm==1.0.31", "faiss-cpu==1.15.1"]
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Installs what is missing and returns the environment that runs a peer on `threads` threads."""
+    if not (ROOT / ".deps" / "peers").exists():
+        subprocess.run([ROOT / "jobs" / "setup.sh", "peers"], check=True)
+    if not (FOLDER / "faiss").exists():
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", FOLDER, *PACKAGES], check=True)
+    paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "peers-embed")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}

@@ -1,0 +1,13 @@
+// The prompts that the program ships with.
+#pragma once
+
+#include "taskgalaxy/curation/prompts.hpp"
+
+namespace tg::test {
+
+inline const Prompts& prompts() {
+    static const Prompts read(TG_SOURCE_DIR "/inputs/prompts");
+    return read;
+}
+
+}  // namespace tg::test
