@@ -145,8 +145,8 @@ double LearnedRate::refused(double sent_at, double now, double sending) {
     if ((epoch_ > 0 && too_soon) || share <= tolerated_share || now < in_vain_until_) return 0;
     if (lowerings_ == lowerings_tried) {
         lowerings_ = 0;
-        if (refused_since_ > 0.6 * share_before_ * sent_since_) {
-            // A fifth slower and refused as often: others use up the limit, or the server refuses at random.
+        if (cap() > 0 && refused_since_ > 0.6 * share_before_ * sent_since_) {
+            // A fifth below what was stated and refused as often: others use up the limit, or the server refuses at random.
             rate_ = rate_before_;
             in_vain_until_ = now + 60;
             lower(1, now);

@@ -43,7 +43,8 @@ private:
 
 // The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling until it does.
 // A few refusals are the price of being near the limit; more lower the rate a little, a burst of nothing but refusals lowers it
-// much. Afterwards it climbs, slowly at first, as TCP does. Refusals that go on whatever the rate are not its doing and do not lower it.
+// much. Afterwards it climbs, slowly at first, as TCP does. Refusals that go on however far below a stated limit it goes are not its doing
+// and do not lower it.
 class LearnedRate {
 public:
     // `stated` per second (0: not stated). `ramp`: with nothing stated begin slowly, else begin unlimited.

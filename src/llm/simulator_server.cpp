@@ -24,7 +24,7 @@ thread_local Delivery delivery_of_thread;
 // Reads through a large buffer; keeps what is written until the whole response is there.
 class Connection : public httplib::Stream {
 public:
-    Connection(socket_t fd, const std::atomic<bool>& stopping) : fd_(fd), stopping_(stopping) {}
+    Connection(socket_t fd, const std::atomic<bool>& stopping, const std::atomic<int>& waiting) : fd_(fd), stopping_(stopping), waiting_(waiting) {}
 
     bool is_readable() const override { return at_ < filled_ || wait_for(POLLIN, read_limit); }
     bool is_writable() const override { return true; }
@@ -54,8 +54,8 @@ public:
     void get_local_ip_and_port(std::string& ip, int& port) const override { address(::getsockname, ip, port); }
     socket_t socket() const override { return fd_; }
 
-    // Another request, or its beginning, is there.
-    bool next_request() const { return at_ < filled_ || wait_for(POLLIN, idle_limit); }
+    // Another request, or its beginning, is there. An idle connection gives way when others wait for its thread.
+    bool next_request() const { return at_ < filled_ || wait_for(POLLIN, idle_limit, true); }
 
     // False: the connection is not to be used again.
     bool deliver(SimulatorServer& server) {
@@ -84,13 +84,14 @@ public:
     bool was_reset() const { return reset_; }
 
 private:
-    bool wait_for(short what, std::chrono::seconds limit) const {
+    bool wait_for(short what, std::chrono::seconds limit, bool give_way = false) const {
         const auto until = std::chrono::steady_clock::now() + limit;
         while (!stopping_ && std::chrono::steady_clock::now() < until) {
             pollfd poll_fd{fd_, what, 0};
             const int ready = ::poll(&poll_fd, 1, poll_ms);
             if (ready > 0) return true;
             if (ready < 0 && errno != EINTR) return false;
+            if (give_way && waiting_ > 0) return false;
         }
         return false;
     }
@@ -116,6 +117,7 @@ private:
 
     socket_t fd_;
     const std::atomic<bool>& stopping_;
+    const std::atomic<int>& waiting_;
     std::array<char, 16384> buffer_;
     std::size_t at_ = 0, filled_ = 0;
     std::string response_;
@@ -125,11 +127,12 @@ private:
 // Threads are started while all are busy, up to `most`; after that connections wait for one that ends.
 class GrowingPool : public httplib::TaskQueue {
 public:
-    explicit GrowingPool(std::size_t most) : most_(most) {}
+    GrowingPool(std::size_t most, std::atomic<int>& waiting) : most_(most), waiting_(waiting) {}
 
     void enqueue(std::function<void()> work) override {
         const std::lock_guard lock(mutex_);
         work_.push_back(std::move(work));
+        ++waiting_;
         if (work_.size() > idle_ && threads_.size() < most_) threads_.emplace_back([this] { serve(); });
         wake_.notify_one();
     }
@@ -155,12 +158,14 @@ private:
                 if (work_.empty()) return;
                 work = std::move(work_.front());
                 work_.pop_front();
+                --waiting_;
             }
             work();
         }
     }
 
     std::size_t most_, idle_ = 0;
+    std::atomic<int>& waiting_;
     bool closing_ = false;
     std::deque<std::function<void()>> work_;
     std::mutex mutex_;
@@ -171,7 +176,7 @@ private:
 }  // namespace
 
 SimulatorServer::SimulatorServer(int most_connections) {
-    new_task_queue = [most_connections] { return new GrowingPool(static_cast<std::size_t>(most_connections)); };
+    new_task_queue = [this, most_connections] { return new GrowingPool(static_cast<std::size_t>(most_connections), waiting_); };
     set_tcp_nodelay(true);
     set_payload_max_length(256u << 20);
 }
@@ -195,7 +200,7 @@ void SimulatorServer::begin_stop() {
 bool SimulatorServer::process_and_close_socket(socket_t socket) {
     const int yes = 1;
     ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    Connection connection(socket, stopping_);
+    Connection connection(socket, stopping_, waiting_);
     bool served = true;
     while (served && connection.next_request()) {
         delivery_of_thread = {};

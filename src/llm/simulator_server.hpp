@@ -30,6 +30,7 @@ private:
     bool process_and_close_socket(socket_t socket) override;
 
     std::atomic<bool> stopping_{false};
+    std::atomic<int> waiting_{0};  // connections for which there is no thread yet
     std::mutex mutex_;
     std::condition_variable wake_;
 };

@@ -91,6 +91,25 @@ TEST(simulator, logs_each_request_before_it_answers) {
     EXPECT_EQ(lines[0]["user"], "x");
 }
 
+TEST(simulator, serves_more_connections_than_it_has_threads) {
+    SimulatorSettings settings;
+    settings.threads = 2;
+    Simulator server(settings, test::echo);
+    test::TemporaryFolder folder;
+    std::map<std::string, EndpointSettings> endpoints;
+    for (const auto* name : {"a", "b", "c"}) endpoints[name] = test::endpoint_at(server.url());
+    ChatEngine engine(endpoints, test::quick_api(), folder / "journal", 0, 1);
+    std::size_t answered = 0;
+    for (const auto* name : {"a", "b", "c"})
+        for (int i = 0; i < 30; ++i) {
+            ChatRequest request;
+            request.endpoint = name, request.stage = "test", request.item = std::to_string(i), request.user = fmt::format("question {}", i);
+            engine.submit(std::move(request), {}, [&](ChatReply reply) { answered += reply.status == ChatReply::Status::answered; });
+        }
+    engine.run({});
+    EXPECT_EQ(answered, 90u);
+}
+
 TEST(simulator, refuses_settings_that_cannot_be) {
     SimulatorSettings settings;
     settings.reset = 0.6;

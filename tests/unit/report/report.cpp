@@ -112,7 +112,7 @@ TEST(Report, works_after_each_stage) {
         }
     };
     run.make_pool();
-    expect_page("Every", nullptr);
+    expect_page("Pictures that cannot be used", nullptr);
     expect_page("pictures listed", "taxonomy.h5");
     const auto taxonomy = run.make_taxonomy();
     expect_page("Leaves under each level-1 type", "matches.h5");

@@ -67,8 +67,8 @@ struct SyntheticRun {
         for (const char* top : {"animal recognition", "vehicle recognition", "weather <reports> & \"more\""}) {
             all.emplace_back(top);
             for (const auto& second : known.children(top)) {
-                all.push_back(fmt::format("{}~{}", top, second));
-                for (const auto& third : known.children(all.back())) all.push_back(fmt::format("{}~{}~{}", top, second, third));
+                all.push_back(second);
+                for (const auto& third : known.children(second)) all.push_back(third);
             }
         }
         Taxonomy taxonomy(all);
