@@ -60,7 +60,7 @@ public:
     // Called in pipeline order, after the stages before it are done.
     Verdict verdict(const Stage& stage, const std::string& print, const std::string& job_text) {
         const std::string name(stage.name());
-        const bool asked_again = redo_.contains(name) || follows_redone(stage);
+        const bool asked_again = redo_.contains(name) || follows(stage, redone_);
         const auto* done = record_.find(name);
         if (asked_again) {
             redone_.insert(name);
@@ -83,11 +83,14 @@ public:
     bool done(const Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
 
 private:
-    // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes.
+    // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes. Stages that
+    // were done before and whose inputs will not change need nothing any more.
     void check_stages() const {
         std::exception_ptr endpoint_failure;
+        std::set<std::string> to_run;
         for (const auto& stage : stages_) {
-            if (!is_chosen(*stage)) continue;
+            if (!is_chosen(*stage) || (!follows(*stage, to_run) && is_up_to_date(*stage))) continue;
+            to_run.emplace(stage->name());
             try {
                 stage->check();
             } catch (const EndpointError&) {
@@ -126,13 +129,26 @@ private:
         return nullptr;
     }
 
-    bool follows_redone(const Stage& stage) const {
+    bool is_up_to_date(const Stage& stage) const {
+        const auto* done = record_.find(std::string(stage.name()));
+        if (!done || redo_.contains(std::string(stage.name()))) return false;
+        for (const auto& file : stage.writes())
+            if (!std::filesystem::exists(paths_.file(file))) return false;
+        try {
+            return done->fingerprint == fingerprint(stage);
+        } catch (const Error&) {
+            return false;  // its inputs are gone: its check, or its turn, says so
+        }
+    }
+
+    // Whether it uses what one of these stages makes.
+    bool follows(const Stage& stage, const std::set<std::string>& others) const {
         auto used = stage.reads();
         const auto more = stage.looks_at();
         used.insert(used.end(), more.begin(), more.end());
         return std::any_of(used.begin(), used.end(), [&](const auto& file) {
             const auto* maker = maker_of(file);
-            return maker && redone_.contains(std::string(maker->name()));
+            return maker && others.contains(std::string(maker->name()));
         });
     }
 

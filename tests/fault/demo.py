@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory() as scratch:
     before, after = map(float, re.search(r"stamps: ([\d.]+) before, ([\d.]+) after", summary).groups())
     assert after > before + 10, f"fine-tuning taught little: {before} before, {after} after"
 
-    again = Job(run, simulator.url).run(2)
+    again = Job(run, simulator.url).run(2)  # with no simulator any more: nothing is left to ask
     assert all(f"{stage}: done before" in again for stage in ("ingest", "curate", "train", "report")), again
     status = json.loads(subprocess.run([program(), "status", str(run), "--json"], capture_output=True, text=True, check=True).stdout)
     assert all(stage["done"] for stage in status["stages"].values()), status
