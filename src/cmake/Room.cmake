@@ -2,7 +2,9 @@
 # public headers under include/taskgalaxy/NAME; private headers beside the sources are seen by this room alone. TORCH_SOURCES are those
 # that include libtorch, directly or through another header.
 add_library(tg_options INTERFACE)
-target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch -Wno-missing-field-initializers)
+target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch -Wno-missing-field-initializers
+  # GCC 12 sees overflows in std::string's own operator+ (its bug 105329).
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict>)
 
 function(tg_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;TORCH_SOURCES;USES" ${ARGN})

@@ -2,6 +2,7 @@
 // page, the CSV files and the summary in the terminal all read these.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,10 @@ struct MatchHits {
     std::uint64_t pictures = 0, without_type = 0;  // without_type: no type is about the picture's folder, so that none can hit
     std::vector<double> own_folder, chance;
     bool held_out = false;
+    // The one figure that stands for the curve: at ten types, the paper's k, or at all there are.
+    std::size_t headline() const { return std::min<std::size_t>(own_folder.size(), 10); }
+    double found() const { return headline() == 0 ? 0 : own_folder[headline() - 1]; }
+    double found_by_chance() const { return headline() == 0 ? 0 : chance[headline() - 1]; }
 };
 
 // A level-1 type: how many leaves it has, how often it was offered and kept, what became of its pictures.

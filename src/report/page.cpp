@@ -35,7 +35,7 @@ std::string key_figures(const Page& page) {
     out += tile("pictures", run.pool ? whole(run.pool->usable()) : "", run.pool ? fmt::format("{} listed", whole(run.pool->size())) : "");
     out += tile("task types", run.taxonomy ? whole(run.taxonomy->size()) : "", fmt::format("{} / {} / {} on levels 1 to 3", whole(found.levels[0]), whole(found.levels[1]), whole(found.levels[2])));
     if (found.hits)
-        out += tile(fmt::format("own folder in the top {}", run.matches->k), percent(found.hits->own_folder.empty() ? 0 : found.hits->own_folder.back()), fmt::format("{} by chance", percent(found.hits->chance.empty() ? 0 : found.hits->chance.back())));
+        out += tile(fmt::format("own folder in the top {}", found.hits->headline()), percent(found.hits->found()), fmt::format("{} by chance", percent(found.hits->found_by_chance())));
     else out += tile("matches", run.matches ? whole(run.matches->images * run.matches->k) : "", run.matches ? fmt::format("{} a picture", run.matches->k) : "");
     out += tile("None rate", found.none_rate() ? percent(*found.none_rate()) : "", "of the pictures asked about");
     out += tile("samples kept", run.curation ? whole(found.kept) : "", run.curation ? fmt::format("of {}", whole(run.curation->samples.size())) : "");

@@ -57,8 +57,9 @@ private:
 
         if (found.hits && found.hits->pictures > 0) {
             context.figures.emplace_back("matching.pictures", static_cast<double>(found.hits->pictures));
-            context.figures.emplace_back("matching.own_folder_found", found.hits->own_folder.back());
-            context.figures.emplace_back("matching.by_chance", found.hits->chance.back());
+            context.figures.emplace_back("matching.types_looked_at", static_cast<double>(found.hits->headline()));
+            context.figures.emplace_back("matching.own_folder_found", found.hits->found());
+            context.figures.emplace_back("matching.by_chance", found.hits->found_by_chance());
         }
         if (found.screening && found.screening->judged > 0) {
             context.figures.emplace_back("screening.precision", found.screening->precision());

@@ -124,7 +124,7 @@ std::string matching_section(const Page& page) {
     out += figure(fmt::format("Is the true folder among the first {} types?", matches.k),
                   legend({{"c1", "found"}, {"c4", "as many types drawn at random"}}) + line_chart({"types looked at", 1, static_cast<double>(std::max<std::uint64_t>(matches.k, 2)), 0}, {"% of pictures", 0, 100, 0}, {chance, found}),
                   fmt::format("Of {} {}, <b>{}</b> have a type about their own folder among the first {}, against {} by chance. {} have no such type at all, so that none could be found.", whole(hits.pictures), hits.held_out ? "held-out pictures" : "pictures",
-                              percent(hits.own_folder.empty() ? 0 : hits.own_folder.back()), matches.k, percent(hits.chance.empty() ? 0 : hits.chance.back()), whole(hits.without_type)),
+                              percent(hits.found()), hits.headline(), percent(hits.found_by_chance()), whole(hits.without_type)),
                   "matches.h5: type · folders of the pictures");
     return out;
 }

@@ -24,7 +24,7 @@ std::string run_summary(const RunPaths& paths) {
     if (run.matches) {
         auto text = fmt::format("{} ({} a picture)", whole(run.matches->images * run.matches->k), run.matches->k);
         if (const auto share = figure("matching.own_folder_found"))
-            text += fmt::format("; own folder among the first {} for {} of {} pictures, {} by chance", run.matches->k, percent(*share), whole(static_cast<std::uint64_t>(*figure("matching.pictures"))), percent(*figure("matching.by_chance")));
+            text += fmt::format("; own folder among the first {} for {} of {} pictures, {} by chance", whole(static_cast<std::uint64_t>(*figure("matching.types_looked_at"))), percent(*share), whole(static_cast<std::uint64_t>(*figure("matching.pictures"))), percent(*figure("matching.by_chance")));
         line("matches", text);
     }
     if (run.curation) {
