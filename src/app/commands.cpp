@@ -16,6 +16,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/curation/ground_truth.hpp"
 #include "taskgalaxy/llm/simulator.hpp"
+#include "taskgalaxy/report/audit.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
 
 namespace tg::app {
@@ -23,6 +24,11 @@ namespace {
 
 namespace po = boost::program_options;
 using Arguments = std::vector<std::string>;
+
+std::string usage_of(const std::string& command) {
+    const auto& known = find_command(command);
+    return fmt::format("{} {}", known.name, known.usage);
+}
 
 // Parses `arguments` by Boost.Program_options; its errors become one usage line.
 po::variables_map parse(const Arguments& arguments, const po::options_description& options, const char* positional, int positional_count, const std::string& usage) {
@@ -72,28 +78,24 @@ Job read_job(const Communicator& world, const std::string& path, const Arguments
     return job;
 }
 
-constexpr auto run_usage = "run JOB [--stages a,b] [--set section.key=value] [--redo STAGE] [--time-limit SECONDS]";
-
 int run(const Communicator& world, const Arguments& arguments) {
     po::options_description options("Options");
     options.add_options()("stages", po::value<Arguments>()->composing(), "only these stages, comma separated")("set", po::value<Arguments>()->composing(), "section.key=value, over the job file")(
         "redo", po::value<Arguments>()->composing(), "do these stages, and what follows from them, again")("time-limit", po::value<double>(), "seconds after which to checkpoint and leave with code 75")(
         "limit-items", po::value<std::int64_t>(), "a pilot: only the first N pictures go to the models");
-    const auto values = parse(arguments, options, "JOB", 1, run_usage);
+    const auto values = parse(arguments, options, "JOB", 1, usage_of("run"));
     auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
     if (values.count("time-limit")) sets.push_back(fmt::format("run.time_limit_s={}", values["time-limit"].as<double>()));
     if (values.count("limit-items")) sets.push_back(fmt::format("refine.limit_items={}", values["limit-items"].as<std::int64_t>()));
-    auto job = read_job(world, one_path(values, "JOB", run_usage), sets);
+    auto job = read_job(world, one_path(values, "JOB", usage_of("run")), sets);
     return run_job(world, job, {list_of(values, "stages"), list_of(values, "redo")});
 }
-
-constexpr auto plan_usage = "plan JOB [--set section.key=value]";
 
 int plan(const Communicator& world, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("set", po::value<Arguments>()->composing(), "section.key=value");
-    const auto values = parse(arguments, options, "JOB", 1, plan_usage);
-    auto job = read_job(world, one_path(values, "JOB", plan_usage), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
+    const auto values = parse(arguments, options, "JOB", 1, usage_of("plan"));
+    auto job = read_job(world, one_path(values, "JOB", usage_of("plan")), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
     const RunPaths paths(job.run.folder);
     for (const auto& stage : make_pipeline(job)) {
         fmt::print("{}: {}\n", stage->name(), stage->purpose());
@@ -105,22 +107,18 @@ int plan(const Communicator& world, const Arguments& arguments) {
     return 0;
 }
 
-constexpr auto status_usage = "status RUN [--json]";
-
 int status(const Communicator&, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("json", "for programs");
-    const auto values = parse(arguments, options, "RUN", 1, status_usage);
-    const auto run_folder = one_path(values, "RUN", status_usage);
+    const auto values = parse(arguments, options, "RUN", 1, usage_of("status"));
+    const auto run_folder = one_path(values, "RUN", usage_of("status"));
     fmt::print("{}", values.count("json") ? status_json(run_folder) : status_text(run_folder));
     return 0;
 }
 
-constexpr auto report_usage = "report RUN";
-
 int report(const Communicator& world, const Arguments& arguments) {
-    const auto values = parse(arguments, {}, "RUN", 1, report_usage);
-    const RunPaths paths(one_path(values, "RUN", report_usage));
+    const auto values = parse(arguments, {}, "RUN", 1, usage_of("report"));
+    const RunPaths paths(one_path(values, "RUN", usage_of("report")));
     if (!std::filesystem::exists(paths.file("run.h5"))) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
     auto job = read_job(world, paths.file("job.cfg"), {});
     StageContext context{world, paths, ""};
@@ -129,15 +127,31 @@ int report(const Communicator& world, const Arguments& arguments) {
     return 0;
 }
 
-constexpr auto simulate_usage = "simulate [JOB] [--set simulator.key=value]";
+int audit(const Communicator& world, const Arguments& arguments) {
+    AuditSettings settings;
+    po::options_description options;
+    options.add_options()("samples", po::value(&settings.samples), "on the sheet")("rejected-share", po::value(&settings.rejected_share), "of the sheet")("seed", po::value(&settings.seed), "of the draw")(
+        "ratings", po::value<Arguments>()->composing(), "filled sheets, one a person");
+    const auto values = parse(arguments, options, "RUN", 1, usage_of("audit"));
+    if (settings.samples < 1 || settings.rejected_share < 0 || settings.rejected_share > 1) throw UsageError("--samples is at least 1, --rejected-share between 0 and 1", "usage: taskgalaxy " + usage_of("audit"));
+    const RunPaths paths(one_path(values, "RUN", usage_of("audit")));
+    if (values.count("ratings")) {
+        const auto files = list_of(values, "ratings");
+        fmt::print("{}", audit_text(read_audit(paths, {files.begin(), files.end()})));
+    } else {
+        const auto job = read_job(world, paths.file("job.cfg"), {});
+        fmt::print("{}\n", write_audit_sheet(paths, job.pool, settings).string());
+    }
+    return 0;
+}
 
 int simulate(const Communicator& world, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("set", po::value<Arguments>()->composing(), "simulator.key=value");
-    const auto values = parse(arguments, options, "JOB", 1, simulate_usage);
+    const auto values = parse(arguments, options, "JOB", 1, usage_of("simulate"));
     const auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
     Job job;
-    if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", simulate_usage), sets);
+    if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", usage_of("simulate")), sets);
     else job.read("command line", "", sets);
     run_simulator(job.simulator, ground_truth_answers(job.ground_truth));
     return 0;
@@ -185,6 +199,7 @@ constexpr std::array table{
     Command{"plan", "JOB [--set section.key=value]", "what would be done: items, requests, tokens, money, hours; nothing is spent", plan},
     Command{"status", "RUN [--json]", "what a run has done and is doing, also while it runs", status},
     Command{"report", "RUN", "writes the report of a run again from its files", report},
+    Command{"audit", "RUN [--samples N] [--rejected-share S] [--seed N] [--ratings FILE,...]", "a sheet of samples for people to judge; with their filled sheets, how far they and the judges agree", audit},
     Command{"simulate", "[JOB] [--set simulator.key=value]", "a stand-in model server, for demos, tests and dress rehearsals", simulate},
     Command{"help", "[COMMAND | STAGE]", "this text, or the settings of one stage", help},
     Command{"version", "", "version, commit and libraries", print_version},

@@ -168,8 +168,8 @@ struct ClipTokenizer::Impl {
     }
 
     void read_tokenizer_json(const fs::path& file) {
-        const Json json = read_json(file);
-        const Json model = json.value("model", Json::object());
+        const Json whole = read_json(file);
+        const Json model = whole.value("model", Json::object());
         if (model.value("type", "BPE") != "BPE" || model.value("end_of_word_suffix", "") != word_end || !model.contains("merges") || !model["merges"].is_array())
             throw InputError(file.string() + ": is no CLIP tokenizer (byte-level BPE whose words end in </w>)", "give the folder of a CLIPModel");
         set_vocabulary(model.value("vocab", Json()), file);
@@ -183,7 +183,7 @@ struct ClipTokenizer::Impl {
                 add_merge(std::string_view(text).substr(0, blank), std::string_view(text).substr(blank + 1), file);
             }
         }
-        for (const auto& token : json.value("added_tokens", Json::array())) {
+        for (const auto& token : whole.value("added_tokens", Json::array())) {
             const auto text = token.at("content").get<std::string>();
             set_token(text, token.at("id").get<std::int32_t>());
             added.push_back({text, token.at("id").get<std::int64_t>(), token.value("normalized", false)});

@@ -1,6 +1,10 @@
 """Fine-tuning killed at random moments, again and again: on the same number of ranks the losses and the weights end as the same bits as
 those of a run left alone; on another number of ranks the losses agree within 1e-5; SIGUSR1 ends with 75 and a checkpoint; a broken
-checkpoint is named and the one before is used."""
+checkpoint is named and the one before is used.
+
+    python3 tests/fault/training_kill.py [--kills 20]
+"""
+import argparse
 import csv
 import json
 import os
@@ -12,7 +16,9 @@ import time
 from program import ROOT, Job, descendants, kill_tree, same_bytes, seeded
 
 chance = seeded("training_kill")
-KILLS, STEPS = 20, 120
+parser = argparse.ArgumentParser()
+parser.add_argument("--kills", type=int, default=6)
+KILLS, STEPS = parser.parse_args().kills, 120
 
 
 def make_job(folder):

@@ -38,10 +38,10 @@ CurateSettings settings(int per_request = 10) {
 std::uint64_t luck(const ChatRequest& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
 
 std::vector<std::string> listed(const ChatRequest& request) {
-    std::vector<std::string> types;
+    std::vector<std::string> lines;
     for (const auto& line : split(request.user, '\n'))
-        if (line.starts_with("field ")) types.push_back(line);
-    return types;
+        if (line.starts_with("field ")) lines.push_back(line);
+    return lines;
 }
 
 // Keeps about a third of the candidates; fails now and then in each step.

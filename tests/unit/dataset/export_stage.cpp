@@ -1,8 +1,8 @@
 #include "taskgalaxy/dataset/export_stage.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pool/image.hpp"
@@ -62,7 +62,7 @@ TEST_F(Export, writes_what_the_judges_kept_in_llavas_layout) {
     EXPECT_EQ(samples[0]["image"], "a.jpg");
     EXPECT_EQ(samples[0]["task_type"], "animals~birds");
     EXPECT_EQ(samples[0]["conversations"], nlohmann::json::parse(R"([{"from": "human", "value": "<image>\nWhich \"bird\"?"}, {"from": "gpt", "value": "a crow"}])"));
-    EXPECT_TRUE(std::regex_match(samples[0]["id"].get<std::string>(), std::regex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")));
+    EXPECT_THAT(samples[0]["id"].get<std::string>(), testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
     EXPECT_EQ(exported("held_out.json").size(), 0u);
 }
 
