@@ -13,7 +13,7 @@ using namespace test;
 
 const auto solo = make_solo();
 
-PoolSettings settings_for(const std::filesystem::path& folder) {
+PoolSettings pool_of(const std::filesystem::path& folder) {
     PoolSettings settings;
     settings.sources = {folder.string()};
     settings.threads = 2;
@@ -54,8 +54,8 @@ void fill(const ScratchFolder& folder) {
 TEST(ingest, accounts_for_every_file) {
     const ScratchFolder folder, run;
     fill(folder);
-    const auto figures = ingest(settings_for(folder.path()), run.path());
-    const Pool pool(run.path() / "pool.h5", settings_for(folder.path()));
+    const auto figures = ingest(pool_of(folder.path()), run.path());
+    const Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) files += entry.is_regular_file() ? 1 : 0;
     EXPECT_EQ(pool.size() + 1, files);
@@ -93,7 +93,7 @@ TEST(ingest, accounts_for_every_file) {
 TEST(ingest, drops_duplicates_when_told_to) {
     const ScratchFolder folder, run;
     fill(folder);
-    auto settings = settings_for(folder.path());
+    auto settings = pool_of(folder.path());
     settings.drop_duplicates = true;
     const auto figures = ingest(settings, run.path());
     EXPECT_EQ(figure(figures, "duplicate"), 3);
@@ -112,7 +112,7 @@ TEST(ingest, drops_duplicates_when_told_to) {
 TEST(ingest, reads_headers_only_when_told_to) {
     const ScratchFolder folder, run;
     fill(folder);
-    auto settings = settings_for(folder.path());
+    auto settings = pool_of(folder.path());
     settings.verify = "header";
     ingest(settings, run.path());
     const Pool pool(run.path() / "pool.h5", settings);
@@ -127,8 +127,8 @@ TEST(Pool, notices_a_picture_that_changed_after_ingest) {
     const ScratchFolder folder, run;
     folder.write("a.jpg", file_bytes(pictures / "jpeg_420.jpg"));
     folder.write("b.jpg", file_bytes(pictures / "jpeg_422.jpg"));
-    ingest(settings_for(folder.path()), run.path());
-    const Pool pool(run.path() / "pool.h5", settings_for(folder.path()));
+    ingest(pool_of(folder.path()), run.path());
+    const Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
     EXPECT_FALSE(pool.read(0).empty());
     auto changed = file_bytes(pictures / "jpeg_420.jpg");
     changed.back() ^= std::byte{1};
@@ -148,10 +148,10 @@ TEST(Pool, notices_a_picture_that_changed_after_ingest) {
 TEST(ingest, says_in_the_plan_how_many_pictures_there_are) {
     const ScratchFolder folder, run;
     fill(folder);
-    const auto stage = make_ingest_stage(settings_for(folder.path()));
+    const auto stage = make_ingest_stage(pool_of(folder.path()));
     const auto before = stage->plan(RunPaths(run.path()));
     ASSERT_EQ(before.size(), 1u);
-    ingest(settings_for(folder.path()), run.path());
+    ingest(pool_of(folder.path()), run.path());
     const auto after = stage->plan(RunPaths(run.path()));
     EXPECT_EQ(before[0].amount, after[0].amount);
     EXPECT_GT(before[0].amount, 50);
