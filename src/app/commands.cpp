@@ -61,7 +61,7 @@ Arguments list_of(const po::variables_map& values, const char* name) {
 }
 
 // Read on rank 0 and broadcast: a thousand ranks do not open one small file, and all see the same text.
-Job read_job(const Communicator& world, const std::string& path, const Arguments& sets) {
+Job read_job(const Communicator& world, const std::string& path, const Arguments& sets, const Arguments& only = {}) {
     std::string text;
     together(world, [&] {
         if (world.is_root()) {
@@ -74,7 +74,7 @@ Job read_job(const Communicator& world, const std::string& path, const Arguments
     });
     text = world.broadcast_text(std::move(text));
     Job job;
-    together(world, [&] { job.read(path, text, sets); });
+    together(world, [&] { job.read(path, text, sets, only); });
     return job;
 }
 
@@ -151,7 +151,7 @@ int simulate(const Communicator& world, const Arguments& arguments) {
     const auto values = parse(arguments, options, "JOB", 1, usage_of("simulate"));
     const auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
     Job job;
-    if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", usage_of("simulate")), sets);
+    if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", usage_of("simulate")), sets, {"simulator", "ground_truth", "pool"});  // the endpoints may not be known yet
     else job.read("command line", "", sets);
     run_simulator(job.simulator, ground_truth_answers(job.ground_truth));
     return 0;

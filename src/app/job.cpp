@@ -48,9 +48,10 @@ std::vector<Section> Job::sections() {
     };
 }
 
-void Job::read(const std::string& file, const std::string& text, const std::vector<std::string>& sets) {
+void Job::read(const std::string& file, const std::string& text, const std::vector<std::string>& sets, const std::vector<std::string>& only) {
     path = file;
     auto assignments = parse_job_file(text, file);
+    if (!only.empty()) std::erase_if(assignments, [&](const Assignment& a) { return std::find(only.begin(), only.end(), a.key.substr(0, a.key.find('.'))) == only.end(); });
     for (const auto& set : sets) assignments.push_back(parse_set_option(set));
     assign(sections(), assignments);
     if (!api.endpoints_file.empty()) read_endpoints_file(api.endpoints_file, endpoints);

@@ -54,8 +54,9 @@ struct Job {
     SimulatorSettings simulator;
     GroundTruthSettings ground_truth;
 
-    // `text` is the file's content; `sets` are --set options, laid over it. Throws UsageError at the first mistake.
-    void read(const std::string& file, const std::string& text, const std::vector<std::string>& sets);
+    // `text` is the file's content; `sets` are --set options, laid over it; of the file, `only` these sections where any are named. Throws
+    // UsageError at the first mistake.
+    void read(const std::string& file, const std::string& text, const std::vector<std::string>& sets, const std::vector<std::string>& only = {});
     // As understood, every default filled in; reading it back gives the same job.
     std::string text();
     std::string help_of(const std::string& section);

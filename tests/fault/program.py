@@ -58,8 +58,7 @@ class Simulator:
         sets = [f"simulator.port_file={port_file}", f"pool.sources=folder:{pool}", *settings]
         self.process = subprocess.Popen(
             [program(), "simulate", str(ROOT / "jobs/demo.cfg")] + [word for s in sets for word in ("--set", s)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT,
-            env={**os.environ, "TASKGALAXY_SIMULATOR": "http://127.0.0.1:9/v1"})
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
         for _ in range(300):
             if port_file.exists():
                 break
