@@ -68,7 +68,9 @@ async def ask_with_openai(url, count, in_flight, image_bytes):
     await asyncio.gather(*(one(n) for n in range(in_flight)))  # connections are open now
     start, cpu = time.monotonic(), time.process_time()
     await asyncio.gather(*(one(n) for n in range(count)))
-    return count / (time.monotonic() - start), (time.process_time() - cpu) / count
+    result = count / (time.monotonic() - start), (time.process_time() - cpu) / count
+    await client.close()
+    return result
 
 
 def speed(bench, folder, scale):
