@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The demo: real pictures -> instruction dataset -> fine-tuned model -> report, in one command. Sets everything up first.
-#   jobs/demo.sh [RANKS]      default 2; about 10 minutes the first time on 2 cores, under 5 once built
+#   jobs/demo.sh [RANKS]      default 2; under 10 minutes the first time on 2 cores, 2 once built
 # The pictures are Debian's tuxpaint-stamps-default; the models that are "asked" are played by `taskgalaxy simulate`, which knows
 # the pictures' folders and captions and is wrong on purpose now and then. Killed? The same command goes on.
 set -euo pipefail
