@@ -126,13 +126,13 @@ void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Ver
     if (verdict.tokens_in >= 0 && verdict.tokens_out >= 0) {
         const auto used = static_cast<double>(verdict.tokens_in + verdict.tokens_out);
         answered_tokens_.add(now, used);
-        if (settings_.tokens_counted == "used") tokens_.correct(used - sending.tokens, sending.at);
+        if (settings_.tokens_counted == "used") tokens_.correct(used - sending.tokens);
         // Means that follow the last few dozen answers.
         const double weight = mean_out_ < 0 ? 1 : 0.05;
         mean_out_ = (1 - weight) * std::max(mean_out_, 0.0) + weight * static_cast<double>(verdict.tokens_out);
         if (estimate.in > 0) in_ratio_ = std::clamp((1 - weight) * in_ratio_ + weight * static_cast<double>(verdict.tokens_in) / static_cast<double>(estimate.in), 0.1, 10.0);
     } else if (verdict.fate == Fate::wait) {
-        tokens_.correct(-sending.tokens, sending.at);  // what was refused is not counted
+        tokens_.correct(-sending.tokens);  // what was refused is not counted
     }
     check_outage(verdict, now);
 }

