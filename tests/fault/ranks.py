@@ -7,7 +7,7 @@ from program import Job, Simulator, same_bytes, same_hdf5, small_pool
 
 with tempfile.TemporaryDirectory() as scratch:
     scratch = pathlib.Path(scratch)
-    pool = small_pool(scratch / "pool")
+    pool = small_pool(scratch / "pool", every=12)
     stages = "ingest,expand,embed,match,refine,generate,screen,export"
     with Simulator(pool) as simulator:
         for ranks in (1, 2, 4):

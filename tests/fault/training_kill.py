@@ -17,8 +17,8 @@ from program import ROOT, Job, descendants, kill_tree, same_bytes, seeded
 
 chance = seeded("training_kill")
 parser = argparse.ArgumentParser()
-parser.add_argument("--kills", type=int, default=6)
-KILLS, STEPS = parser.parse_args().kills, 120
+parser.add_argument("--kills", type=int, default=4)
+KILLS, STEPS = parser.parse_args().kills, 90
 
 
 def make_job(folder):
