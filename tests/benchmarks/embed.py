@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from peers import ROOT, environment
+from peers import ROOT, environment, last_json
 
 GEOMETRY = {
     "b32": dict(name="ViT-B-32-quickgelu", vision=dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, patch_size=32), text=dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8), dim=512),
@@ -132,13 +132,6 @@ with open(sys.argv[1], "w") as out:
             text = "".join(random.choice(alphabet) if random.random() < 0.85 else " " for _ in range(random.choice([3, 12, 40, 300])))
         out.write(json.dumps(text) + "\n")
 """
-
-
-def last_json(command: list, env: dict) -> dict:
-    done = subprocess.run([str(c) for c in command], env=env, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{command[:3]} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from peers import ROOT, environment
+from peers import ROOT, environment, last_json
 
 MAKE = r"""
 import sys, numpy as np
@@ -42,13 +42,6 @@ for q, r in differing:
     worst = max(worst, abs(score(found[q, r]) - score(ours[q, r])))
 print(json.dumps({"queries_per_s": len(queries) / best, "indices_that_differ": len(differing), "largest_score_difference": worst}))
 """
-
-
-def last_json(command: list, env: dict) -> dict:
-    done = subprocess.run([str(c) for c in command], env=env, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{command[0]} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main() -> None:

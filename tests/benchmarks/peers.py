@@ -1,5 +1,6 @@
 """The Python packages that embed.py and match.py compare with, in a folder of their own beside the pinned peers of jobs/setup.sh."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,3 +19,11 @@ def environment(threads: int) -> dict[str, str]:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", FOLDER, *PACKAGES], check=True)
     paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "peers-embed")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+
+
+def last_json(command: list, env: dict) -> dict:
+    """Runs a program to its end and reads the last line it printed."""
+    done = subprocess.run([str(c) for c in command], env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{command[:3]} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
