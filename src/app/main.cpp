@@ -2,6 +2,8 @@
 // dataset, fine-tunes and evaluates models on it. The stages are listed in pipeline.cpp, the commands in commands.cpp.
 #include "commands.hpp"
 
+#include <algorithm>
+
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/parallel/session.hpp"
 
@@ -11,6 +13,10 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     return tg::run_guarded(session.world(), [&] {
         const auto& command = tg::app::find_command(words.empty() ? "help" : words.front());
-        return command.act(session.world(), {words.begin() + (words.empty() ? 0 : 1), words.end()});
+        const std::vector<std::string> arguments(words.begin() + (words.empty() ? 0 : 1), words.end());
+        // `taskgalaxy run --help` asks what `taskgalaxy help run` does.
+        const bool asks_help = std::any_of(arguments.begin(), arguments.end(), [](const auto& word) { return word == "--help" || word == "-h"; });
+        if (asks_help) return tg::app::find_command("help").act(session.world(), {std::string(command.name)});
+        return command.act(session.world(), arguments);
     });
 }

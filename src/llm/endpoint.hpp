@@ -72,7 +72,7 @@ private:
     const ApiSettings& api_;
     int ranks_;
     std::vector<Replica> replicas_;
-    Allowance requests_, tokens_;
+    Allowance requests_, tokens_{0, 1, token_credit_s};
     LearnedRate request_rate_, token_rate_;
     Concurrency concurrency_;
     RecentRate answers_, answered_tokens_, sent_, sent_tokens_;

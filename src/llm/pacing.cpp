@@ -9,8 +9,6 @@ namespace {
 // Share of a limit left unused so that an answer or a clock that is some milliseconds off does not carry one request too many into
 // a server's second: one second's requests are sent in 1.008 s.
 constexpr double margin = 0.008;
-// How late sending may be and still catch up; longer idleness is forgotten.
-constexpr double credit_s = 0.2;
 constexpr double second = 1.0 + margin;
 
 constexpr double first_rate = 8;             // per second, where nothing is stated
@@ -27,7 +25,7 @@ constexpr double lately_s = 1.5;
 
 }  // namespace
 
-Allowance::Allowance(int index, int senders) : index_(index), senders_(std::max(senders, 1)) {}
+Allowance::Allowance(int index, int senders, double credit_s) : index_(index), senders_(std::max(senders, 1)), credit_s_(senders > 1 ? 0 : credit_s) {}
 
 // Senders of one limit take turns: sender i of n has the times (m + i/n) / rate.
 double Allowance::on_grid(double time) const {
@@ -41,10 +39,10 @@ void Allowance::set_rate(double rate, double now) {
     const bool first = rate_ <= 0;
     rate_ = rate;
     // Begins without credit: a restarted job may follow on its own last requests.
-    if (rate_ > 0 && first) next_ = on_grid(now) + (senders_ == 1 ? credit_s : 0);
+    if (rate_ > 0 && first) next_ = on_grid(now) + credit_s_;
 }
 
-void Allowance::forget(double now) const {
+void Allowance::forget(double now) {
     while (!recent_.empty() && recent_.front().time <= now - second) {
         recent_sum_ -= recent_.front().amount;
         recent_.pop_front();
@@ -52,11 +50,12 @@ void Allowance::forget(double now) const {
     if (recent_.empty()) recent_sum_ = 0;  // no drift
 }
 
-double Allowance::ready_at(double now) const {
+double Allowance::ready_at(double now) {
     if (rate_ <= 0) return std::max(now, held_);
+    // Among several senders a place that was missed is lost, not caught up: another sender's comes right after it.
+    if (senders_ > 1 && next_ + margin < now) next_ = on_grid(now);
     forget(now);
-    const double credit = senders_ == 1 ? credit_s : 0;
-    double ready = std::max(held_, next_ - credit);
+    double ready = std::max(held_, next_ - credit_s_);
     // A second's share was spent within the last second: wait for the oldest of it to pass.
     double sum = recent_sum_;
     for (const auto& spent : recent_) {
@@ -69,10 +68,7 @@ double Allowance::ready_at(double now) const {
 
 void Allowance::spend(double now, double amount) {
     if (rate_ <= 0) return;
-    const double step = interval() * (1 + margin) * amount;
-    if (senders_ == 1) next_ = std::max(next_, now) + step;
-    // On the grid a place that was missed by more than one step is lost, not caught up: another sender may be in between.
-    else next_ = (next_ + interval() < now ? on_grid(now) : next_) + step;
+    next_ = (senders_ == 1 ? std::max(next_, now) : next_) + interval() * (1 + margin) * amount;
     forget(now);
     recent_.push_back({now, amount});
     recent_sum_ += amount;

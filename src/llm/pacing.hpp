@@ -7,18 +7,23 @@
 
 namespace tg {
 
+// Catching up with requests cannot exceed a second's share, as they are counted exactly. The tokens of a second's last request do exceed it,
+// and servers let the next second pay: seconds must be even, so little is caught up.
+inline constexpr double request_credit_s = 0.2, token_credit_s = 0.03;
+
 // One quantity that a server counts (requests or tokens), spent at a rate. Virtual scheduling (GCRA, ITU-T I.371) with little credit
 // keeps the pace smooth; besides, within any second no more than a second's share is spent, because servers often count by the second.
 class Allowance {
 public:
     // This is sender `index` of `senders` that share one limit: their sending times interleave on a grid of the wall clock's time.
-    explicit Allowance(int index = 0, int senders = 1);
+    // A lone sender that was late by up to `credit_s` catches up; longer idleness is forgotten.
+    explicit Allowance(int index = 0, int senders = 1, double credit_s = request_credit_s);
 
     // Per second; 0: unlimited.
     void set_rate(double rate, double now);
     double rate() const { return rate_; }
     // When the next spending may happen; `now` or earlier: at once.
-    double ready_at(double now) const;
+    double ready_at(double now);
     void spend(double now, double amount);
     // The true amount is known only later: more was spent (or less, negative) than spend() was told.
     void correct(double more);
@@ -28,17 +33,18 @@ public:
 private:
     double interval() const { return 1.0 / rate_; }
     double on_grid(double time) const;
-    void forget(double now) const;
+    void forget(double now);
 
     double rate_ = 0;
     double next_ = 0;  // theoretical time of the next spending
     double held_ = 0;
     int index_, senders_;
+    double credit_s_;
     struct Spent {
         double time, amount;
     };
-    mutable std::deque<Spent> recent_;  // of the last second
-    mutable double recent_sum_ = 0;
+    std::deque<Spent> recent_;  // of the last second
+    double recent_sum_ = 0;
 };
 
 // The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling until it does.
