@@ -171,19 +171,23 @@ int help(const Communicator& world, const Arguments& arguments) {
             if (topic == "run") fmt::print("\n{}", job.help_of("run"));
             return 0;
         }
-        const auto& wanted = stage_called(topic);
+        const auto wanted = stages_called(topic);
+        std::vector<std::string> sections;
         for (const auto& stage : make_pipeline(job)) {
-            if (stage->name() != wanted) continue;
-            fmt::print("{}: {}\n  reads  {}\n  writes {}\n\n", stage->name(), stage->purpose(), join(stage->reads(), ", "), join(stage->writes(), ", "));
-            for (const auto& section : sections_of(wanted)) fmt::print("{}\n", job.help_of(section));
+            const std::string name(stage->name());
+            if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) continue;
+            fmt::print("{}: {}\n  reads  {}\n  writes {}\n\n", name, stage->purpose(), join(stage->reads(), ", "), join(stage->writes(), ", "));
+            for (const auto& section : sections_of(name))
+                if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
         }
+        for (const auto& section : sections) fmt::print("{}\n", job.help_of(section));
         return 0;
     }
     fmt::print("taskgalaxy {}: vision-language instruction data and fine-tuning in one MPI program\n\nCommands:\n", version());
     for (const auto& command : commands()) fmt::print("  {:<9} {}\n            {}\n", command.name, command.usage, command.purpose);
     Job job;
     fmt::print("\nStages of a run, in order:\n");
-    for (const auto& stage : make_pipeline(job)) fmt::print("  {:<10} {}\n", stage->name(), stage->purpose());
+    for (const auto& stage : make_pipeline(job)) fmt::print("  {:<12} {}\n", stage->name(), stage->purpose());
     fmt::print("\nExit codes: 0 done, 1 internal error, 2 usage, 3 input data, 4 endpoint, 5 storage, 75 stopped: the same command goes on\n"
                "Start: mpirun -n 2 taskgalaxy run jobs/demo.cfg; each stage's settings: taskgalaxy help STAGE\n");
     return 0;

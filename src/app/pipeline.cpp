@@ -27,8 +27,10 @@ struct Step {
 const std::vector<Step>& steps() {
     static const std::vector<Step> list{
         {"ingest", {"pool"}, [](Job& j) { return make_ingest_stage(j.pool); }},
-        {"expand", {"expand", "prompts", "endpoint.", "api"}, [](Job& j) { return make_expand_stage(j.expand, j.prompts, j.endpoints, j.api); }},
-        {"embed", {"embed", "pool"}, [](Job& j) { return make_embed_stage(j.embed, j.pool); }},
+        {"embed_images", {"embed", "pool"}, [](Job& j) { return make_embed_images_stage(j.embed, j.pool); }},
+        {"expand", {"expand", "prompts", "endpoint.", "api"},
+         [](Job& j) { return make_expand_stage(j.expand, j.prompts, j.endpoints, j.api, {j.embed.model, [&j] { return make_text_embedder(j.embed); }}); }},
+        {"embed_texts", {"embed"}, [](Job& j) { return make_embed_texts_stage(j.embed, j.pool); }},
         {"match", {"match"}, [](Job& j) { return make_match_stage(j.match); }},
         {"curate", {"refine", "generate", "screen", "prompts", "endpoint.", "api"}, [](Job& j) { return make_curate_stage(j.curate, j.prompts, j.pool, j.endpoints, j.api); }},
         {"export", {"export"}, [](Job& j) { return make_export_stage(j.exported, j.pool); }},
@@ -53,17 +55,17 @@ std::vector<std::unique_ptr<Stage>> make_pipeline(Job& job) {
     return stages;
 }
 
-const std::string& stage_called(const std::string& word) {
-    static const std::vector<std::string> streamed{"refine", "generate", "screen"};
-    const bool part_of_curate = std::find(streamed.begin(), streamed.end(), word) != streamed.end();
-    for (const auto& step : steps())
-        if (step.name == (part_of_curate ? "curate" : word)) return step.name;
-    throw UsageError(fmt::format("stage '{}' is not known", word), "stages: " + join(stage_names(), ", "));
+std::vector<std::string> stages_called(const std::string& word) {
+    if (word == "refine" || word == "generate" || word == "screen") return {"curate"};
+    if (word == "embed") return {"embed_images", "embed_texts"};
+    const auto names = stage_names();
+    if (std::find(names.begin(), names.end(), word) == names.end()) throw UsageError(fmt::format("stage '{}' is not known", word), "stages: " + join(names, ", "));
+    return {word};
 }
 
 const std::vector<std::string>& sections_of(const std::string& stage) {
     const auto& list = steps();
-    return std::find_if(list.begin(), list.end(), [&](const Step& s) { return s.name == stage_called(stage); })->sections;
+    return std::find_if(list.begin(), list.end(), [&](const Step& s) { return s.name == stage; })->sections;
 }
 
 }  // namespace tg::app

@@ -11,9 +11,9 @@
 namespace tg::app {
 
 std::vector<std::string> stage_names();
-// The stage meant by `word`: its own name, or one of several that run as one stream (refine, generate and screen are "curate").
-// Throws UsageError for an unknown word.
-const std::string& stage_called(const std::string& word);
+// The stages meant by `word`: one by its name; refine, generate and screen, which run as one stream, are "curate"; "embed" is both of
+// its halves. Throws UsageError for an unknown word.
+std::vector<std::string> stages_called(const std::string& word);
 // In order. The stages refer to `job`, which must outlive them.
 std::vector<std::unique_ptr<Stage>> make_pipeline(Job& job);
 // Sections of the job file that decide what `stage` does; named ones end in '.'.

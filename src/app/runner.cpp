@@ -31,7 +31,7 @@ enum class Verdict : char { skip = 's', run = 'r' };
 class RunBook {
 public:
     RunBook(Job& job, const RunChoice& choice, const std::vector<std::unique_ptr<Stage>>& stages)
-        : only_(stages_called(choice.stages)), redo_(stages_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
+        : only_(all_called(choice.stages)), redo_(all_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
         std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
         old_job_ = std::filesystem::exists(paths_.file("job.cfg")) ? read_text_file(paths_.file("job.cfg")) : "";
         check_stages();
@@ -171,9 +171,10 @@ private:
         return changes.empty() ? "" : " (" + join(changes, ", ") + ")";
     }
 
-    static std::set<std::string> stages_called(const std::vector<std::string>& words) {
+    static std::set<std::string> all_called(const std::vector<std::string>& words) {
         std::set<std::string> names;
-        for (const auto& word : words) names.insert(stage_called(word));
+        for (const auto& word : words)
+            for (auto& name : stages_called(word)) names.insert(std::move(name));
         return names;
     }
 
@@ -235,13 +236,27 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
         book->record().save();
     }
 
+    const auto judged = [&](const Stage& stage) { return agreed_verdict(world, book ? &*book : nullptr, stage, text); };
+    std::vector<const Stage*> begun_early;
+    for (const auto& stage : stages)
+        if (stage != stages.front() && stage->reads().empty())
+            if (const auto [verdict, fingerprint] = judged(*stage); verdict == Verdict::run) {
+                stage->start_early({world, paths, fingerprint});
+                begun_early.push_back(stage.get());
+            }
+    // One that fails asks the stages that run meanwhile to stop: its reason is the true one.
+    const auto check_early = [&] {
+        for (const auto* stage : begun_early) stage->check_early(world);
+    };
+
     for (const auto& stage : stages) {
         const std::string name(stage->name());
-        const auto [verdict, fingerprint] = agreed_verdict(world, book ? &*book : nullptr, *stage, text);
+        const auto [verdict, fingerprint] = judged(*stage);
         if (verdict == Verdict::skip) {
             if (book && book->done(*stage)) log::info("{}: done before", name);
             continue;
         }
+        check_early();
         if (world.any(stop_requested())) throw AgreedFailure(ExitCode::requeue, 0, Stopped(name).what());
         const auto begin = Clock::now();
         StageContext context{world, paths, fingerprint};
@@ -251,7 +266,12 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
             book->record().forget(name);
             book->record().save();
         });
-        stage->run(context);
+        try {
+            stage->run(context);
+        } catch (const AgreedFailure& failure) {
+            if (failure.code() == ExitCode::requeue) check_early();
+            throw;
+        }
         const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
         together(world, [&] {
             if (!book) return;

@@ -50,7 +50,9 @@ std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder)
 
 Status read_status(const std::filesystem::path& run) {
     if (!std::filesystem::exists(run / "run.h5")) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()), "give the folder that run.folder names in the job file");
-    return {run, RunLock::holder(run), RunRecord(run / "run.h5"), progress_of(run / "progress")};
+    Status status{run, RunLock::holder(run), RunRecord(run / "run.h5"), progress_of(run / "progress")};
+    std::erase_if(status.under_way, [&](const auto& work) { return status.record.find(work.first) != nullptr; });  // done, if with less than was wanted
+    return status;
 }
 
 double seconds_to_go(const UnderWay& work) { return work.per_second > 0 && work.total > work.done ? static_cast<double>(work.total - work.done) / work.per_second : 0; }
@@ -66,9 +68,9 @@ std::string status_text(const std::filesystem::path& run) {
         if (const auto* done = status.record.find(name)) {
             std::vector<std::string> figures;
             for (const auto& [figure, value] : done->figures) figures.push_back(figure + " " + figure_text(value));
-            text += fmt::format("  {:<10} done {} in {}{}{}\n", name, done->finished, duration_text(done->seconds), figures.empty() ? "" : ": ", join(figures, ", "));
+            text += fmt::format("  {:<12} done {} in {}{}{}\n", name, done->finished, duration_text(done->seconds), figures.empty() ? "" : ": ", join(figures, ", "));
         } else {
-            text += fmt::format("  {:<10} not done\n", name);
+            text += fmt::format("  {:<12} not done\n", name);
         }
     }
     for (const auto& [name, work] : status.under_way) {

@@ -1,7 +1,9 @@
 #include "taskgalaxy/curation/expand_stage.hpp"
 
+#include <atomic>
+#include <chrono>
 #include <fmt/format.h>
-#include <mutex>
+#include <future>
 #include <optional>
 
 #include "company.hpp"
@@ -11,7 +13,9 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
+#include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
@@ -23,8 +27,14 @@ constexpr auto expand_costs = "costs/expand.json";
 
 class ExpandStage final : public Stage {
 public:
-    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const Endpoints& endpoints, const ApiSettings& api, std::function<Embedder()> clip)
+    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const Endpoints& endpoints, const ApiSettings& api, NameEmbedder clip)
         : settings_(settings), prompts_(prompts), endpoints_(endpoints), api_(api), clip_(std::move(clip)) {}
+
+    ~ExpandStage() override {
+        if (!grown_.valid() || waited_for_) return;
+        request_stop();  // another stage failed: no more is asked, and what is in flight is kept
+        grown_.wait();
+    }
 
     std::string_view name() const override { return "expand"; }
     std::string_view purpose() const override { return "grow the taxonomy of task types from the seeds, level by level, and drop near-duplicates"; }
@@ -35,6 +45,7 @@ public:
         auto settings = settings_;
         inputs.add(result_settings(settings));
         for (const auto& path : given()) inputs.add(path);
+        if (settings_.embedder == "clip") add_file_identity(inputs, clip_.model);
         if (!settings_.ask) return;
         Prompts(prompts_.folder).add_expand(inputs);
         add_endpoint(inputs, endpoints_, settings_.endpoint);
@@ -42,7 +53,7 @@ public:
 
     void check() const override {
         if (given().empty()) throw InputError(fmt::format("{}: no task type in it", settings_.seeds.string()), "give seeds or a taxonomy_file");
-        if (settings_.embedder == "clip" && !clip_) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
+        if (settings_.embedder == "clip" && !std::filesystem::exists(clip_.model / "config.json")) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
         if (!settings_.ask) return;
         static_cast<void>(Prompts(prompts_.folder));
         check_reachable(endpoints_, api_, {settings_.endpoint});
@@ -50,36 +61,54 @@ public:
 
     std::vector<PlanLine> plan(const RunPaths& paths) const override;
 
+    void start_early(const StageContext& context) override {
+        asking_ = asking_ranks(context.ranks, api_).front();
+        together(context.ranks, [&] {
+            if (context.ranks.is_root()) fold_answers(context.paths.journal());
+        });
+        if (context.ranks.rank() != asking_) return;
+        progress_.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
+        grown_ = std::async(std::launch::async, [this, journal = context.paths.journal()] {
+            try {
+                return grow(journal);
+            } catch (...) {
+                if (!waited_for_) request_stop();  // the stages that run meanwhile need not finish first
+                throw;
+            }
+        });
+    }
+
+    void check_early(const Communicator& ranks) const override {
+        std::exception_ptr failure;
+        if (grown_.valid() && grown_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+            try {
+                grown_.get();
+            } catch (...) {  // agreed on below
+                failure = std::current_exception();
+            }
+        }
+        agree(ranks, failure);
+    }
+
     void run(StageContext& context) override {
         const auto& ranks = context.ranks;
-        const auto asking = asking_ranks(ranks, api_).front();
-        const bool here = ranks.rank() == asking;
-
-        std::optional<Expanded> result;
-        std::optional<EngineFigures> figures;
+        if (asking_ < 0) start_early(context);
+        waited_for_ = true;
+        const bool here = ranks.rank() == asking_;
         Company company;
-        std::optional<Progress> progress;
-        if (here) {
-            progress.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
-            company.work = [&] {
-                const auto embedder = settings_.embedder == "clip" ? clip_() : lexical_embedder();
-                if (!settings_.ask) {
-                    result = given_taxonomy(given(), settings_, embedder);
-                    return;
-                }
-                const Prompts prompts(prompts_.folder);
-                EngineAsker asker(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, context.paths.journal(), 0, 1);
-                result = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) { progress->add(static_cast<std::uint64_t>(fresh)); });
-                figures = asker.figures();
-            };
-        }
+        if (here) company.work = [&] { grown_.get(); };
         run_in_company(ranks, company);
+        together(ranks, [&] {
+            if (ranks.is_root()) fold_answers(context.paths.journal());
+        });
+        const auto* result = here ? &grown_.get().expanded : nullptr;
+        const auto* figures = here && grown_.get().figures ? &*grown_.get().figures : nullptr;
 
-        const auto costs = sum_costs(ranks, figures ? &*figures : nullptr, {"expand"});
+        const auto costs = sum_costs(ranks, figures, {"expand"});
         std::string counted;
         together(ranks, [&] {
             if (!here) return;
-            progress->finish();
+            progress_->finish();
             publish_text(context.paths.file("taxonomy.txt"), result->taxonomy.as_text());
             publish_hdf5(context.paths.file("taxonomy.h5"), [&](Hdf5File& file) {
                 result->taxonomy.write(file);
@@ -95,13 +124,28 @@ public:
             log_costs(costs);
         });
         // Rank 0's figures are kept, and the asking rank may be another.
-        const auto numbers = split_numbers(ranks.broadcast_text(counted, asking));
+        const auto numbers = split_numbers(ranks.broadcast_text(counted, asking_));
         constexpr std::array names{"level1", "level2", "level3", "leaves", "answers", "failed", "exact_duplicates", "near_duplicates"};
         for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));
         add_cost_figures(context.figures, costs);
     }
 
 private:
+    struct Grown {
+        Expanded expanded;
+        std::optional<EngineFigures> figures;
+    };
+
+    // On a thread of its own, on the rank that asks.
+    Grown grow(const std::filesystem::path& journal) {
+        const auto embedder = settings_.embedder == "clip" ? clip_.make() : lexical_embedder();
+        if (!settings_.ask) return {given_taxonomy(given(), settings_, embedder), {}};
+        const Prompts prompts(prompts_.folder);
+        EngineAsker asker(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0, 1);
+        auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) { progress_->add(static_cast<std::uint64_t>(fresh)); });
+        return {std::move(expanded), asker.figures()};
+    }
+
     static std::vector<double> split_numbers(const std::string& text) {
         std::vector<double> numbers;
         for (const auto& number : split(text, ' ')) numbers.push_back(std::stod(number));
@@ -148,7 +192,11 @@ private:
     PromptSettings prompts_;
     Endpoints endpoints_;
     ApiSettings api_;
-    std::function<Embedder()> clip_;
+    NameEmbedder clip_;
+    int asking_ = -1;  // the rank; known once the asking began
+    std::optional<Progress> progress_;
+    std::atomic<bool> waited_for_{false};
+    std::shared_future<Grown> grown_;
 };
 
 std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
@@ -184,7 +232,7 @@ std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
 
 }  // namespace
 
-std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, std::function<Embedder()> clip) {
+std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, NameEmbedder clip) {
     return std::make_unique<ExpandStage>(settings, prompts, endpoints, api, std::move(clip));
 }
 

@@ -1,66 +1,32 @@
 #include "answer_journal.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "taskgalaxy/core/text.hpp"
 
 namespace tg {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::uint64_t header_bytes = 16;  // of a frame, storage/journal.hpp
-constexpr std::uint64_t key_bytes = sizeof(Digest::bytes);
 constexpr std::size_t most_open_files = 200;
+constexpr std::size_t most_unfolded = 16;  // of a few MiB each; API ranks of earlier runs whose answers come mixed
 constexpr int offset_bits = 40;
 
-constexpr std::array<std::string_view, 3> outcome_names{"answered", "failed", "unusable"};
+std::string_view key_text(const Digest& key) { return {reinterpret_cast<const char*>(key.bytes.data()), sizeof(Digest::bytes)}; }
 
-std::string_view key_text(const Digest& key) { return {reinterpret_cast<const char*>(key.bytes.data()), key_bytes}; }
-
-std::string encoded(const AnswerRecord& r) {
-    Json line{{"outcome", outcome_names[static_cast<std::size_t>(r.outcome)]}, {"stage", r.stage}, {"item", r.item}, {"endpoint", r.endpoint}, {"model", r.model},
-              {"tries", r.tries}, {"in", r.tokens_in}, {"out", r.tokens_out}, {"at", utc_now()}};
-    if (r.usd) line["usd"] = *r.usd;
-    if (!r.kind.empty()) line["class"] = r.kind;
-    if (!r.detail.empty()) line["detail"] = r.detail;
-    if (!r.request_id.empty()) line["request"] = r.request_id;
-    if (r.status) line["status"] = r.status;
-    auto text = line.dump(-1, ' ', false, Json::error_handler_t::replace);
-    text += '\n';
-    text += r.text;
-    return text;
-}
-
-std::optional<AnswerRecord> decoded(std::string_view value, bool with_text) {
-    const auto end = value.find('\n');
-    const auto line = Json::parse(value.substr(0, end), nullptr, false);
-    if (end == std::string_view::npos || !line.is_object()) return std::nullopt;
-    AnswerRecord r;
-    const auto outcome = line.value("outcome", std::string());
-    if (outcome == outcome_names[1]) r.outcome = AnswerRecord::Outcome::failed;
-    else if (outcome == outcome_names[2]) r.outcome = AnswerRecord::Outcome::unusable;
-    r.stage = line.value("stage", std::string());
-    r.endpoint = line.value("endpoint", std::string());
-    r.tokens_in = line.value("in", std::int64_t{0});
-    r.tokens_out = line.value("out", std::int64_t{0});
-    if (line.contains("usd")) r.usd = line.value("usd", 0.0);
-    if (!with_text) return r;
-    r.item = line.value("item", std::string());
-    r.model = line.value("model", std::string());
-    r.tries = line.value("tries", 1);
-    r.kind = line.value("class", std::string());
-    r.detail = line.value("detail", std::string());
-    r.text = value.substr(end + 1);
-    return r;
+// The files of a folder that hold answers: folded ones first, in the order of their writing.
+std::vector<std::filesystem::path> answer_files(const std::filesystem::path& folder) {
+    auto files = folded_files(folder);
+    const auto journals = journal_files(folder);
+    files.insert(files.end(), journals.begin(), journals.end());
+    return files;
 }
 
 // Whole or nothing.
@@ -77,28 +43,37 @@ bool read_at(int fd, std::uint64_t offset, char* to, std::size_t size) {
 }  // namespace
 
 AnswerJournal::AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures)
-    : slots_(1024), files_(journal_files(folder)), keep_failures_(keep_failures), writer_(files_.emplace_back(new_journal_name(folder, rank)), group_time) {
-    for (std::size_t file = 0; file + 1 < files_.size(); ++file) {
+    : slots_(1024), files_(answer_files(folder)), folded_count_(folded_files(folder).size()), keep_failures_(keep_failures), writer_(files_.emplace_back(new_journal_name(folder, rank)), group_time) {
+    for (std::size_t file = 0; file < folded_count_; ++file) {
+        const FoldedAnswers folded(files_[file]);
+        for (std::size_t row = 0; row < folded.size(); ++row) index(folded.key(row), folded.record(row), file, row);
+    }
+    for (std::size_t file = folded_count_; file + 1 < files_.size(); ++file) {
+        const auto folded_before = folded_bytes(files_[file]);
         const auto damage = read_journal(files_[file], [&](std::string_view key, std::string_view value, std::uint64_t value_offset) {
-            if (key.size() != key_bytes) return;  // not an answer
-            const auto record = decoded(value, false);
+            if (key.size() != sizeof(Digest::bytes) || value_offset < folded_before) return;  // not an answer, or indexed already
+            const auto record = decoded(value);
             if (!record) return;
-            auto& paid = paid_before_[{record->endpoint, record->stage}];
-            paid.tokens_in += record->tokens_in;
-            paid.tokens_out += record->tokens_out;
-            if (record->usd) paid.usd += *record->usd;
-            else if (record->tokens_in > 0) paid.price_known = false;
             Digest digest;
-            std::memcpy(digest.bytes.data(), key.data(), key_bytes);
-            const bool answer = record->outcome == AnswerRecord::Outcome::answered;
-            const bool failure = record->outcome == AnswerRecord::Outcome::failed && keep_failures_ && !has(digest);
-            if (answer || failure) remember(digest, std::uint64_t{file} << offset_bits | (value_offset - key_bytes - header_bytes + 1));
+            std::memcpy(digest.bytes.data(), key.data(), sizeof(Digest::bytes));
+            index(digest, *record, file, value_offset - sizeof(Digest::bytes) - header_bytes);
         });
         for (const auto& found : damage) {
             if (found.torn_tail) log::info("{}: the last record is cut short, as after a crash; it is dropped", found.file.string());
-            else log::warn("{}: damaged at byte {} ({}); the answers behind that place are lost and will be asked again", found.file.string(), found.offset, found.what);
+            else log::warn("{}: damaged at byte {} ({}); what stood there is asked again, what follows is kept", found.file.string(), found.offset, found.what);
         }
     }
+}
+
+void AnswerJournal::index(const Digest& key, const AnswerRecord& record, std::size_t file, std::uint64_t place) {
+    auto& paid = paid_before_[{record.endpoint, record.stage}];
+    paid.tokens_in += record.tokens_in;
+    paid.tokens_out += record.tokens_out;
+    if (record.usd) paid.usd += *record.usd;
+    else if (record.tokens_in > 0) paid.price_known = false;
+    const bool answer = record.outcome == AnswerRecord::Outcome::answered;
+    const bool failure = record.outcome == AnswerRecord::Outcome::failed && keep_failures_ && !has(key);
+    if (answer || failure) remember(key, std::uint64_t{file} << offset_bits | (place + 1));
 }
 
 AnswerJournal::~AnswerJournal() {
@@ -135,21 +110,33 @@ int AnswerJournal::opened(std::size_t file) const {
     return open_[file] = fd;
 }
 
-std::optional<AnswerRecord> AnswerJournal::find(const Digest& key) const {
-    const auto place = slots_[slot_of(key)].place;
-    if (place == 0) return std::nullopt;
-    const auto file = static_cast<std::size_t>(place >> offset_bits);
-    const auto frame = (place & ((std::uint64_t{1} << offset_bits) - 1)) - 1;
+const FoldedAnswers& AnswerJournal::unfolded(std::size_t file) const {
+    const auto known = std::find_if(unfolded_.begin(), unfolded_.end(), [&](const auto& entry) { return entry.first == file; });
+    if (known != unfolded_.end()) {
+        unfolded_.splice(unfolded_.begin(), unfolded_, known);
+    } else {
+        unfolded_.emplace_front(file, FoldedAnswers(files_[file]));
+        if (unfolded_.size() > most_unfolded) unfolded_.pop_back();
+    }
+    return unfolded_.front().second;
+}
+
+std::optional<AnswerRecord> AnswerJournal::read_frame(std::size_t file, std::uint64_t frame) const {
     const int fd = opened(file);
     std::array<std::uint32_t, 4> header{};  // magic, key length, value length, checksum
-    std::string value;
-    bool whole = read_at(fd, frame, reinterpret_cast<char*>(header.data()), header_bytes) && header[1] == key_bytes;
-    if (whole) {
-        value.resize(header[2]);
-        whole = read_at(fd, frame + header_bytes + key_bytes, value.data(), value.size());
-    }
-    auto record = whole ? decoded(value, true) : std::nullopt;
-    if (!record) throw StorageError(fmt::format("{}: the record at byte {} cannot be read back", files_[file].string(), frame), "the file was changed while the program ran");
+    if (!read_at(fd, frame, reinterpret_cast<char*>(header.data()), header_bytes) || header[1] != sizeof(Digest::bytes)) return std::nullopt;
+    std::string value(header[2], '\0');
+    return read_at(fd, frame + header_bytes + sizeof(Digest::bytes), value.data(), value.size()) ? decoded(value) : std::nullopt;
+}
+
+std::optional<AnswerRecord> AnswerJournal::find(const Digest& key) const {
+    const auto slot = slots_[slot_of(key)].place;
+    if (slot == 0) return std::nullopt;
+    const auto file = static_cast<std::size_t>(slot >> offset_bits);
+    const auto place = (slot & ((std::uint64_t{1} << offset_bits) - 1)) - 1;
+    if (file < folded_count_) return unfolded(file).record(place);
+    auto record = read_frame(file, place);
+    if (!record) throw StorageError(fmt::format("{}: the record at byte {} cannot be read back", files_[file].string(), place), "the file was changed while the program ran");
     return record;
 }
 
@@ -157,7 +144,7 @@ void AnswerJournal::append(const Digest& key, const AnswerRecord& record, std::f
     const auto value = encoded(record);
     writer_.append(key_text(key), value, std::move(on_durable));
     if (record.outcome == AnswerRecord::Outcome::answered) remember(key, std::uint64_t{files_.size() - 1} << offset_bits | (own_bytes_ + 1));
-    own_bytes_ += header_bytes + key_bytes + value.size();
+    own_bytes_ += header_bytes + sizeof(Digest::bytes) + value.size();
 }
 
 }  // namespace tg

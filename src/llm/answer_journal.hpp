@@ -1,41 +1,28 @@
-// Every answer that was paid for, found again by its key: the journal files of the run directory behind an index in memory of
-// 32 to 64 bytes a record. Texts stay on disk. A record is one line of JSON (who, what, how much) and the raw answer behind it.
+// Every answer that was paid for, found again by its key: the journals of the run directory, and what is folded of them, behind an index
+// in memory of 32 to 64 bytes a record. Texts stay on disk.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "answer_record.hpp"
+#include "folded_answers.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/storage/journal.hpp"
 
 namespace tg {
 
-struct AnswerRecord {
-    enum class Outcome {
-        answered,
-        failed,    // given up; `kind` and `detail` say why
-        unusable,  // paid, but asked again: counts for the cost alone
-    };
-    Outcome outcome = Outcome::answered;
-    std::string stage, item, endpoint, model;
-    int tries = 1;
-    std::int64_t tokens_in = 0, tokens_out = 0;
-    std::optional<double> usd{};  // unknown price: none
-    std::string kind, detail, request_id;
-    long status = 0;
-    std::string text;
-};
-
 class AnswerJournal {
 public:
-    // Indexes all *.journal files of `folder` and opens a new one for this rank. With `keep_failures`, failures of earlier runs are
+    // Indexes all that is in `folder` and opens a new journal for this rank. With `keep_failures`, failures of earlier runs are
     // found too; else they are as if never asked.
     AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures);
     ~AnswerJournal();
@@ -60,16 +47,21 @@ public:
 private:
     struct Slot {
         Digest key;
-        std::uint64_t place = 0;  // file number << 40 | offset of the frame + 1; 0: free
+        std::uint64_t place = 0;  // file number << 40 | offset of the frame (in a folded file: the row) + 1; 0: free
     };
     std::size_t slot_of(const Digest& key) const;  // where it is, or the free slot where it would be
     void remember(const Digest& key, std::uint64_t place);
+    void index(const Digest& key, const AnswerRecord& record, std::size_t file, std::uint64_t place);
     int opened(std::size_t file) const;
+    const FoldedAnswers& unfolded(std::size_t file) const;
+    std::optional<AnswerRecord> read_frame(std::size_t file, std::uint64_t frame) const;
 
     std::vector<Slot> slots_;
     std::uint64_t used_ = 0;
     std::vector<std::filesystem::path> files_;  // the own, new file comes last
+    std::size_t folded_count_ = 0;              // the first so many of them are folded
     mutable std::map<std::size_t, int> open_;
+    mutable std::list<std::pair<std::size_t, FoldedAnswers>> unfolded_;  // the last used of them, most recent first
     std::map<std::pair<std::string, std::string>, Paid> paid_before_;
     bool keep_failures_;
     std::uint64_t own_bytes_ = 0;

@@ -22,9 +22,9 @@ std::vector<float> floats_of(const torch::Tensor& rows_BD) {
     return {rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel()};
 }
 
-class Embedder {
+class PartEmbedder {
 public:
-    Embedder(const EmbedSettings& settings, const PoolSettings& pool_settings, const StageContext& context)
+    PartEmbedder(const EmbedSettings& settings, const PoolSettings& pool_settings, const StageContext& context)
         : settings_(settings), pool_settings_(pool_settings), context_(context) {
         together(context.ranks, [&] {
             device_ = choose_device(settings.device);
@@ -45,8 +45,8 @@ public:
             AheadFigures spent;
             together(context_.ranks, [&] { load(); });
             const auto recipe = ImageRecipe::read(settings_.model);
-            for_each_part(store, context_.ranks, "embed", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
-            log::info("embed: read {}, decoded {} (sums over threads); the model waited {}", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
+            for_each_part(store, context_.ranks, "embed_images", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
+            log::info("embed_images: read {}, decoded {} (sums over threads); the model waited {}", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
         }
         gather(store, "image_embeddings.h5");
     }
@@ -58,7 +58,7 @@ public:
         const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part)}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             together(context_.ranks, [&] { load(); });
-            for_each_part(store, context_.ranks, "embed", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
+            for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
         }
         gather(store, "text_embeddings.h5");
     }
@@ -87,7 +87,7 @@ private:
         DecodeAhead ahead(pool, indices, recipe, options);
         while (auto* batch = ahead.next()) {
             // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
-            if (stop_requested()) throw Stopped("embed");
+            if (stop_requested()) throw Stopped("embed_images");
             const auto count = static_cast<std::int64_t>(batch->indices.size());
             const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, torch::kFloat32);
             auto vectors = floats_of(model_->encode_images(pixels));
@@ -95,7 +95,7 @@ private:
                 if (batch->failures[i].empty()) continue;
                 std::fill_n(vectors.begin() + static_cast<std::ptrdiff_t>(i) * dim, dim, 0.0f);
                 failed[batch->first + i] = pool.usable(batch->indices[i]) ? 1 : 0;
-                if (failed[batch->first + i]) log::warn("embed: {} can no longer be read and is left out: {}", pool.uri(batch->indices[i]), batch->failures[i]);
+                if (failed[batch->first + i]) log::warn("embed_images: {} can no longer be read and is left out: {}", pool.uri(batch->indices[i]), batch->failures[i]);
             }
             std::copy(vectors.begin(), vectors.end(), rows.begin() + static_cast<std::ptrdiff_t>(batch->first) * dim);
             ahead.release(batch);
@@ -155,22 +155,10 @@ private:
     std::unique_ptr<DualEncoder> model_;
 };
 
-class EmbedStage final : public Stage {
+// What both halves share: the model, by which each is made anew when it changes.
+class EmbedStage : public Stage {
 public:
     EmbedStage(const EmbedSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
-    std::string_view name() const override { return "embed"; }
-    std::string_view purpose() const override { return "vectors of pictures and task types by CLIP or SigLIP"; }
-    std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5"}; }
-    std::vector<std::string> writes() const override { return {"image_embeddings.h5", "text_embeddings.h5"}; }
-
-    void describe_inputs(DigestBuilder& inputs) const override {
-        auto settings = settings_;
-        inputs.add(result_settings(settings));
-        const auto device = choose_device(settings_.device);
-        inputs.add(dtype_name(choose_dtype(settings_.dtype, device)));
-        inputs.add(pool_.decode_fast ? "fast decoding" : "exact decoding");
-        add_file_identity(inputs, settings_.model);
-    }
 
     void check() const override {
         if (settings_.model.empty()) throw UsageError("embed.model is not set", "give the folder of a CLIP or SigLIP model");
@@ -179,34 +167,88 @@ public:
             if (pattern.find("{}") == std::string::npos) throw UsageError(fmt::format("embed.templates: '{}' has no {{}}", pattern), "{} stands for the task type's path");
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override {
-        std::vector<PlanLine> lines;
-        if (std::filesystem::exists(paths.file("pool.h5"))) lines.push_back({"pictures", static_cast<double>(Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"});
-        if (std::filesystem::exists(paths.file("taxonomy.h5"))) lines.push_back({"task types", static_cast<double>(Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"});
-        return lines;
+protected:
+    void describe_model(DigestBuilder& inputs, EmbedSettings settings) const {
+        inputs.add(result_settings(settings));
+        inputs.add(dtype_name(choose_dtype(settings_.dtype, choose_device(settings_.device))));
+        add_file_identity(inputs, settings_.model);
     }
 
-    void run(StageContext& context) override {
-        Embedder embedder(settings_, pool_, context);
-        embedder.images();
-        embedder.texts();
-        together(context.ranks, [&] {
-            if (!context.ranks.is_root()) return;
-            const auto images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
-            const auto failed = images.read<std::uint8_t>("failed");
-            context.figures = {{"images", static_cast<double>(failed.size())},
-                               {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))},
-                               {"types", static_cast<double>(Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
-        });
-    }
-
-private:
     const EmbedSettings& settings_;
     const PoolSettings& pool_;
 };
 
+class EmbedImagesStage final : public EmbedStage {
+public:
+    using EmbedStage::EmbedStage;
+    std::string_view name() const override { return "embed_images"; }
+    std::string_view purpose() const override { return "vectors of the pictures by CLIP or SigLIP"; }
+    std::vector<std::string> reads() const override { return {"pool.h5"}; }
+    std::vector<std::string> writes() const override { return {"image_embeddings.h5"}; }
+
+    void describe_inputs(DigestBuilder& inputs) const override {
+        auto settings = settings_;
+        settings.templates.clear();  // of texts
+        describe_model(inputs, settings);
+        inputs.add(pool_.decode_fast ? "fast decoding" : "exact decoding");
+    }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+        if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
+        return {{"pictures", static_cast<double>(Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
+    }
+
+    void run(StageContext& context) override {
+        PartEmbedder(settings_, pool_, context).images();
+        together(context.ranks, [&] {
+            if (!context.ranks.is_root()) return;
+            const auto failed = Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
+            context.figures = {{"images", static_cast<double>(failed.size())}, {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))}};
+        });
+    }
+};
+
+class EmbedTextsStage final : public EmbedStage {
+public:
+    using EmbedStage::EmbedStage;
+    std::string_view name() const override { return "embed_texts"; }
+    std::string_view purpose() const override { return "vectors of the task types by the same model"; }
+    std::vector<std::string> reads() const override { return {"taxonomy.h5"}; }
+    std::vector<std::string> writes() const override { return {"text_embeddings.h5"}; }
+    void describe_inputs(DigestBuilder& inputs) const override { describe_model(inputs, settings_); }
+
+    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+        if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
+        return {{"task types", static_cast<double>(Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"}};
+    }
+
+    void run(StageContext& context) override {
+        PartEmbedder(settings_, pool_, context).texts();
+        together(context.ranks, [&] {
+            if (context.ranks.is_root()) context.figures = {{"types", static_cast<double>(Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
+        });
+    }
+};
+
 }  // namespace
 
-std::unique_ptr<Stage> make_embed_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedStage>(settings, pool); }
+std::unique_ptr<Stage> make_embed_images_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedImagesStage>(settings, pool); }
+std::unique_ptr<Stage> make_embed_texts_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedTextsStage>(settings, pool); }
+
+Embedder make_text_embedder(const EmbedSettings& settings) {
+    const auto device = choose_device(settings.device);
+    const std::shared_ptr<const DualEncoder> model = load_dual_encoder(settings.model, device, choose_dtype(settings.dtype, device));
+    return [model, batch = static_cast<std::size_t>(settings.batch)](const std::vector<std::string>& texts) {
+        std::vector<float> rows;
+        rows.reserve(texts.size() * static_cast<std::size_t>(model->dim()));
+        for (std::size_t begin = 0; begin < texts.size(); begin += batch) {
+            std::vector<std::vector<std::int64_t>> ids;
+            for (auto i = begin; i < std::min(texts.size(), begin + batch); ++i) ids.push_back(model->tokenizer().encode(texts[i]));
+            const auto vectors = floats_of(model->encode_texts(ids));
+            rows.insert(rows.end(), vectors.begin(), vectors.end());
+        }
+        return rows;
+    };
+}
 
 }  // namespace tg

@@ -5,6 +5,7 @@
 #include <hdf5.h>
 #include <array>
 #include <functional>
+#include <mutex>
 #include <numeric>
 #include <utility>
 
@@ -13,6 +14,16 @@
 
 namespace tg {
 namespace {
+
+// The library is not thread-safe: calls take turns. Every public function that reaches it begins with one of these. A collective call
+// holds it until the other ranks have come, which a short read of another thread on their side delays, never prevents.
+class LibraryTurn {
+    static std::recursive_mutex& mutex() {
+        static std::recursive_mutex only;
+        return only;
+    }
+    std::lock_guard<std::recursive_mutex> lock_{mutex()};
+};
 
 // An HDF5 identifier that closes itself.
 class Id {
@@ -122,11 +133,16 @@ struct Hdf5File::Impl {
 
 Hdf5File::Hdf5File(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
-Hdf5File& Hdf5File::operator=(Hdf5File&&) noexcept = default;
+Hdf5File& Hdf5File::operator=(Hdf5File&& other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+}
 
 Hdf5File::~Hdf5File() {
     if (!impl_) return;
+    const LibraryTurn turn;
     if (impl_->file.reset() < 0 && impl_->writing) log::error("{}: closing failed ({})", impl_->path.string(), library_reason());
+    impl_.reset();
 }
 
 namespace {
@@ -144,6 +160,7 @@ void quiet_errors() {
 // Made in memory and written by ourselves: when the disk is full, HDF5 1.10 cannot get rid of an open file any more and crashes when
 // the process ends. Files of one process are small (parts, tables, records).
 Hdf5File Hdf5File::create(const std::filesystem::path& path) {
+    const LibraryTurn turn;
     quiet_errors();
     auto impl = std::make_unique<Impl>();
     impl->path = path;
@@ -158,6 +175,7 @@ Hdf5File Hdf5File::create(const std::filesystem::path& path) {
 
 Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Communicator& ranks) {
     if (ranks.native() == nullptr) return create(path);
+    const LibraryTurn turn;
     quiet_errors();
     auto impl = std::make_unique<Impl>();
     impl->path = path;
@@ -175,6 +193,7 @@ Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Comm
 }
 
 Hdf5File Hdf5File::open(const std::filesystem::path& path) {
+    const LibraryTurn turn;
     quiet_errors();
     auto impl = std::make_unique<Impl>();
     impl->path = path;
@@ -186,6 +205,7 @@ Hdf5File Hdf5File::open(const std::filesystem::path& path) {
 }
 
 void Hdf5File::close() {
+    const LibraryTurn turn;
     if (impl_->writing && H5Fflush(impl_->file, H5F_SCOPE_GLOBAL) < 0) impl_->fail("flushing", {}, "is the disk full?");
     std::vector<char> image;
     if (impl_->in_memory) {
@@ -201,6 +221,7 @@ void Hdf5File::close() {
 const std::filesystem::path& Hdf5File::path() const { return impl_->path; }
 
 bool Hdf5File::has(std::string_view name) const {
+    const LibraryTurn turn;
     // Every step of the path must exist, or H5Lexists reports an error instead of "no".
     for (std::size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
         const std::string step(name.substr(0, end));
@@ -210,6 +231,7 @@ bool Hdf5File::has(std::string_view name) const {
 }
 
 std::vector<DatasetInfo> Hdf5File::datasets() const {
+    const LibraryTurn turn;
     std::vector<std::string> names;
     const auto visit = [](hid_t, const char* name, const H5O_info_t* info, void* out) -> herr_t {
         if (info->type == H5O_TYPE_DATASET) static_cast<std::vector<std::string>*>(out)->emplace_back(name);
@@ -228,6 +250,7 @@ std::vector<DatasetInfo> Hdf5File::datasets() const {
 }
 
 std::vector<std::uint64_t> Hdf5File::shape(std::string_view name) const {
+    const LibraryTurn turn;
     const Id set = impl_->dataset(name), space(H5Dget_space(set), H5Sclose);
     const auto extent = impl_->extent(space);
     return {extent.begin(), extent.end()};
@@ -239,6 +262,7 @@ std::uint64_t Hdf5File::row_elements(std::string_view name) const {
 }
 
 void Hdf5File::make_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk) {
+    const LibraryTurn turn;
     const std::vector<hsize_t> extent(shape.begin(), shape.end());
     const Id space = impl_->checked(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose, "making the dataset", name);
     const Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose), layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
@@ -260,6 +284,7 @@ void Hdf5File::make_dataset(std::string_view name, Hdf5Type type, std::span<cons
 }
 
 void Hdf5File::write_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type, std::span<const std::byte> values) {
+    const LibraryTurn turn;
     const Id set = impl_->dataset(name), space(H5Dget_space(set), H5Sclose);
     const Id memory = impl_->select_rows(space, first, count, name);
     const auto extent = impl_->extent(space);
@@ -270,6 +295,7 @@ void Hdf5File::write_raw(std::string_view name, std::uint64_t first, std::uint64
 }
 
 void Hdf5File::read_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type, std::span<std::byte> values) const {
+    const LibraryTurn turn;
     const Id set = impl_->dataset(name), space(H5Dget_space(set), H5Sclose), stored(H5Dget_type(set), H5Tclose);
     if (H5Tequal(stored, native_type(type)) <= 0) throw StorageError(fmt::format("{} /{}: holds another type of number than this version reads", path().string(), name), "was it written by another version?");
     const Id memory = impl_->select_rows(space, first, count, name);
@@ -327,6 +353,7 @@ Id open_attribute(hid_t file, std::string_view name, const std::filesystem::path
 }  // namespace
 
 void Hdf5File::set_attribute(std::string_view name, std::string_view text) {
+    const LibraryTurn turn;
     // Attributes in the object header hold at most 64 KiB; longer texts belong in a text column.
     const Id type(H5Tcopy(H5T_C_S1), H5Tclose);
     H5Tset_size(type, std::max<std::size_t>(text.size(), 1));
@@ -334,12 +361,22 @@ void Hdf5File::set_attribute(std::string_view name, std::string_view text) {
     H5Tset_cset(type, H5T_CSET_UTF8);
     put_attribute(impl_->file, name, type, text.empty() ? "" : text.data(), path());
 }
-void Hdf5File::set_attribute(std::string_view name, std::int64_t value) { put_attribute(impl_->file, name, H5T_NATIVE_INT64, &value, path()); }
-void Hdf5File::set_attribute(std::string_view name, double value) { put_attribute(impl_->file, name, H5T_NATIVE_DOUBLE, &value, path()); }
+void Hdf5File::set_attribute(std::string_view name, std::int64_t value) {
+    const LibraryTurn turn;
+    put_attribute(impl_->file, name, H5T_NATIVE_INT64, &value, path());
+}
+void Hdf5File::set_attribute(std::string_view name, double value) {
+    const LibraryTurn turn;
+    put_attribute(impl_->file, name, H5T_NATIVE_DOUBLE, &value, path());
+}
 
-bool Hdf5File::has_attribute(std::string_view name) const { return H5Aexists(impl_->file, std::string(name).c_str()) > 0; }
+bool Hdf5File::has_attribute(std::string_view name) const {
+    const LibraryTurn turn;
+    return H5Aexists(impl_->file, std::string(name).c_str()) > 0;
+}
 
 std::string Hdf5File::text_attribute(std::string_view name) const {
+    const LibraryTurn turn;
     const Id attribute = open_attribute(impl_->file, name, path()), type(H5Aget_type(attribute), H5Tclose);
     std::string text(H5Tget_size(type), '\0');
     if (H5Tget_class(type) != H5T_STRING || H5Aread(attribute, type, text.data()) < 0) impl_->fail("reading the attribute", name);
@@ -348,12 +385,14 @@ std::string Hdf5File::text_attribute(std::string_view name) const {
 }
 
 std::int64_t Hdf5File::int_attribute(std::string_view name) const {
+    const LibraryTurn turn;
     std::int64_t value = 0;
     if (H5Aread(open_attribute(impl_->file, name, path()), H5T_NATIVE_INT64, &value) < 0) impl_->fail("reading the attribute", name);
     return value;
 }
 
 double Hdf5File::double_attribute(std::string_view name) const {
+    const LibraryTurn turn;
     double value = 0;
     if (H5Aread(open_attribute(impl_->file, name, path()), H5T_NATIVE_DOUBLE, &value) < 0) impl_->fail("reading the attribute", name);
     return value;

@@ -135,27 +135,75 @@ void JournalWriter::commit() {
     impl_->hurry = false;
 }
 
-std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const std::function<void(std::string_view key, std::string_view value, std::uint64_t value_offset)>& each) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) throw StorageError(path.string() + ": the journal cannot be read");
-    const auto size = std::filesystem::file_size(path);
-    std::string record;
-    std::uint64_t at = 0;
-    while (at < size) {
-        FrameHeader header{};
-        if (size - at < sizeof header || !in.read(reinterpret_cast<char*>(&header), sizeof header)) return {{path, at, "cut short within a frame's header", true}};
-        if (header.magic != frame_magic || header.key_length > longest_field || header.value_length > longest_field) return {{path, at, "not the beginning of a frame", false}};
-        const auto length = std::uint64_t{header.key_length} + header.value_length;
-        if (size - at - sizeof header < length) return {{path, at, "cut short within a record", true}};
-        record.resize(length);
-        if (!in.read(record.data(), static_cast<std::streamsize>(length))) throw StorageError(path.string() + ": a read failed");
-        const auto key = std::string_view(record).substr(0, header.key_length), value = std::string_view(record).substr(header.key_length);
-        const bool last = at + sizeof header + length == size;
-        if (checksum_of(key, value) != header.checksum) return {{path, at, "the checksum does not match", last}};
-        each(key, value, at + sizeof header + header.key_length);
-        at += sizeof header + length;
+namespace {
+
+// Reads frames at any place of a journal.
+class FrameReader {
+public:
+    explicit FrameReader(const std::filesystem::path& path) : path_(path), in_(path, std::ios::binary), size_(in_ ? std::filesystem::file_size(path) : 0) {
+        if (!in_) throw StorageError(path.string() + ": the journal cannot be read");
     }
-    return {};
+
+    std::uint64_t size() const { return size_; }
+    // Key and value of the whole frame that begins at `at`, in `record`; what is wrong with it, or nothing.
+    const char* read(std::uint64_t at, FrameHeader& header, std::string& record) {
+        if (size_ - at < sizeof header) return cut_short_;
+        get(at, reinterpret_cast<char*>(&header), sizeof header);
+        if (header.magic != frame_magic || header.key_length > longest_field || header.value_length > longest_field) return "not the beginning of a frame";
+        const auto length = std::uint64_t{header.key_length} + header.value_length;
+        if (size_ - at - sizeof header < length) return cut_short_;
+        record.resize(length);
+        get(at + sizeof header, record.data(), length);
+        const std::string_view both = record;
+        return checksum_of(both.substr(0, header.key_length), both.substr(header.key_length)) == header.checksum ? nullptr : "the checksum does not match";
+    }
+    // Where the next whole frame begins, from `at` on; size() if there is none.
+    std::uint64_t next_whole(std::uint64_t at) {
+        const std::string_view mark(reinterpret_cast<const char*>(&frame_magic), sizeof frame_magic);
+        std::string block, record;
+        for (FrameHeader header{}; at + mark.size() <= size_; at += block.size() - mark.size() + 1) {
+            block.resize(std::min<std::uint64_t>(size_ - at, 1 << 16));
+            get(at, block.data(), block.size());
+            for (auto found = block.find(mark); found != block.npos; found = block.find(mark, found + 1))
+                if (!read(at + found, header, record)) return at + found;
+        }
+        return size_;
+    }
+    static bool is_cut_short(const char* fault) { return fault == cut_short_; }
+
+private:
+    void get(std::uint64_t at, char* to, std::uint64_t count) {
+        if (at != at_) in_.seekg(static_cast<std::streamoff>(at));
+        if (!in_.read(to, static_cast<std::streamsize>(count))) throw StorageError(path_.string() + ": a read failed");
+        at_ = at + count;
+    }
+
+    static constexpr const char* cut_short_ = "cut short within a record";
+    const std::filesystem::path& path_;
+    std::ifstream in_;
+    std::uint64_t size_, at_ = 0;
+};
+
+}  // namespace
+
+std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const std::function<void(std::string_view key, std::string_view value, std::uint64_t value_offset)>& each) {
+    FrameReader frames(path);
+    std::vector<JournalDamage> damage;
+    FrameHeader header{};
+    std::string record;
+    for (std::uint64_t at = 0; at < frames.size();) {
+        if (const auto* fault = frames.read(at, header, record)) {
+            const bool last = FrameReader::is_cut_short(fault) || at + sizeof header + record.size() == frames.size();
+            const auto next = frames.next_whole(at + 1);
+            damage.push_back({path, at, fault, last && next == frames.size()});
+            at = next;
+            continue;
+        }
+        const std::string_view both = record;
+        each(both.substr(0, header.key_length), both.substr(header.key_length), at + sizeof header + header.key_length);
+        at += sizeof header + record.size();
+    }
+    return damage;
 }
 
 std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder) {
@@ -167,10 +215,15 @@ std::vector<std::filesystem::path> journal_files(const std::filesystem::path& fo
     return files;
 }
 
+std::filesystem::path folded_name(const std::filesystem::path& journal, int number) {
+    auto name = journal;
+    return name.replace_extension(fmt::format("{:06}.h5", number));
+}
+
 std::filesystem::path new_journal_name(const std::filesystem::path& folder, int rank) {
     for (int life = 0;; ++life) {
         auto name = folder / fmt::format("{:05}-{:05}.journal", life, rank);
-        if (!std::filesystem::exists(name)) return name;
+        if (!std::filesystem::exists(name) && !std::filesystem::exists(folded_name(name, 0))) return name;
     }
 }
 

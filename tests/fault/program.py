@@ -52,13 +52,13 @@ def descendants(pid):
 
 
 class Simulator:
-    def __init__(self, pool, *settings):
+    def __init__(self, pool, *settings, variables=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="taskgalaxy-simulator-"))
         port_file = self.folder / "port"
         sets = [f"simulator.port_file={port_file}", f"pool.sources=folder:{pool}", *settings]
         self.process = subprocess.Popen(
             [program(), "simulate", str(ROOT / "jobs/demo.cfg")] + [word for s in sets for word in ("--set", s)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env={**os.environ, **(variables or {})})
         for _ in range(300):
             if port_file.exists():
                 break
@@ -80,10 +80,11 @@ class Simulator:
 
 
 class Job:
-    """One run directory and the settings it is run with."""
+    """One run directory and the settings and variables of the environment it is run with."""
 
-    def __init__(self, folder, simulator_url, *settings, stages=None, job="jobs/demo.cfg"):
+    def __init__(self, folder, simulator_url, *settings, stages=None, job="jobs/demo.cfg", variables=None):
         self.folder, self.url, self.settings, self.stages, self.job = pathlib.Path(folder), simulator_url, settings, stages, job
+        self.variables = dict(variables or {})
 
     def command(self, ranks, extra=()):
         sets = [f"run.folder={self.folder}", *self.settings, *extra]
@@ -94,18 +95,20 @@ class Job:
 
     def environment(self):
         return {**os.environ, "TASKGALAXY_SIMULATOR": self.url, "OMP_NUM_THREADS": "1",
-                "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+                "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", **self.variables}
 
     def start(self, ranks, extra=()):
         return subprocess.Popen(self.command(ranks, extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=self.environment(), text=True)
 
     def run(self, ranks, extra=(), expect=0, timeout=900):
-        process = self.start(ranks, extra)
+        return self.finish(self.start(ranks, extra), expect, timeout)
+
+    def finish(self, process, expect=0, timeout=900):
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             kill_tree(process)
-            raise AssertionError(f"hung after {timeout} s: {' '.join(self.command(ranks, extra))}")
+            raise AssertionError(f"hung after {timeout} s: {' '.join(process.args)}")
         assert process.returncode == expect, f"exit code {process.returncode}, expected {expect}:\n{output[-4000:]}"
         return output
 

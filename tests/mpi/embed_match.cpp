@@ -60,7 +60,8 @@ struct Pipeline {
     }
     void run(const fs::path& folder, const Communicator& ranks) const {
         StageContext context{ranks, RunPaths(folder), "fingerprint"};
-        make_embed_stage(embed, pool)->run(context);
+        make_embed_images_stage(embed, pool)->run(context);
+        make_embed_texts_stage(embed, pool)->run(context);
         make_match_stage(match)->run(context);
     }
 };

@@ -4,6 +4,7 @@
 // (closest types that stayed), and the counts of dropped lines as attributes.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,8 +17,14 @@
 
 namespace tg {
 
-// `clip` makes the embedder for expand.embedder = clip, on the asking rank and only then (it loads a model).
+// What compares names with expand.embedder = clip: made on the asking rank, and only then (it loads a model), of the weights in `model`.
+struct NameEmbedder {
+    std::filesystem::path model;
+    std::function<Embedder()> make;
+};
+
+// Asking begins early, while other stages run (Stage::start_early).
 std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
-                                         std::function<Embedder()> clip = {});
+                                         NameEmbedder clip = {});
 
 }  // namespace tg

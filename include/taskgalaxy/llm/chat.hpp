@@ -1,7 +1,7 @@
 // Asks models: OpenAI-compatible chat completions to several endpoints at once, each at its own limit, from one thread that never
 // blocks on a picture, a disk or a slow server. Every answer is durable in the journal before its `done` runs, and an identical
 // request is answered from the journal instead of being sent (design: asking models; nothing is bought twice).
-// The engine knows neither MPI nor HDF5: one engine an API rank, on any one thread; limits are divided by the number of API ranks.
+// The engine knows no MPI: one engine an API rank, on any one thread; limits are divided by the number of API ranks.
 #pragma once
 
 #include <cstdint>
@@ -124,6 +124,11 @@ private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
+
+// Folds the journals of `journal_folder` into HDF5 files beside them (one row an answer, paid, failed or unusable), from which later
+// engines answer as they do from a journal. One rank calls it, while no engine is open there. Returns how many answers were folded.
+// Throws StorageError; killed at any instant, the next call goes on.
+std::uint64_t fold_answers(const std::filesystem::path& journal_folder);
 
 // The cheap early call: GET models at each url of each endpoint, so that a wrong key, a dead host or a missing model is known in
 // seconds. Throws EndpointError with one line that names endpoint, url, cause and fix; a server without that path passes.

@@ -1,6 +1,6 @@
 // HDF5 files as the program uses them: typed datasets of any rank, rows of them, text columns, attributes; Fletcher-32 on every
 // dataset. A file is written once, under a temporary name, and published by rename (see publish.hpp): never updated in place.
-// The library is not thread-safe: only a rank's main thread may use it. Every failure throws StorageError naming file and dataset.
+// Calls of several threads take turns; collective ones belong to the main thread. Every failure throws StorageError naming file and dataset.
 #pragma once
 
 #include <cstddef>

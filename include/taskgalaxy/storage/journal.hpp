@@ -42,12 +42,14 @@ struct JournalDamage {
     bool torn_tail;  // expected after a crash
 };
 
-// Reads every whole record of a file in order. Returns the damage found (a torn tail or a broken frame), if any.
+// Reads every whole record of a file in order, those behind a broken frame too. Returns the damage found, if any.
 std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const std::function<void(std::string_view key, std::string_view value, std::uint64_t value_offset)>& each);
 
 // All journal files (*.journal) of a folder, in name order.
 std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder);
-// A name no earlier writer used, for this rank: journal files belong to one process and are never continued.
+// File `number` (0, 1, ...) of those that a journal is folded into: NAME.NNNNNN.h5 beside it.
+std::filesystem::path folded_name(const std::filesystem::path& journal, int number);
+// A name no earlier writer used, for this rank, and that is not folded: journal files belong to one process and are never continued.
 std::filesystem::path new_journal_name(const std::filesystem::path& folder, int rank);
 
 }  // namespace tg

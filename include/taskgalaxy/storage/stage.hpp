@@ -67,6 +67,10 @@ public:
     virtual void check() const {}
     // What run() would do; needs nothing but settings and whatever files of the run directory exist already.
     virtual std::vector<PlanLine> plan(const RunPaths&) const { return {}; }
+    // Begins what needs no file of another stage, on a thread of its own without MPI, while stages before this one run; run() waits for
+    // it. Collective, like the next: which throws on every rank if that work has failed on one.
+    virtual void start_early(const StageContext&) {}
+    virtual void check_early(const Communicator&) const {}
     // On every rank; collective. Leaves its files complete under their final names, or throws on every rank.
     virtual void run(StageContext& context) = 0;
 };

@@ -120,7 +120,7 @@ TEST(pacing, uses_a_limit_of_tokens_and_is_not_refused_where_answers_are_alike) 
 // How many tokens a second took is known half a second late, and a second's 60 answers of 20 to 300 tokens differ by 6 %: what they
 // fall short of the limit is lost, what they exceed it is refused in the next.
 TEST(pacing, uses_most_of_a_limit_of_tokens_where_answers_differ) {
-    const auto r = rehearse({.true_per_minute = 600'000, .told_per_minute = 600'000, .seconds = 6000, .warm_up_s = 20, .stalls = 0.002, .tokens = [](RandomStream& r) { return 20 + 280 * r.unit(); }});
+    const auto r = rehearse({.true_per_minute = 600'000, .told_per_minute = 600'000, .seconds = 6000, .warm_up_s = 20, .stalls = 0.002, .tokens = [](RandomStream& lengths) { return 20 + 280 * lengths.unit(); }});
     EXPECT_LT(r.refused, 0.01 * r.sent);
     EXPECT_GE(r.used, 0.85 * 10'000 * 5980);
 }

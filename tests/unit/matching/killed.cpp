@@ -48,7 +48,8 @@ void embed_and_match(const fs::path& folder) {
     embed.device = "cpu";
     embed.batch = embed.images_per_part = embed.texts_per_part = 8;
     const auto pool = pool_settings();
-    make_embed_stage(embed, pool)->run(context);
+    make_embed_images_stage(embed, pool)->run(context);
+    make_embed_texts_stage(embed, pool)->run(context);
     MatchSettings match;
     match.k = 5;
     match.images_per_part = 4;
