@@ -2,13 +2,11 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <memory>
-#include <stdexcept>
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
 
 #include "python_text.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/pattern.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/answers.hpp"
 
@@ -21,35 +19,15 @@ std::string_view strip_of(std::string_view text, char c) {
     return text;
 }
 
-// All matches of a pattern, as Python's re.findall. PCRE2's matcher keeps its state on the heap: an answer of a million digits is one more.
-class Pattern {
-public:
-    explicit Pattern(std::string_view text) {
-        int error = 0;
-        PCRE2_SIZE offset = 0;
-        code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, &error, &offset, nullptr));
-        if (!code_) throw std::logic_error(fmt::format("pattern {} at {}: error {}", text, offset, error));
-    }
-    void add_matches(const std::string& text, std::vector<std::string>& out) const {
-        const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(pcre2_match_data_create_from_pattern(code_.get(), nullptr), pcre2_match_data_free);
-        for (PCRE2_SIZE at = 0; pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, 0, match.get(), nullptr) > 0;) {
-            const auto* span = pcre2_get_ovector_pointer(match.get());
-            out.push_back(text.substr(span[0], span[1] - span[0]));
-            at = span[1];  // no pattern here matches nothing
-        }
-    }
-
-private:
-    struct Free {
-        void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-    };
-    std::unique_ptr<pcre2_code, Free> code_;
-};
-
 // Grouped by commas, scientific, plain: each pattern over the whole text, as the reference does, so a number may come twice.
 void add_numbers(const std::string& text, std::vector<std::string>& out) {
     static const std::array patterns{Pattern(R"(-?\b\d{1,3}(?:,\d{3})+\b)"), Pattern(R"(-?\d+(?:\.\d+)?[eE][+-]?\d+)"), Pattern(R"(-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d]))")};
-    for (const auto& pattern : patterns) pattern.add_matches(text, out);
+    try {
+        for (const auto& pattern : patterns)
+            for (const auto& found : pattern.matches(text)) out.push_back(text.substr(found.begin, found.end - found.begin));
+    } catch (const InputError& error) {
+        log::warn("evaluate: an open answer is scored without its numbers: {}", error.what());
+    }
 }
 
 // The shortest tail behind a word that announces the answer, of each line.

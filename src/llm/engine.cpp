@@ -1,7 +1,6 @@
 #include "taskgalaxy/llm/chat.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <deque>
 #include <exception>
 #include <fmt/format.h>
@@ -16,6 +15,7 @@
 #include "answer_journal.hpp"
 #include "endpoint.hpp"
 #include "request_body.hpp"
+#include "steady_wall_clock.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/random.hpp"
@@ -29,16 +29,6 @@ namespace {
 constexpr double longest_nap_s = 0.05;  // how late a stop request may be seen
 constexpr double publish_s = 0.25;
 constexpr int failures_told = 5;        // of a kind, line by line; then only every tenfold
-
-// Seconds since 1970 that never step back: API ranks of one job share the grid of sending times that this clock gives.
-class SteadyWallClock {
-public:
-    double now() const { return wall_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - steady_).count(); }
-
-private:
-    std::chrono::steady_clock::time_point steady_ = std::chrono::steady_clock::now();
-    double wall_ = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-};
 
 struct Line;
 
@@ -613,37 +603,6 @@ Digest ChatEngine::key(const ChatRequest& request) const {
     const auto settings = impl_->settings.find(request.endpoint);
     if (settings == impl_->settings.end()) throw UsageError(fmt::format("there is no endpoint '{}'", request.endpoint));
     return request_key(settings->second, request);
-}
-
-void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api) {
-    api.check();
-    Transfers transfers(Transfers::Options{api.ca_bundle, api.http2});
-    const double now = SteadyWallClock().now();
-    for (const auto& [name, settings] : endpoints) {
-        settings.check(name);
-        const auto key = read_key(name, settings);
-        std::vector<std::string> problems;
-        for (auto url : settings.urls) {
-            while (url.ends_with('/')) url.pop_back();
-            transfers.start(std::make_shared<Route>(url + "/models", key, Route::Timeouts{settings.connect_timeout_s, 10, std::min(settings.timeout_s, 20.0)}), {}, nullptr);
-            std::vector<Transfers::Finished> finished;
-            while (finished.empty()) finished = transfers.wait(1);
-            const auto& outcome = finished.front().outcome;
-            if (outcome.problem == 0 && outcome.status < 400) {
-                if (outcome.body.find("\"data\"") != std::string::npos && outcome.body.find('"' + settings.model + '"') == std::string::npos)
-                    log::warn("endpoint {}: {} does not list the model '{}'", name, url, settings.model);
-                continue;
-            }
-            if (outcome.problem == 0 && outcome.status != 401 && outcome.status != 403 && outcome.status != 407) continue;  // no list of models, but a server
-            const auto verdict = judge(outcome, now);
-            auto line = fmt::format("endpoint {} at {}: {} ({})", name, url, verdict.kind, verdict.detail);
-            line += "; " + (verdict.fix.empty() ? "check that the server runs and that this node reaches it" : verdict.fix);
-            if (verdict.fate == Fate::stop_endpoint) throw EndpointError(line);
-            problems.push_back(std::move(line));
-        }
-        if (problems.size() == settings.urls.size()) throw EndpointError(problems.front());
-        for (const auto& line : problems) log::warn("{}", line);
-    }
 }
 
 }  // namespace tg

@@ -3,9 +3,6 @@
 #include <queue>
 #include <unordered_map>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unicode/normalizer2.h>
@@ -13,6 +10,7 @@
 
 #include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/pattern.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"
 
@@ -46,50 +44,23 @@ const ByteAlphabet& alphabet() {
 
 constexpr const char* gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-struct Stretch {
-    std::size_t begin, end;
-};
+using Stretch = Pattern::Span;
 
-// One step of the pre-tokenizer: cuts every stretch further. Matches and what lies between them become stretches of their own
+// One step of the pre-tokenizer cuts every stretch further: matches and what lies between them become stretches of their own
 // ("Isolated"), as all published byte-level tokenizers ask for.
-class Cutter {
-public:
-    Cutter(const std::string& pattern, const std::string& where) {
-        int error = 0;
-        std::size_t offset = 0;
-        code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &error, &offset, nullptr));
-        if (!code_) throw InputError(fmt::format("{}: the pre-tokenizer's pattern is wrong at character {}: {}", where, offset, excerpt(pattern, 80)));
-        pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
-    }
-    std::vector<Stretch> cut(std::string_view text, const std::vector<Stretch>& stretches) const {
-        const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> match(pcre2_match_data_create_from_pattern(code_.get(), nullptr), pcre2_match_data_free);
-        std::vector<Stretch> out;
-        for (const auto& s : stretches) {
-            const auto part = text.substr(s.begin, s.end - s.begin);
-            std::size_t at = 0, plain = 0;
-            while (at < part.size()) {
-                if (pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(part.data()), part.size(), at, 0, match.get(), nullptr) < 0) break;
-                const auto* span = pcre2_get_ovector_pointer(match.get());
-                if (span[1] == span[0]) {  // an empty match moves on by one character
-                    at = span[1] + 1;
-                    while (at < part.size() && (part[at] & 0xC0) == 0x80) ++at;
-                    continue;
-                }
-                if (span[0] > plain) out.push_back({s.begin + plain, s.begin + span[0]});
-                out.push_back({s.begin + span[0], s.begin + span[1]});
-                at = plain = span[1];
-            }
-            if (plain < part.size()) out.push_back({s.begin + plain, s.end});
+std::vector<Stretch> cut(const Pattern& at, std::string_view text, const std::vector<Stretch>& stretches) {
+    std::vector<Stretch> out;
+    for (const auto& s : stretches) {
+        auto plain = s.begin;
+        for (const auto& found : at.matches(text.substr(s.begin, s.end - s.begin))) {
+            if (s.begin + found.begin > plain) out.push_back({plain, s.begin + found.begin});
+            out.push_back({s.begin + found.begin, s.begin + found.end});
+            plain = s.begin + found.end;
         }
-        return out;
+        if (plain < s.end) out.push_back({plain, s.end});
     }
-
-private:
-    struct Free {
-        void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-    };
-    std::unique_ptr<pcre2_code, Free> code_;
-};
+    return out;
+}
 
 struct PairHash {
     std::size_t operator()(const std::pair<std::int32_t, std::int32_t>& p) const { return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(p.first) << 32) ^ static_cast<std::uint32_t>(p.second)); }
@@ -105,7 +76,7 @@ struct ByteBpeTokenizer::Impl {
     };
     std::unordered_map<std::pair<std::int32_t, std::int32_t>, Merge, PairHash> merges;
     std::array<std::int32_t, 256> byte_ids{};
-    std::vector<Cutter> cutters;
+    std::vector<Pattern> cutters;
     bool nfc = false, add_prefix_space = false, ignore_merges = false;
 
     void bpe(std::string_view bytes, std::size_t offset, std::vector<Token>& out) const;
@@ -164,15 +135,22 @@ void ByteBpeTokenizer::Impl::bpe(std::string_view bytes, std::size_t offset, std
 
 void ByteBpeTokenizer::Impl::add_pre_tokenizer(const json& step, const std::string& where) {
     const auto type = step.value("type", "");
+    const auto add = [&](const std::string& pattern) {
+        try {
+            cutters.emplace_back(pattern, Pattern::Reading::unicode);
+        } catch (const InputError& error) {
+            throw InputError(fmt::format("{}: pre_tokenizer: {}", where, error.what()));
+        }
+    };
     if (type == "Sequence") {
         for (const auto& inner : step.at("pretokenizers")) add_pre_tokenizer(inner, where);
     } else if (type == "ByteLevel") {
         add_prefix_space = step.value("add_prefix_space", false);
-        if (step.value("use_regex", true)) cutters.emplace_back(gpt2_pattern, where);
+        if (step.value("use_regex", true)) add(gpt2_pattern);
     } else if (type == "Digits") {
-        cutters.emplace_back(step.value("individual_digits", false) ? "\\p{N}" : "\\p{N}+", where);
+        add(step.value("individual_digits", false) ? "\\p{N}" : "\\p{N}+");
     } else if (type == "Split" && step.value("behavior", "") == "Isolated" && !step.value("invert", false) && step.at("pattern").contains("Regex")) {
-        cutters.emplace_back(step.at("pattern").at("Regex").get<std::string>(), where);
+        add(step.at("pattern").at("Regex").get<std::string>());
     } else {
         throw InputError(fmt::format("{}: pre-tokenizer {} is not supported", where, excerpt(step.dump(), 120)), "known here: Sequence, ByteLevel, Digits, Split (Isolated, Regex)");
     }
@@ -269,7 +247,7 @@ void ByteBpeTokenizer::tokenize_plain(std::string_view given, bool first, std::s
         shift = 1;
     }
     std::vector<Stretch> stretches{{0, text.size()}};
-    for (const auto& cutter : impl_->cutters) stretches = cutter.cut(text, stretches);
+    for (const auto& cutter : impl_->cutters) stretches = cut(cutter, text, stretches);
     const auto before = out.size();
     for (const auto& s : stretches) impl_->bpe(std::string_view(text).substr(s.begin, s.end - s.begin), s.begin, out);
     for (auto i = before; i < out.size(); ++i) {

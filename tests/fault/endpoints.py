@@ -134,11 +134,11 @@ class Case:
         assert 0 < count <= IN_FLIGHT * len(NAMES), f"{self.name}: {count} requests were refused ({outcome}) before it stopped"
 
     def done(self, amid=False):
-        """At its end: the samples of the calm run, every answer bought once. `amid`: some of them before the mend."""
+        """At its end: the samples of the calm run, every answer bought once; `amid`: some, else none, of them before the mend."""
         same_hdf5(calm.folder / "samples.h5", self.folder / "samples.h5")
         paid, wanted = self.paid(), calm.paid()
-        assert paid == wanted, f"{self.name}: {paid.total()} answers were bought, {wanted.total()} by the calm run; twice: {[c for c in paid if paid[c] > 1]}"
-        assert (0 < self.had < paid.total()) == amid, f"{self.name}: {self.had} of {paid.total()} answers were bought before the mend: another case was meant"
+        assert paid == wanted, f"{self.name}: {paid.total()} answers were bought, {wanted.total()} by the calm run; {sum(n > 1 for n in paid.values())} twice"
+        assert (0 < self.had < paid.total()) == amid, f"{self.name}: {self.had} of {paid.total()} answers were bought before the mend, which is not what this case is about"
         print(f"{self.name}: went on to the end; {self.had} answers were there, {paid.total() - self.had} bought, none twice")
 
     def files_with(self, text):
@@ -264,7 +264,7 @@ def budget():
 
 def stop_signal(name, wanted, to_mpirun, moment):
     case = Case(name)
-    with case.simulator("simulator.latency_ms=300") as simulator:
+    with case.simulator("simulator.latency_ms=200") as simulator:
         job = case.job(simulator.url, f"api.drain_s={DRAIN_S}")
         process, deadline = job.start(2), time.time() + 120
         while process.poll() is None and not moment(case.asked()) and time.time() < deadline:

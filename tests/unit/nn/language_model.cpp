@@ -109,7 +109,7 @@ TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
     EXPECT_THAT(refused([](json& t) { t["model"]["vocab"]["a"] = -4; }), ThrowsMessage<tg::InputError>(HasSubstr("id -4")));
     EXPECT_THAT(refused([](json& t) { t["normalizer"] = {{"type", "NFKC"}}; }), ThrowsMessage<tg::InputError>(HasSubstr("normalizer NFKC")));
     EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Whitespace"}}; }), ThrowsMessage<tg::InputError>(HasSubstr("Whitespace")));
-    EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(("}}}}; }), ThrowsMessage<tg::InputError>(HasSubstr("pattern is wrong")));
+    EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(("}}}}; }), ThrowsMessage<tg::InputError>(HasSubstr("the pattern (( is wrong at character 2")));
     EXPECT_THAT(refused([](json& t) { t.erase("model"); }), ThrowsMessage<tg::InputError>(HasSubstr("model")));
     std::ofstream(folder / "tokenizer.json") << "{\"model\": ";
     EXPECT_THAT([&] { tg::make_language_tokenizer(folder); }, ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
