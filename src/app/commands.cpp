@@ -199,7 +199,7 @@ int print_version(const Communicator& world, const Arguments&) {
 }
 
 constexpr std::array table{
-    Command{"run", "JOB [--stages a,b] [--set section.key=value] [--redo STAGE] [--time-limit SECONDS] [--limit-items N]", "runs a job, or goes on where it was stopped; start it with mpirun or srun", run},
+    Command{"run", "JOB [--stages a,b] [--set section.key=value] [--redo STAGE] [--time-limit SECONDS] [--limit-items N]", "runs a job, or goes on where it was stopped; start it with mpirun or srun", run, true},
     Command{"plan", "JOB [--set section.key=value]", "what would be done: items, requests, tokens, money, hours; nothing is spent", plan},
     Command{"status", "RUN [--json]", "what a run has done and is doing, also while it runs", status},
     Command{"report", "RUN", "writes the report of a run again from its files", report},

@@ -1,4 +1,4 @@
-// The commands of the program, one row each: `taskgalaxy COMMAND ...`. Only `run` uses more than one rank.
+// The commands of the program, one row each: `taskgalaxy COMMAND ...`. Only `run` uses more than one rank, and MPI.
 #pragma once
 
 #include <span>
@@ -15,6 +15,7 @@ struct Command {
     std::string_view usage;    // what follows the name
     std::string_view purpose;  // one line
     int (*act)(const Communicator& world, const std::vector<std::string>& arguments);
+    bool on_ranks = false;
 };
 
 std::span<const Command> commands();

@@ -132,9 +132,4 @@ Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSetti
     return {draft.finished(), std::move(report)};
 }
 
-void throw_if_ended_early(RunEnd end, const std::string& stage) {
-    if (end == RunEnd::stop_requested) throw Stopped(stage);
-    if (end == RunEnd::budget) throw Error(ExitCode::done, fmt::format("{}: api.budget_usd is spent; every answer paid for is kept", stage), "raise the budget and the same command goes on from here");
-}
-
 }  // namespace tg

@@ -36,7 +36,4 @@ Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSett
 // Without asking: the given paths alone, with their near-duplicates reported.
 Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Embedder& embedder);
 
-// What curation throws when run() came back early; nothing when it finished.
-void throw_if_ended_early(RunEnd end, const std::string& stage);
-
 }  // namespace tg

@@ -103,7 +103,6 @@ std::optional<std::pair<double, double>> score_pair_in(std::string_view reply) {
 JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
                         const std::filesystem::path& journal) {
     ChatEngine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
-    std::uint64_t stopped = 0;
     for (auto& benchmark : benchmarks)
         for (std::size_t i = 0; i < benchmark.questions->size(); ++i) {
             auto& verdict = (*benchmark.verdicts)[i];
@@ -114,14 +113,13 @@ JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention con
             const auto read = [&question, &benchmark, convention](std::string_view reply) { return benchmark.protocol->read(question, reply, convention); };
             engine.submit(
                 std::move(request), [read](std::string_view reply) { return read(reply) ? std::string() : std::string("the reply does not hold the score"); },
-                [read, &verdict, &benchmark, &stopped](ChatReply reply) {
-                    if (reply.status == ChatReply::Status::stopped) ++stopped;
-                    else if (auto found = reply.status == ChatReply::Status::answered ? read(reply.text) : std::nullopt) verdict = std::move(*found);
+                [read, &verdict, &benchmark](ChatReply reply) {
+                    if (reply.status == ChatReply::Status::stopped) return;
+                    if (auto found = reply.status == ChatReply::Status::answered ? read(reply.text) : std::nullopt) verdict = std::move(*found);
                     else ++benchmark.unread;
                 });
         }
-    engine.run([] { return false; });
-    if (stopped > 0) throw Stopped("evaluate: scoring by the judge");
+    throw_if_ended_early(engine.run([] { return false; }), "evaluate: scoring by the judge");
     const auto figures = engine.figures();
     JudgeCost cost{.usd = figures.usd, .price_known = figures.price_known};
     for (const auto& [where, counts] : figures.by_endpoint_and_stage) {

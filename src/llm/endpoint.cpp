@@ -84,6 +84,8 @@ std::size_t Endpoint::worth_preparing() const {
 
 std::int64_t Endpoint::expected_out(std::int64_t most) const { return std::min(most, mean_out_ < 0 ? first_guess_out : static_cast<std::int64_t>(std::ceil(mean_out_))); }
 
+TokenEstimate Endpoint::most(TokenEstimate estimate) const { return {static_cast<std::int64_t>(std::ceil(static_cast<double>(estimate.in) * std::max(in_ratio_, 1.0))), estimate.out}; }
+
 double Endpoint::counted(TokenEstimate tokens) const {
     const auto out = settings_.tokens_counted == "reserved" ? tokens.out : expected_out(tokens.out);
     return static_cast<double>(tokens.in) * in_ratio_ + static_cast<double>(out);

@@ -49,6 +49,8 @@ public:
     bool down() const { return failures_since_good_ >= 8; }
     // Answer tokens to expect where max_tokens allows `most`.
     std::int64_t expected_out(std::int64_t most) const;
+    // The most that a request may be charged for, as far as the server's count of prompts is known.
+    TokenEstimate most(TokenEstimate estimate) const;
 
 private:
     struct Replica {

@@ -281,10 +281,11 @@ struct ChatEngine::Impl {
             if (const double at = line.endpoint.ready_at(now); at > now) return at;
             Job* job = line.ready.top();
             const auto& s = line.endpoint.settings();
-            job->usd_reserved = usd_or_zero(dollars(s, {job->estimate.in, line.endpoint.expected_out(job->estimate.out)}));
+            job->usd_reserved = usd_or_zero(dollars(s, line.endpoint.most(job->estimate)));
             if (api.budget_usd > 0 && usd_spent + usd_reserved + job->usd_reserved > usd_budget) {
                 if (transfers.in_flight() > 0) return std::numeric_limits<double>::infinity();  // what is in flight may turn out cheaper
-                stop(Stopping::budget, fmt::format("the budget of ${:.2f} (api.budget_usd) is spent; raise it and give the same command to go on", api.budget_usd));
+                log::info("${:.4f} of this rank's share of api.budget_usd are left, and the next request of endpoint {} may cost ${:.4f}", usd_budget - usd_spent, job->request.endpoint, job->usd_reserved);
+                stop(Stopping::budget);
                 return std::numeric_limits<double>::infinity();
             }
             line.ready.pop();
@@ -443,9 +444,9 @@ struct ChatEngine::Impl {
             work();
         } catch (const StorageError&) {
             journal_broken = true;
-            stop(Stopping::failure, {});
+            stop(Stopping::failure);
         } catch (...) {
-            stop(Stopping::failure, {});
+            stop(Stopping::failure);
         }
     }
 
@@ -465,17 +466,16 @@ struct ChatEngine::Impl {
         try {
             throw error;
         } catch (...) {
-            stop(Stopping::failure, {});
+            stop(Stopping::failure);
         }
     }
 
     // Inside a handler `failure` becomes what was caught. The first reason counts.
-    void stop(Stopping why, const std::string& line) {
+    void stop(Stopping why) {
         if (why == Stopping::failure && !failure) failure = std::current_exception();
         if (stopping != Stopping::no) return;
         stopping = why;
         drain_until = clock.now() + api.drain_s;
-        if (!line.empty()) log::warn("{}", line);
         std::size_t left = 0;
         for (auto& [name, l] : lines) {
             for (auto* queue : {&l.waiting, &l.ready})
@@ -527,7 +527,7 @@ struct ChatEngine::Impl {
         for (;;) {
             take_inbox();
             call_done();
-            if (stopping == Stopping::no && stop_requested()) stop(Stopping::request, "a stop was asked for");
+            if (stopping == Stopping::no && stop_requested()) stop(Stopping::request);
             if (stopping != Stopping::no) more = false;
             while (more && queued < static_cast<std::size_t>(api.queued_items) && hits.size() < static_cast<std::size_t>(api.queued_items)) {
                 const auto before = next_order + hits.size();
@@ -597,6 +597,11 @@ RunEnd ChatEngine::run(const std::function<bool()>& feed) { return impl_->run(fe
 EngineFigures ChatEngine::figures() const {
     const std::lock_guard lock(impl_->figures_mutex);
     return impl_->shown;
+}
+
+void throw_if_ended_early(RunEnd end, const std::string& stage) {
+    if (end == RunEnd::stop_requested) throw Stopped(stage);
+    if (end == RunEnd::budget) throw Error(ExitCode::done, fmt::format("{}: api.budget_usd is spent; every answer paid for is kept", stage), "raise the budget and the same command goes on from here");
 }
 
 Digest ChatEngine::key(const ChatRequest& request) const {

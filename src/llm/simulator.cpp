@@ -216,12 +216,20 @@ struct Simulator::Impl {
         response.set_content(error_body(message, type, code), "application/json");
     }
 
+    // Repeats what it refuses, as some servers do.
+    bool wrong_key(const httplib::Request& request, httplib::Response& response) const {
+        const auto given = request.get_header_value("Authorization");
+        if (key.empty() || given == "Bearer " + key) return false;
+        refuse(response, 401, "Incorrect API key provided: " + given.substr(std::min(given.size(), std::string_view("Bearer ").size())), "invalid_request_error", "invalid_api_key");
+        return true;
+    }
+
     void serve(const httplib::Request& request, httplib::Response& response) {
         {
             const std::lock_guard lock(mutex);
             ++counts.requests;
         }
-        if (!key.empty() && request.get_header_value("Authorization") != "Bearer " + key) return refuse(response, 401, "Incorrect API key provided", "invalid_request_error", "invalid_api_key");
+        if (wrong_key(request, response)) return;
         auto parsed = parse(request.body);
         auto& call = parsed.call;
         if (!parsed.error.empty()) return refuse(response, 400, parsed.error, "invalid_request_error", "bad_request");
@@ -330,7 +338,7 @@ Simulator::Simulator(const SimulatorSettings& settings, AnswerFunction answer) :
     }
     impl.server.Post("/v1/chat/completions", [&impl](const httplib::Request& request, httplib::Response& response) { impl.serve(request, response); });
     impl.server.Get("/v1/models", [&impl](const httplib::Request& request, httplib::Response& response) {
-        if (!impl.key.empty() && request.get_header_value("Authorization") != "Bearer " + impl.key) return Impl::refuse(response, 401, "Incorrect API key provided", "invalid_request_error", "invalid_api_key");
+        if (impl.wrong_key(request, response)) return;
         Json data = Json::array();
         for (const auto& model : impl.settings.models) data.push_back({{"id", model}, {"object", "model"}});
         response.set_content(impl.settings.models.empty() ? R"({"object":"list"})" : Json{{"object", "list"}, {"data", data}}.dump(), "application/json");

@@ -62,7 +62,7 @@ long milliseconds(double seconds) { return std::max(1L, static_cast<long>(std::c
 
 }  // namespace
 
-Route::Route(std::string url, std::string_view key, Timeouts timeouts) : url_(std::move(url)), timeouts_(timeouts) {
+Route::Route(std::string url, std::string_view key, Timeouts timeouts) : url_(std::move(url)), key_(key), timeouts_(timeouts) {
     auto* list = curl_slist_append(nullptr, "Content-Type: application/json");
     list = curl_slist_append(list, "Accept: application/json");
     list = curl_slist_append(list, "Expect:");  // no pause of a second before a body
@@ -132,6 +132,16 @@ struct Transfers::Impl {
         return transfer;
     }
 
+    static void hide(const std::string& key, HttpOutcome& outcome) {
+        if (key.empty()) return;
+        const auto without = [&](std::string& text) {
+            if (text.find(key) != text.npos) text = replace_all(std::move(text), key, "(key)");
+        };
+        without(outcome.body);
+        without(outcome.problem_text);
+        for (auto& [name, value] : outcome.headers) without(value);
+    }
+
     void collect(std::vector<Finished>& finished) {
         int left = 0;
         while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
@@ -144,6 +154,7 @@ struct Transfers::Impl {
             outcome.problem = static_cast<int>(code);
             if (code != CURLE_OK) outcome.problem_text = transfer->error[0] ? transfer->error.data() : curl_easy_strerror(code);
             curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &outcome.status);
+            hide(transfer->route->key_, outcome);
             outcome.seconds = std::chrono::duration<double>(Clock::now() - transfer->start).count();
             curl_multi_remove_handle(multi, easy);
             finished.push_back({transfer->tag, std::move(outcome), std::move(transfer->body)});

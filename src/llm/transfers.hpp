@@ -28,12 +28,12 @@ public:
 
 private:
     friend class Transfers;
-    std::string url_;
+    std::string url_, key_;
     Timeouts timeouts_;
     void* headers_ = nullptr;  // curl_slist
 };
 
-// What came of one exchange. `problem` is a CURLcode (0: an HTTP answer came in whole); headers of interest by lower-case name.
+// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem` is a CURLcode (0: an HTTP answer came in whole); headers of interest by lower-case name.
 struct HttpOutcome {
     int problem = 0;
     std::string problem_text;

@@ -196,8 +196,9 @@ int run_guarded(const Communicator& world, const std::function<int()>& work) {
     try {
         return work();
     } catch (const AgreedFailure& error) {
-        if (error.failed_rank() == 0) log::error("{}", error.what());
-        else log::error("rank {}: {}", error.failed_rank(), error.what());
+        const auto line = error.failed_rank() == 0 ? std::string(error.what()) : fmt::format("rank {}: {}", error.failed_rank(), error.what());
+        if (error.code() == ExitCode::done) log::warn("{}", line);  // as a budget that is spent: an end, no failure
+        else log::error("{}", line);
         log::flush();
         return static_cast<int>(error.code());
     } catch (const Error& error) {

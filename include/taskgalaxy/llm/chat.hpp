@@ -96,6 +96,9 @@ enum class RunEnd {
     budget,          // the next request would pass api.budget_usd
 };
 
+// For a stage that cannot end without all its answers: throws Stopped, or says that the budget is spent (ExitCode::done).
+void throw_if_ended_early(RunEnd end, const std::string& stage);
+
 class ChatEngine {
 public:
     // Opens this rank's new journal file in `journal_folder` and indexes all that are there; keys are read here. Throws UsageError (settings),

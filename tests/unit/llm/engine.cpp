@@ -324,7 +324,7 @@ TEST(chat_engine, stops_at_once_on_a_wrong_key_and_says_so_without_the_key) {
         ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
         const auto reason = stop_reason(engine, 1000);
         EXPECT_THAT(reason, testing::HasSubstr("endpoint a at http://127.0.0.1"));
-        EXPECT_THAT(reason, testing::HasSubstr("wrong key"));
+        EXPECT_THAT(reason, testing::HasSubstr("wrong key (HTTP 401: Incorrect API key provided: (key))"));
         EXPECT_THAT(reason, testing::Not(testing::HasSubstr("4711")));
         EXPECT_LE(server.counts().requests, 16u) << "no more than were in flight";
     }
@@ -395,8 +395,9 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
     TemporaryFolder folder;
     Simulator server({}, test::echo);
     auto endpoint = endpoint_at(server.url());
-    endpoint.price_in = 1000;  // about 1.2 cents a question
+    endpoint.price_in = 1000;  // about 1.8 cents a question
     endpoint.price_out = 1000;
+    endpoint.max_tokens = 20;
     auto api = quick_api();
     api.budget_usd = 1;
     {
@@ -407,7 +408,7 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
         EXPECT_GT(outcome.count(Status::answered), 20u);
         EXPECT_EQ(outcome.count(Status::answered) + outcome.count(Status::stopped), 500u);
         EXPECT_LE(engine.figures().usd, 1.0);
-        EXPECT_GT(engine.figures().usd, 0.8);
+        EXPECT_GT(engine.figures().usd, 0.95) << "only what the last request might have cost is left";
     }
     const auto bought = server.counts().answered;
     {
@@ -419,6 +420,22 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
     ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 500).count(Status::answered), 500u);
     EXPECT_EQ(server.counts().answered, 500u);
+}
+
+TEST(chat_engine, never_spends_more_than_its_budget_though_answers_are_longer_than_those_before) {
+    TemporaryFolder folder;
+    std::atomic<int> calls{0};
+    Simulator server({}, [&](const SimulatedCall& call) { return "answer to " + call.user + (++calls > 40 ? std::string(700, '.') : ""); });
+    auto endpoint = endpoint_at(server.url());
+    endpoint.price_in = 0;
+    endpoint.price_out = 1000;
+    endpoint.max_tokens = 200;
+    auto api = quick_api();
+    api.budget_usd = 2.5;
+    ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+    EXPECT_EQ(ask(engine, 500).end, RunEnd::budget);
+    EXPECT_LE(engine.figures().usd, 2.5);
+    EXPECT_GT(engine.figures().usd, 2.25);
 }
 
 TEST(chat_engine, wants_prices_where_there_is_a_budget) {
