@@ -119,9 +119,10 @@ class Case:
     def paid(self):
         return collections.Counter(entry["content"] for entry in self.asked() if entry["paid"])
 
-    def stopped(self, why, output, *words):
+    def stopped(self, why, output, *words, level="error"):
         """The ranks agreed on one last line, which says `words`; nothing runs any more."""
-        lines = [line for line in output.splitlines() if re.match(r"\d\d:\d\d:\d\d error |taskgalaxy: rank ", line)]
+        lines = [line for line in output.splitlines() if re.match(rf"\d\d:\d\d:\d\d {level} |taskgalaxy: rank ", line)]
+        assert level == "error" or " error " not in output, output[-3000:]
         assert len(lines) == 1 and all(word in lines[0] for word in words), f"{why}: wanted one line with {words}, got {len(lines)}:\n{output[-3000:]}"
         assert "MPI_ABORT" not in output, f"{why}: ended by force:\n{output[-3000:]}"
         left = [line for line in command_lines().values() if str(self.folder) in line]
@@ -254,10 +255,10 @@ def budget():
     limit = dollars(calm) * 2 / 3
     with case.simulator() as simulator:
         output = case.job(simulator.url, *prices, f"api.budget_usd={limit:.4f}").run(2, expect=0, timeout=BOUND_S)
-        case.stopped("budget spent, exit 0 with a note", output, "api.budget_usd is spent", "raise the budget")
-        # Two ranks share it, and one at its end ends both; how long an answer will be is an estimate.
+        case.stopped("budget spent, exit 0 with a note", output, "api.budget_usd is spent", "raise the budget", level="warning")
+        # Two ranks share it, and one at its end ends both.
         spent = dollars(case)
-        assert limit / 2 < spent < limit * 1.05, f"${spent:.4f} were spent of ${limit:.4f}"
+        assert limit / 2 < spent <= limit, f"${spent:.4f} were spent of ${limit:.4f}"
         case.job(simulator.url, *prices, f"api.budget_usd={limit * 2:.4f}").run(2)
     case.done(amid=True)
 
