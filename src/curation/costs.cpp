@@ -1,6 +1,7 @@
 #include "costs.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/log.hpp"
@@ -73,6 +74,17 @@ Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std:
         }
     for (auto& row : to_json(most)) all.push_back(std::move(row));
     return from_json(json::parse(ranks.broadcast_text(all.dump())));
+}
+
+std::string live_text(const EngineFigures& figures) {
+    auto text = figures.price_known ? fmt::format("${:.2f}", figures.usd) : std::string("price unknown");
+    for (const auto& [name, state] : figures.endpoints) {
+        if (state.requests_per_s == 0 && state.in_flight == 0) continue;
+        text += fmt::format(", {} {:.1f} requests/s", name, state.requests_per_s);
+        if (state.limit_requests_per_minute > 0) text += fmt::format(" of {:.1f}", state.limit_requests_per_minute / 60);
+        if (state.limit_tokens_per_minute > 0) text += fmt::format(", {:.0f} tokens/s of {:.0f}", state.tokens_per_s, state.limit_tokens_per_minute / 60);
+    }
+    return text;
 }
 
 void log_costs(const Costs& costs) {

@@ -26,6 +26,8 @@ using Costs = std::map<std::pair<std::string, std::string>, Cost>;  // by (stage
 Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std::set<std::string>& stages);
 
 void log_costs(const Costs& costs);
+// While it runs: "$3.20, generator 49.6 requests/s of 50.0, judge1 148.9 requests/s" (of this rank; limits where they are known).
+std::string live_text(const EngineFigures& figures);
 // "refine.requests", "refine.usd", ...: summed over endpoints.
 void add_cost_figures(Figures& figures, const Costs& costs);
 

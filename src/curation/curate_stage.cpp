@@ -285,6 +285,8 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
     std::atomic<bool> abandon{false};
     FlowCounts counts;
     EngineFigures figures;
+    std::mutex asking_mutex;
+    std::weak_ptr<const EngineAsker> asking;  // for the main thread to look at
     const SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
     const auto part_of = [&](std::uint64_t image) { return image / store.parts().items_per_part; };
 
@@ -313,10 +315,14 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
     };
     if (here) {
         company.work = [&] {
-            EngineAsker asker(chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
+            const auto asker = std::make_shared<EngineAsker>(chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
+            {
+                const std::lock_guard lock(asking_mutex);
+                asking = asker;
+            }
             PictureDesk desk([&](std::uint64_t image) { return decode(pool->read(image), pool->decode_options()); }, as_sent);
             CurationFlow flow(
-                settings_, *prompts, [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); }, [&](std::uint64_t image) { return desk.get(image); }, asker, counts,
+                settings_, *prompts, [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); }, [&](std::uint64_t image) { return desk.get(image); }, *asker, counts,
                 [&](ImageResult&& result) {
                     const auto part = part_of(result.image);
                     share->take(std::move(result), part);
@@ -327,8 +333,8 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
                 return share->start_next(flow);
             };
             try {
-                const auto end = asker.run(feed);
-                figures = asker.figures();
+                const auto end = asker->run(feed);
+                figures = asker->figures();
                 throw_if_ended_early(end, "curate");
             } catch (const Abandoned&) {  // the rank that failed says why
             }
@@ -344,7 +350,12 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
             progress->add(static_cast<std::uint64_t>(finished - shown));
             shown = finished;
             const auto refined = counts.refined.load();
-            progress->note(fmt::format("None {:.0f} %, {} samples, {} votes, {} kept", refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined), counts.generated.load(), counts.judged.load(), counts.kept.load()));
+            std::string live;
+            {
+                const std::lock_guard lock(asking_mutex);
+                if (const auto asker = asking.lock()) live = ", " + live_text(asker->figures());
+            }
+            progress->note(fmt::format("None {:.0f} %, {} samples, {} votes, {} kept{}", refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined), counts.generated.load(), counts.judged.load(), counts.kept.load(), live));
         };
     }
     run_in_company(ranks, company);

@@ -142,7 +142,10 @@ private:
         if (!settings_.ask) return {given_taxonomy(given(), settings_, embedder), {}};
         const Prompts prompts(prompts_.folder);
         EngineAsker asker(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0, 1);
-        auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) { progress_->add(static_cast<std::uint64_t>(fresh)); });
+        auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) {
+            progress_->note(live_text(asker.figures()));
+            progress_->add(static_cast<std::uint64_t>(fresh));
+        });
         return {std::move(expanded), asker.figures()};
     }
 

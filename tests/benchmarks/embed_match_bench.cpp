@@ -4,13 +4,17 @@
 //   embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
 //   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard output
 //   embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q, K]
+//   mpirun -n R embed_match_bench stage IMAGES TYPES D K FOLDER   the stage `match` on random unit vectors in HDF5, with all ranks
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <numeric>
 #include <string>
+#include <sys/resource.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,15 +22,18 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/matching/match_stage.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
 #include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/parallel/communicator.hpp"
+#include "taskgalaxy/parallel/session.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/storage/publish.hpp"
 
 namespace {
 
@@ -132,11 +139,92 @@ void match(const fs::path& types_file, const fs::path& queries_file, std::int64_
     fmt::print("{{\"queries_per_s\": {:.1f}, \"arithmetic\": \"{}\", \"prepare_s\": {:.3f}, \"gflop_per_s\": {:.1f}, \"threads\": {}}}\n", static_cast<double>(num) / best, top_k.arithmetic(), prepared, 2e-9 * multiplications / best, tg::usable_cores());
 }
 
+// Rows [first, first + count) of random unit vectors, the same whoever makes them.
+std::vector<float> unit_rows(std::uint64_t seed, std::uint64_t first, std::uint64_t count, std::uint64_t dim) {
+    std::vector<float> rows(count * dim);
+    for (std::uint64_t row = 0; row < count; ++row) {
+        tg::RandomStream random(seed + first + row);
+        double norm = 0;
+        const auto vector = std::span(rows).subspan(row * dim, dim);
+        for (auto& x : vector) {
+            x = static_cast<float>(random.unit() + random.unit() + random.unit() - 1.5);  // close enough to normal
+            norm += static_cast<double>(x) * x;
+        }
+        for (auto& x : vector) x = static_cast<float>(x / std::sqrt(norm));
+    }
+    return rows;
+}
+
+double peak_mib() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void stage(const tg::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k, const fs::path& folder) {
+    const tg::RunPaths paths(folder);
+    const auto rank = static_cast<std::uint64_t>(ranks.rank()), size = static_cast<std::uint64_t>(ranks.size());
+    tg::publish_hdf5_together(paths.file("image_embeddings.h5"), ranks, [&](tg::Hdf5File& file) {
+        const std::uint64_t shape[] = {images, dim}, block = 8192;
+        file.make_dataset("embedding", tg::Hdf5Type::f32, shape);
+        for (std::uint64_t begin = 0; begin < images; begin += block * size) {
+            const auto first = std::min(images, begin + rank * block), count = std::min(images, first + block) - first;
+            const auto rows = unit_rows(1'000'000'000, first, count, dim);
+            file.write_rows("embedding", count ? first : 0, count, std::span(rows));
+        }
+    });
+    tg::publish_hdf5_together(paths.file("text_embeddings.h5"), ranks, [&](tg::Hdf5File& file) {
+        const std::uint64_t shape[] = {types, dim}, rows_shape[] = {types};
+        file.make_dataset("embedding", tg::Hdf5Type::f32, shape);
+        file.make_dataset("type", tg::Hdf5Type::i64, rows_shape);
+        std::vector<std::int64_t> rows(ranks.is_root() ? types : 0);
+        std::iota(rows.begin(), rows.end(), 0);
+        const auto vectors = unit_rows(0, 0, rows.size(), dim);
+        file.write_rows("embedding", 0, rows.size(), std::span(vectors));
+        file.write_rows("type", 0, rows.size(), std::span<const std::int64_t>(rows));
+    });
+    // What a plain fp32 product of the same shape does on all ranks at once.
+    double product_s = 1e30;
+    {
+        at::set_num_threads(static_cast<int>(tg::usable_cores()));
+        const auto a = torch::randn({1024, static_cast<std::int64_t>(dim)}), b = torch::randn({static_cast<std::int64_t>(types), static_cast<std::int64_t>(dim)}).t();
+        auto out = torch::empty({1024, static_cast<std::int64_t>(types)});
+        for (int round = 0; round < 5; ++round) {
+            ranks.barrier();
+            const auto begin = Clock::now();
+            torch::mm_out(out, a, b);
+            ranks.barrier();
+            product_s = std::min(product_s, seconds_since(begin));
+        }
+    }
+    const auto before = peak_mib();
+    tg::MatchSettings settings;
+    settings.k = k;
+    ranks.barrier();
+    const auto start = Clock::now();
+    tg::StageContext context{ranks, paths, "benchmark"};
+    tg::make_match_stage(settings)->run(context);
+    ranks.barrier();
+    const auto took = seconds_since(start);
+    const auto flop = [&](double queries) { return 2e-9 * queries * static_cast<double>(types) * static_cast<double>(dim); };
+    const auto peak = ranks.max(peak_mib());
+    if (ranks.is_root())
+        fmt::print("{{\"images\": {}, \"types\": {}, \"ranks\": {}, \"seconds\": {:.1f}, \"images_per_s\": {:.0f}, \"gflop_per_s\": {:.0f}, \"fp32_product_gflop_per_s\": {:.0f}, \"peak_mib_a_rank\": {:.0f}, \"peak_mib_before\": {:.0f}}}\n", images, types, size, took,
+                   static_cast<double>(images) / took, flop(static_cast<double>(images)) / took, flop(1024.0 * static_cast<double>(size)) / product_s, peak, before);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     const auto is = [&](const char* name, std::size_t count) { return words.size() == count + 1 && words[0] == name; };
+    if (is("stage", 5)) {
+        const tg::Session session(argc, argv);
+        return tg::run_guarded(session.world(), [&] {
+            stage(session.world(), std::stoull(words[1]), std::stoull(words[2]), std::stoull(words[3]), std::stoi(words[4]), words[5]);
+            return 0;
+        });
+    }
     try {
         if (is("images", 3)) images(words[1], words[2], words[3]);
         else if (is("forward", 3)) forward(words[1], std::stoi(words[2]), words[3]);
