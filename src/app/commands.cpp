@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
 
@@ -17,6 +18,7 @@
 #include "taskgalaxy/curation/ground_truth.hpp"
 #include "taskgalaxy/llm/simulator.hpp"
 #include "taskgalaxy/report/audit.hpp"
+#include "taskgalaxy/report/overlap.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
 
 namespace tg::app {
@@ -145,6 +147,21 @@ int audit(const Communicator& world, const Arguments& arguments) {
     return 0;
 }
 
+int compare(const Communicator&, const Arguments& arguments) {
+    po::options_description options;
+    options.add_options()("k", po::value<Arguments>()->composing(), "depths, as 5,10,20");
+    auto values = parse(arguments, options, "RUN", 2, usage_of("compare"));
+    std::vector<std::uint64_t> depths;
+    for (const auto& k : list_of(values, "k")) {
+        const auto [end, error] = std::from_chars(k.data(), k.data() + k.size(), depths.emplace_back());
+        if (error != std::errc{} || end != k.data() + k.size() || depths.back() == 0) throw UsageError(fmt::format("--k {}: a depth is a number from 1", k), "usage: taskgalaxy " + usage_of("compare"));
+    }
+    if (depths.empty()) depths = {1, 5, 10, 20};
+    const RunPaths run(one_path(values, "RUN", usage_of("compare")));
+    fmt::print("{}", overlap_text(match_overlap(run, RunPaths(values["RUN"].as<Arguments>().back()), depths)));
+    return 0;
+}
+
 int simulate(const Communicator& world, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("set", po::value<Arguments>()->composing(), "simulator.key=value");
@@ -204,6 +221,7 @@ constexpr std::array table{
     Command{"status", "RUN [--json]", "what a run has done and is doing, also while it runs", status},
     Command{"report", "RUN", "writes the report of a run again from its files", report},
     Command{"audit", "RUN [--samples N] [--rejected-share S] [--seed N] [--ratings FILE,...]", "a sheet of samples for people to judge; with their filled sheets, how far they and the judges agree", audit},
+    Command{"compare", "RUN [OTHER] [--k 1,5,10,20]", "how the pictures' task types agree: between depths k of one run, and between two runs with different embedders", compare},
     Command{"simulate", "[JOB] [--set simulator.key=value]", "a stand-in model server, for demos, tests and dress rehearsals", simulate},
     Command{"help", "[COMMAND | STAGE]", "this text, or the settings of one stage", help},
     Command{"version", "", "version, commit and libraries", print_version},

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
@@ -17,18 +18,72 @@ constexpr std::int64_t histogram_bins = 200;  // of 0.01, over [-1, 1]
 
 std::int64_t bin_of(float score) { return std::clamp(static_cast<std::int64_t>((score + 1.0f) * 100.0f), std::int64_t{0}, histogram_bins - 1); }
 
-// The task types' vectors, whole on every rank: 40,000 x 768 floats are 123 MB.
-struct Types {
-    std::vector<float> vectors;        // [T, D]
-    std::vector<std::int64_t> rows;    // [T], rows of taxonomy.h5
+// The task types' vectors. A rank holds `types_at_once` of them: all, as a rule (40,000 x 768 floats are 123 MB), else one block, read
+// again for every part of pictures. The file passes the blocks around, not the ranks: nobody waits for a neighbour, and a part can be
+// made by anyone at any time.
+class Types {
+public:
+    Types(const std::filesystem::path& file, const MatchSettings& settings) : settings_(settings), file_(Hdf5File::open(file)) {
+        rows = file_.read<std::int64_t>("type");
+        dim = static_cast<std::int64_t>(file_.row_elements("embedding"));
+        if (rows.size() < static_cast<std::size_t>(settings.k)) throw UsageError(fmt::format("match.k = {}, but there are {} task types", settings.k, rows.size()), fmt::format("choose 1 to {}", rows.size()));
+        const auto at_once = settings.types_at_once == 0 ? rows.size() : static_cast<std::size_t>(settings.types_at_once);
+        num_blocks_ = (rows.size() + at_once - 1) / at_once;
+    }
+
+    std::vector<std::int64_t> rows;  // [T], rows of taxonomy.h5, ascending
     std::int64_t dim = 0;
 
-    explicit Types(const std::filesystem::path& file) {
-        const auto in = Hdf5File::open(file);
-        vectors = in.read<float>("embedding");
-        rows = in.read<std::int64_t>("type");
-        dim = static_cast<std::int64_t>(in.row_elements("embedding"));
+    // queries [Q, D] -> type [Q, k] (rows of taxonomy.h5), score [Q, k], best first, equal scores by row.
+    void nearest(std::span<const float> queries, std::span<std::int64_t> type, std::span<float> score) {
+        const auto k = static_cast<std::size_t>(settings_.k), num_queries = queries.size() / static_cast<std::size_t>(dim);
+        std::vector<Match> best, joined;  // best: [Q, found so far]
+        std::size_t found = 0;
+        for (std::uint64_t i = 0, start = loaded_; i < num_blocks_; ++i) {  // the block in memory first
+            const auto block = load((start + i) % num_blocks_);
+            const auto width = static_cast<std::size_t>(top_k_->k());
+            std::vector<std::int64_t> indices(num_queries * width);
+            std::vector<double> scores(num_queries * width);
+            (*top_k_)(queries, indices, scores);
+            const auto kept = std::min(k, found + width);
+            joined.clear();
+            for (std::size_t q = 0; q < num_queries; ++q) {
+                std::vector<Match> both(best.begin() + static_cast<std::ptrdiff_t>(q * found), best.begin() + static_cast<std::ptrdiff_t>((q + 1) * found));
+                for (std::size_t rank = 0; rank < width; ++rank) both.emplace_back(-scores[q * width + rank], rows[block.begin + static_cast<std::uint64_t>(indices[q * width + rank])]);
+                std::inplace_merge(both.begin(), both.begin() + static_cast<std::ptrdiff_t>(found), both.end());
+                joined.insert(joined.end(), both.begin(), both.begin() + static_cast<std::ptrdiff_t>(kept));
+            }
+            std::swap(best, joined);
+            found = kept;
+        }
+        for (std::size_t i = 0; i < best.size(); ++i) std::tie(score[i], type[i]) = std::pair(static_cast<float>(-best[i].first), best[i].second);
     }
+
+    std::string_view arithmetic() {
+        load(loaded_);
+        return top_k_->arithmetic();
+    }
+
+private:
+    using Match = std::pair<double, std::int64_t>;  // (-score, row of taxonomy.h5): ascending order is best first
+
+    // Makes block `index` the one in memory.
+    Slice load(std::uint64_t index) {
+        const auto block = slice_of(rows.size(), index, num_blocks_);
+        if (!top_k_ || index != loaded_) {
+            top_k_.reset();
+            vectors_ = file_.read_rows<float>("embedding", block.begin, block.size());
+            top_k_ = std::make_unique<TopK>(vectors_, dim, std::min(settings_.k, static_cast<int>(block.size())), settings_.threads, settings_.arithmetic);
+            loaded_ = index;
+        }
+        return block;
+    }
+
+    const MatchSettings& settings_;
+    Hdf5File file_;
+    std::uint64_t num_blocks_ = 1, loaded_ = 0;
+    std::vector<float> vectors_;  // of the block in memory
+    std::unique_ptr<TopK> top_k_;
 };
 
 // What became of the types: how often each is the first, second, ... candidate of a picture.
@@ -75,7 +130,7 @@ public:
         std::unique_ptr<Types> types;
         std::uint64_t num_images = 0;
         together(ranks, [&] {
-            types = std::make_unique<Types>(context.paths.file("text_embeddings.h5"));
+            types = std::make_unique<Types>(context.paths.file("text_embeddings.h5"), settings_);
             const auto images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
             num_images = images.rows("embedding");
             if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim) throw InputError(fmt::format("{}: pictures and task types were embedded by different models", context.paths.root().string()), "--redo embed");
@@ -83,14 +138,14 @@ public:
         const auto k = static_cast<std::uint64_t>(settings_.k);
         const PartStore store(context.paths.parts("match"), {num_images, static_cast<std::uint64_t>(settings_.images_per_part)}, context.fingerprint, ranks);
         if (!store.missing().empty()) {
-            std::unique_ptr<TopK> top_k;
             std::optional<Hdf5File> images;
+            std::string_view arithmetic;
             together(ranks, [&] {
-                top_k = std::make_unique<TopK>(types->vectors, types->dim, settings_.k, settings_.threads, settings_.arithmetic);
+                arithmetic = types->arithmetic();
                 images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
             });
-            log::info("match: {} task types, candidates by {} products", types->rows.size(), top_k->arithmetic());
-            for_each_part(store, ranks, "match", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { match_part(*images, *types, *top_k, items, out); });
+            log::info("match: {} task types, candidates by {} products", types->rows.size(), arithmetic);
+            for_each_part(store, ranks, "match", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { match_part(*images, *types, items, out); });
         }
         const auto counts = count_parts(store, *types, ranks);
         store.gather(context.paths.file("matches.h5"), [&](Hdf5File& out) {
@@ -112,7 +167,7 @@ public:
     }
 
 private:
-    void match_part(const Hdf5File& images, const Types& types, const TopK& top_k, Slice items, Hdf5File& out) const {
+    void match_part(const Hdf5File& images, Types& types, Slice items, Hdf5File& out) const {
         const auto vectors = images.read_rows<float>("embedding", items.begin, items.size());
         const auto k = static_cast<std::size_t>(settings_.k), dim = static_cast<std::size_t>(types.dim);
         for (std::size_t i = 0; i < vectors.size(); ++i)
@@ -129,10 +184,10 @@ private:
         }
         std::vector<std::int64_t> nearest(usable.size() * k), found(items.size() * k, -1);
         std::vector<float> nearest_scores(usable.size() * k), scores(items.size() * k, 0.0f);
-        top_k(queries, nearest, nearest_scores);
+        types.nearest(queries, nearest, nearest_scores);
         for (std::size_t u = 0; u < usable.size(); ++u)
             for (std::size_t rank = 0; rank < k; ++rank) {
-                found[usable[u] * k + rank] = types.rows[static_cast<std::size_t>(nearest[u * k + rank])];
+                found[usable[u] * k + rank] = nearest[u * k + rank];
                 scores[usable[u] * k + rank] = nearest_scores[u * k + rank];
             }
         const std::uint64_t shape[] = {items.size(), k};

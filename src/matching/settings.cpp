@@ -20,6 +20,7 @@ void EmbedSettings::describe(SettingsVisitor& v) {
 void MatchSettings::describe(SettingsVisitor& v) {
     v.option("k", &k, "task types kept for each picture", at_least(1));
     v.tuning("images_per_part", &images_per_part, "pictures whose matches are written to disk together", at_least(1));
+    v.tuning("types_at_once", &types_at_once, "task types a rank holds in memory; more are read block by block for every part; 0: all", at_least(0));
     v.tuning("threads", &threads, "threads of a rank; 0: the cores it may use", at_least(0));
     v.tuning("arithmetic", &arithmetic, "what nominates candidates before they are scored exactly; the result is the same", one_of(product_kinds()));
 }

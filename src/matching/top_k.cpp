@@ -16,7 +16,7 @@ struct TopK::Impl {
     int k, threads;
     std::unique_ptr<Product> product;
 
-    void block(std::span<const float> queries, std::span<std::int64_t> indices, std::span<float> scores) const {
+    void block(std::span<const float> queries, std::span<std::int64_t> indices, std::span<double> scores) const {
         const auto rows = queries.size() / static_cast<std::size_t>(dim), results = static_cast<std::size_t>(k);
         std::vector<Nominees> nominees(rows);
         product->offer(queries, k, nominees);
@@ -27,7 +27,7 @@ struct TopK::Impl {
             std::partial_sort(exact.begin(), exact.begin() + k, exact.end());
             for (std::size_t rank = 0; rank < results; ++rank) {
                 indices[q * results + rank] = exact[rank].second;
-                scores[q * results + rank] = static_cast<float>(-exact[rank].first);
+                scores[q * results + rank] = -exact[rank].first;
             }
         }
     }
@@ -43,7 +43,7 @@ TopK::~TopK() = default;
 int TopK::k() const { return impl_->k; }
 std::string_view TopK::arithmetic() const { return impl_->product->name(); }
 
-void TopK::operator()(std::span<const float> queries, std::span<std::int64_t> indices, std::span<float> scores) const {
+void TopK::operator()(std::span<const float> queries, std::span<std::int64_t> indices, std::span<double> scores) const {
     const auto rows = static_cast<std::int64_t>(queries.size()) / impl_->dim, block = impl_->product->block();
     for_each_slice((rows + block - 1) / block, [&](std::int64_t b) {
         const auto begin = b * block, count = std::min(block, rows - begin);

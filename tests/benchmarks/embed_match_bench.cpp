@@ -124,7 +124,7 @@ void match(const fs::path& types_file, const fs::path& queries_file, std::int64_
     const auto types = read_raw<float>(types_file), queries = read_raw<float>(queries_file);
     const auto num = queries.size() / static_cast<std::size_t>(dim);
     std::vector<std::int64_t> nearest(num * static_cast<std::size_t>(k));
-    std::vector<float> scores(nearest.size());
+    std::vector<double> scores(nearest.size());
     const auto start = Clock::now();
     const tg::TopK top_k(types, dim, k, 0, arithmetic);
     const auto prepared = seconds_since(start);

@@ -27,6 +27,7 @@ struct EmbedSettings {
 struct MatchSettings {
     int k = 10;
     int images_per_part = 16384;
+    int types_at_once = 131072;  // 400 MB of 768 floats, and half of it again for the product
     int threads = 0;
     std::string arithmetic = "auto";
 

@@ -19,8 +19,9 @@ public:
     TopK(std::span<const float> types, std::int64_t dim, int k, int threads = 0, std::string_view arithmetic = "auto");
     ~TopK();
 
-    // queries: [Q, D], finite. indices, scores: [Q, k], best first. Any number of queries; memory beyond them is a few MiB a thread.
-    void operator()(std::span<const float> queries, std::span<std::int64_t> indices, std::span<float> scores) const;
+    // queries: [Q, D], finite. indices, scores: [Q, k], best first; the scores are double, so that blocks of types can be joined exactly.
+    // Any number of queries; memory beyond them is a few MiB a thread.
+    void operator()(std::span<const float> queries, std::span<std::int64_t> indices, std::span<double> scores) const;
 
     int k() const;
     std::string_view arithmetic() const;  // what "auto" came to

@@ -66,6 +66,28 @@ TEST_F(MatchStageTest, counts_who_was_matched_at_which_rank) {
     EXPECT_EQ(histogram[199], 2) << "cosine 1 falls into the last bin";
 }
 
+TEST_F(MatchStageTest, blocks_of_types_give_the_same_bits) {
+    // Few different directions, so that equal scores fall into different blocks.
+    std::vector<float> images, texts;
+    for (int i = 0; i < 40; ++i) images.insert(images.end(), {static_cast<float>(i % 5) - 2, static_cast<float>(i % 3) + 1});
+    for (int t = 0; t < 37; ++t) texts.insert(texts.end(), {static_cast<float>(t * 7 % 6) - 3, static_cast<float>(t * 5 % 4) - 1});
+    write(images, texts);
+    settings.images_per_part = 16;
+    settings.types_at_once = 0;
+    run(9);
+    const auto read = [&] {
+        const auto matches = Hdf5File::open(folder / "matches.h5");
+        return std::pair(matches.read<std::int64_t>("type"), matches.read<float>("score"));
+    };
+    const auto whole = read();
+    for (const int at_once : {1, 5, 9, 20, 37, 100}) {
+        settings.types_at_once = at_once;
+        std::filesystem::remove(folder / "matches.h5");
+        run(9);
+        EXPECT_EQ(read(), whole) << at_once << " types at once";
+    }
+}
+
 TEST_F(MatchStageTest, inputs_that_do_not_fit_are_told) {
     write({1, 0, 0, 1, 0, 0}, axes, 3, 2);
     EXPECT_THROW(run(2), Error);

@@ -29,7 +29,7 @@ std::vector<float> unit_rows(std::int64_t rows, std::int64_t dim, std::uint64_t 
 
 struct Found {
     std::vector<std::int64_t> indices;
-    std::vector<float> scores;
+    std::vector<double> scores;
 };
 
 // Every score in double precision, sorted: what top-k means.
@@ -46,7 +46,7 @@ Found by_sorting(const std::vector<float>& queries, const std::vector<float>& ty
         std::sort(all.begin(), all.end());
         for (int r = 0; r < k; ++r) {
             found.indices.push_back(all[static_cast<std::size_t>(r)].second);
-            found.scores.push_back(static_cast<float>(-all[static_cast<std::size_t>(r)].first));
+            found.scores.push_back(-all[static_cast<std::size_t>(r)].first);
         }
     }
     return found;
@@ -54,7 +54,7 @@ Found by_sorting(const std::vector<float>& queries, const std::vector<float>& ty
 
 Found by_top_k(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k, int threads = 1) {
     const auto num = queries.size() / static_cast<std::size_t>(dim);
-    Found found{std::vector<std::int64_t>(num * static_cast<std::size_t>(k)), std::vector<float>(num * static_cast<std::size_t>(k))};
+    Found found{std::vector<std::int64_t>(num * static_cast<std::size_t>(k)), std::vector<double>(num * static_cast<std::size_t>(k))};
     TopK(types, dim, k, threads)(queries, found.indices, found.scores);
     return found;
 }
@@ -71,7 +71,7 @@ TEST_P(TopKTest, equals_sorting_every_score) {
     const auto queries = unit_rows(num_queries, dim, 1), types = unit_rows(num_types, dim, 2);
     const auto found = by_top_k(queries, types, dim, k), expected = by_sorting(queries, types, dim, k);
     EXPECT_EQ(found.indices, expected.indices);
-    for (std::size_t i = 0; i < found.scores.size(); ++i) ASSERT_FLOAT_EQ(found.scores[i], expected.scores[i]);
+    for (std::size_t i = 0; i < found.scores.size(); ++i) ASSERT_NEAR(found.scores[i], expected.scores[i], 1e-12);
 }
 
 TEST_P(TopKTest, threads_and_neighbours_change_no_bit) {
