@@ -1,5 +1,8 @@
 #include "taskgalaxy/pool/pool.hpp"
 
+#include <algorithm>
+#include <ranges>
+
 #include <fmt/format.h>
 
 #include "file_reader.hpp"
@@ -34,6 +37,11 @@ Pool::Pool(Pool&&) noexcept = default;
 
 std::uint64_t Pool::size() const { return impl_->uri.size(); }
 std::string_view Pool::uri(std::uint64_t index) const { return impl_->uri[index]; }
+std::optional<std::uint64_t> Pool::find(std::string_view uri) const {
+    const auto rows = std::views::iota(std::uint64_t{0}, size());
+    const auto found = std::ranges::lower_bound(rows, uri, {}, [this](std::uint64_t row) { return this->uri(row); });
+    return found != rows.end() && this->uri(*found) == uri ? std::optional(*found) : std::nullopt;
+}
 PictureStatus Pool::status(std::uint64_t index) const { return static_cast<PictureStatus>(impl_->status[index]); }
 std::string_view Pool::reason(std::uint64_t index) const {
     if (status(index) == PictureStatus::duplicate) return "the same bytes as an earlier picture";

@@ -1,5 +1,5 @@
 // The micro-batches of one rank, step by step, made ahead on threads: text tokenized, pictures read, decoded and preprocessed. Which
-// samples a step holds does not depend on the ranks; a rank takes a contiguous share. A sample whose picture cannot be read is left out
+// samples a step holds does not depend on the ranks; a rank takes as many as the others, of about the same length. A sample whose picture cannot be read is left out
 // and counted with its reason, never replaced.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <functional>
 #include <future>
 #include <map>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -36,10 +37,14 @@ struct FeedFigures {
     double waited_s = 0;
 };
 
+// Those of a step's samples that each rank computes: the longest first, each to the rank that has least to do and is not full (as LLaVA's
+// split_to_even_chunks); ranks differ by one sample at most. One rank keeps the order of the step.
+std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step, const std::vector<std::int64_t>& lengths, int rank, int ranks);
+
 class SampleFeed {
 public:
     // Begins at step `first`. `samples`, `parts` must outlive this.
-    SampleFeed(const std::vector<Sample>& samples, StepOrder order, const VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first);
+    SampleFeed(const SampleSet& samples, StepOrder order, const VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first);
     ~SampleFeed();
 
     // The next step's micro-batches: as many on every rank, the last ones perhaps empty.
@@ -47,10 +52,11 @@ public:
     const FeedFigures& figures() const { return figures_; }
 
 private:
-    EncodedSample prepare(const Sample& sample, bool decode) const;
+    EncodedSample prepare(std::uint64_t index) const;
+    torch::Tensor cached(const std::string& image) const;  // undefined: not there
     void fill();  // keeps enough samples in the making
 
-    const std::vector<Sample>& samples_;
+    const SampleSet& samples_;
     StepOrder order_;
     const VlmParts& parts_;
     PictureReader reader_;
@@ -59,6 +65,7 @@ private:
     std::int64_t submitted_step_, step_;
     std::deque<std::vector<std::future<EncodedSample>>> ahead_;  // one entry a step
     std::deque<std::int64_t> widest_share_;                      // of any rank, in those steps
+    mutable std::mutex cache_mutex_;  // of cache_: next() writes, the threads look
     std::unordered_map<std::string, torch::Tensor> cache_;
     std::int64_t cached_bytes_ = 0;
     FeedFigures figures_;

@@ -1,7 +1,17 @@
 #include "samples.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <fcntl.h>
+#include <functional>
+#include <limits>
 #include <numeric>
+#include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -13,22 +23,25 @@
 namespace tg {
 
 using nlohmann::json;
+namespace fs = std::filesystem;
 
 namespace {
 
-std::string id_of(const json& entry, std::size_t index) {
+std::string id_of(const json& entry, std::uint64_t index) {
     const auto id = entry.find("id");
     if (id == entry.end()) return std::to_string(index);
     return id->is_string() ? id->get<std::string>() : id->dump();
 }
 
-Sample read_sample(const json& entry, std::size_t index, const std::string& where) {
+Sample sample_of(const json& entry, std::uint64_t index, const std::string& where) {
     const auto refuse = [&](const std::string& why) { throw InputError(fmt::format("{}: sample {} (id {}) {}", where, index, excerpt(id_of(entry, index), 60), why)); };
+    if (!entry.is_object()) throw InputError(fmt::format("{}: sample {} is no object", where, index));
     Sample sample;
     sample.id = id_of(entry, index);
     if (const auto image = entry.find("image"); image != entry.end() && !image->is_null()) {
-        if (!image->is_string()) refuse("has an image that is not one path");
-        sample.image = image->get<std::string>();
+        const auto& one = image->is_array() && image->size() == 1 ? image->front() : *image;
+        if (!one.is_string()) refuse("has an image that is not one path");
+        sample.image = one.get<std::string>();
     }
     const auto turns = entry.find("conversations");
     if (turns == entry.end() || !turns->is_array()) refuse("has no list `conversations`");
@@ -49,33 +62,244 @@ Sample read_sample(const json& entry, std::size_t index, const std::string& wher
     return sample;
 }
 
+Sample parse_sample(std::string_view text, std::uint64_t index, const std::string& where) {
+    try {
+        return sample_of(json::parse(text), index, where);
+    } catch (const json::exception& e) {
+        throw InputError(fmt::format("{}: sample {}: {}", where, index, excerpt(e.what(), 200)));
+    }
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+std::int64_t words_of(std::string_view text) {
+    std::int64_t words = 0;
+    bool inside = false;
+    for (const char c : text) {
+        words += !is_blank(c) && !inside;
+        inside = !is_blank(c);
+    }
+    return words;
+}
+
+// The end of the object or list that begins at `at`; npos where the text ends before it.
+std::size_t end_of_value(std::string_view text, std::size_t at) {
+    int depth = 0;
+    bool quoted = false;
+    for (; at < text.size(); ++at) {
+        const char c = text[at];
+        if (quoted) {
+            if (c == '\\') ++at;
+            else quoted = c != '"';
+        } else if (c == '"') quoted = true;
+        else if (c == '{' || c == '[') ++depth;
+        else if ((c == '}' || c == ']') && --depth == 0) return at + 1;
+    }
+    return text.npos;
+}
+
+std::size_t skip_blanks(std::string_view text, std::size_t at) {
+    while (at < text.size() && is_blank(text[at])) ++at;
+    return at;
+}
+
+// Calls `found(begin, end)` for each element of a JSON list.
+void split_list(std::string_view text, const std::string& where, const std::function<void(std::size_t, std::size_t)>& found) {
+    std::uint64_t index = 0;
+    auto at = skip_blanks(text, skip_blanks(text, 0) + 1);
+    if (at < text.size() && text[at] == ']') return;
+    for (;; ++index) {
+        if (at >= text.size()) throw InputError(fmt::format("{} ends behind sample {}, in the middle of its list", where, index), "the file was cut; copy it again");
+        if (text[at] != '{') throw InputError(fmt::format("{}: sample {} is no object", where, index));
+        const auto end = end_of_value(text, at);
+        if (end == text.npos) throw InputError(fmt::format("{} ends in the middle of sample {}", where, index), "the file was cut; copy it again");
+        found(at, end);
+        at = skip_blanks(text, end);
+        if (at < text.size() && text[at] == ']') return;
+        if (at < text.size() && text[at] != ',') throw InputError(fmt::format("{}: behind sample {} stands '{}' where a comma belongs", where, index, text[at]));
+        at = skip_blanks(text, at + 1);
+    }
+}
+
+void split_lines(std::string_view text, const std::function<void(std::size_t, std::size_t)>& found) {
+    for (std::size_t at = 0; at < text.size();) {
+        const auto end = std::min(text.find('\n', at), text.size());
+        if (skip_blanks(text.substr(0, end), at) < end) found(at, end);
+        at = end + 1;
+    }
+}
+
+// InternVL's data list (internvl_chat/shell/data/*.json).
+std::vector<SampleSource> read_data_list(const fs::path& file) {
+    std::vector<SampleSource> sources;
+    try {
+        const auto list = json::parse(read_text_file(file));
+        for (const auto& [name, set] : list.items()) {
+            if (!set.is_object() || !set.contains("annotation")) throw InputError(fmt::format("{}: {} has no field `annotation`", file.string(), name), "a data list is {name: {annotation, root, repeat_time}}");
+            sources.push_back({set["annotation"].get<std::string>(), set.value("root", ""), set.value("repeat_time", 1.0)});
+            if (!(sources.back().weight > 0)) throw InputError(fmt::format("{}: {} has repeat_time {}", file.string(), name, sources.back().weight), "give a number above zero");
+        }
+    } catch (const json::exception& e) {
+        throw InputError(fmt::format("{}: {}", file.string(), excerpt(e.what(), 200)));
+    }
+    return sources;
+}
+
+// A JSON object that spreads over the whole file is a list of data sets; samples begin with a list, or stand one a line.
+bool is_data_list(const fs::path& file) {
+    if (file.extension() != ".json") return false;
+    const auto text = read_text_file(file);
+    const auto first = skip_blanks(text, 0);
+    if (first >= text.size() || text[first] != '{') return false;
+    const auto parsed = json::parse(text, nullptr, false);
+    return parsed.is_object() && !parsed.contains("conversations");
+}
+
 }  // namespace
 
-std::vector<Sample> read_llava_json(const std::filesystem::path& file) {
-    const auto where = file.string();
-    std::vector<Sample> samples;
-    try {
-        const auto entries = json::parse(read_text_file(file));
-        if (!entries.is_array()) throw InputError(where + " is not a list of samples", "LLaVA's JSON is one array");
-        for (std::size_t i = 0; i < entries.size(); ++i) samples.push_back(read_sample(entries[i], i, where));
-    } catch (const json::exception& e) {
-        throw InputError(fmt::format("{}: {}", where, excerpt(e.what(), 200)));
+std::vector<SampleSource> read_sources(const std::vector<std::string>& words) {
+    std::vector<SampleSource> all;
+    for (const auto& word : words) {
+        SampleSource source{word};
+        if (const auto star = word.rfind('*'); star != word.npos && !fs::exists(word)) {
+            const auto number = std::string_view(word).substr(star + 1);
+            const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), source.weight);
+            if (error != std::errc{} || end != number.data() + number.size() || !(source.weight > 0)) throw UsageError(fmt::format("train.data: '{}' has no weight above zero behind its star", word), "write file.json*0.5");
+            source.file = word.substr(0, star);
+        }
+        if (!fs::exists(source.file)) throw UsageError(fmt::format("train.data {} does not exist", source.file.string()));
+        if (!is_data_list(source.file)) {
+            all.push_back(std::move(source));
+            continue;
+        }
+        for (auto& set : read_data_list(source.file)) {
+            set.weight *= source.weight;
+            if (!fs::exists(set.file)) throw InputError(fmt::format("{}: annotation {} does not exist", source.file.string(), set.file.string()));
+            all.push_back(std::move(set));
+        }
     }
-    if (samples.empty()) throw InputError(where + " holds no sample");
-    return samples;
+    return all;
+}
+
+SampleSet::SampleSet(std::vector<SampleSource> sources, const Communicator& ranks) : sources_(std::move(sources)), files_(sources_.size(), -1) {
+    std::vector<std::uint64_t> sizes;
+    together(ranks, [&] {
+        for (std::size_t source = 0; source < sources_.size(); ++source) open(source);
+        if (!ranks.is_root()) return;
+        for (std::size_t source = 0; source < sources_.size(); ++source) {
+            const auto where = sources_[source].file.string();
+            const auto text = read_text_file(where);  // one file at a time
+            sizes.push_back(text.size());
+            const auto first = places_.size();
+            const auto add = [&](std::size_t begin, std::size_t end) {
+                if (end - begin > std::numeric_limits<std::uint32_t>::max()) throw InputError(fmt::format("{}: sample {} is longer than 4 GiB", where, places_.size() - first));
+                const auto sample = parse_sample(std::string_view(text).substr(begin, end - begin), places_.size() - first, where);
+                std::int64_t words = 0;
+                for (const auto& turn : sample.turns) words += words_of(turn.question) + words_of(turn.answer);
+                places_.push_back({begin, static_cast<std::uint32_t>(end - begin), static_cast<std::uint32_t>(source), sample.image.empty() ? -1 - words : words});
+            };
+            const auto begin = skip_blanks(text, 0);
+            if (begin < text.size() && text[begin] == '[') split_list(text, where, add);
+            else split_lines(text, add);
+            if (places_.size() == first) throw InputError(where + " holds no sample");
+        }
+    });
+    // Plain numbers, the same on every rank of one program.
+    const auto broadcast = [&]<class T>(std::vector<T>& values) {
+        const auto* begin = reinterpret_cast<const std::byte*>(values.data());
+        std::vector<std::byte> bytes(begin, begin + values.size() * sizeof(T));
+        ranks.broadcast(bytes);
+        values.resize(bytes.size() / sizeof(T));
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+    };
+    broadcast(places_);
+    broadcast(sizes);
+    together(ranks, [&] {
+        for (std::size_t source = 0; source < sources_.size(); ++source)
+            if (const auto here = fs::file_size(sources_[source].file); here != sizes[source])
+                throw InputError(fmt::format("{} has {} bytes on rank {} and {} on rank 0", sources_[source].file.string(), here, ranks.rank(), sizes[source]), "all ranks must see the same file");
+    });
+    for (std::uint32_t source = 0; source < sources_.size(); ++source) {
+        const auto [begin, end] = std::equal_range(places_.begin(), places_.end(), Place{.source = source}, [](const Place& a, const Place& b) { return a.source < b.source; });
+        shares_.push_back({static_cast<std::uint64_t>(begin - places_.begin()), static_cast<std::uint64_t>(end - begin), sources_[source].weight});
+    }
+}
+
+SampleSet::~SampleSet() {
+    for (const int file : files_)
+        if (file >= 0) ::close(file);
+}
+
+void SampleSet::open(std::size_t source) {
+    files_[source] = ::open(sources_[source].file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (files_[source] < 0) throw InputError(fmt::format("{}: cannot be opened ({})", sources_[source].file.string(), std::strerror(errno)));
+}
+
+Sample SampleSet::read(std::uint64_t index) const {
+    const auto& place = places_[index];
+    const auto& source = sources_[place.source];
+    std::string text(place.bytes, '\0');
+    for (std::size_t done = 0; done < text.size();) {
+        const auto count = ::pread(files_[place.source], text.data() + done, text.size() - done, static_cast<off_t>(place.offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) throw InputError(fmt::format("{}: {} bytes at {} cannot be read ({})", source.file.string(), place.bytes, place.offset, count < 0 ? std::strerror(errno) : "the file became shorter"));
+        done += static_cast<std::size_t>(count);
+    }
+    auto sample = parse_sample(text, index - shares_[place.source].first, source.file.string());
+    if (!sample.image.empty() && !source.image_root.empty()) sample.image = (source.image_root / sample.image).string();
+    return sample;
+}
+
+std::uint64_t SampleSet::pictures() const {
+    return static_cast<std::uint64_t>(std::count_if(places_.begin(), places_.end(), [](const Place& place) { return place.words >= 0; }));
+}
+
+StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality) : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality) {
+    for (const auto& share : samples.shares()) per_epoch_ += static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(share.count)));
+    if (per_epoch_ == 0) throw UsageError("train.data: the weights leave no sample", "raise them");
+}
+
+void StepOrder::draw(std::uint64_t epoch) {
+    order_.clear();
+    const auto epoch_seed = random_bits(seed_, epoch);
+    for (std::size_t source = 0; source < samples_->shares().size(); ++source) {
+        const auto& share = samples_->shares()[source];
+        std::vector<std::uint64_t> all(share.count);
+        std::iota(all.begin(), all.end(), share.first);
+        auto wanted = static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(share.count)));
+        for (; wanted >= share.count; wanted -= share.count) order_.insert(order_.end(), all.begin(), all.end());
+        if (wanted == 0) continue;
+        shuffle(all, random_bits(epoch_seed, source));
+        order_.insert(order_.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(wanted));
+    }
+    shuffle(order_, epoch_seed);
+    if (by_modality_) group(epoch_seed);
+    drawn_epoch_ = epoch;
+}
+
+void StepOrder::group(std::uint64_t seed) {
+    std::vector<std::vector<std::uint64_t>> steps;
+    std::vector<std::uint64_t> rest;
+    for (const bool pictures : {true, false}) {
+        std::vector<std::uint64_t> step;
+        for (const auto index : order_) {
+            if (samples_->has_picture(index) != pictures) continue;
+            step.push_back(index);
+            if (step.size() == batch_) steps.push_back(std::exchange(step, {}));
+        }
+        rest.insert(rest.end(), step.begin(), step.end());
+    }
+    shuffle(steps, mix64(seed));
+    order_.clear();
+    for (const auto& step : steps) order_.insert(order_.end(), step.begin(), step.end());
+    order_.insert(order_.end(), rest.begin(), rest.end());
 }
 
 std::vector<std::uint64_t> StepOrder::step(std::uint64_t step) {
-    const auto epoch = epoch_of(step);
-    if (epoch != shuffled_epoch_) {
-        permutation_.resize(samples_);
-        std::iota(permutation_.begin(), permutation_.end(), std::uint64_t{0});
-        shuffle(permutation_, random_bits(seed_, epoch));
-        shuffled_epoch_ = epoch;
-    }
+    if (const auto epoch = epoch_of(step); epoch != drawn_epoch_) draw(epoch);
     const auto begin = step % steps_per_epoch() * batch_;
-    const auto end = std::min(begin + batch_, samples_);
-    return {permutation_.begin() + static_cast<std::ptrdiff_t>(begin), permutation_.begin() + static_cast<std::ptrdiff_t>(end)};
+    const auto end = std::min(begin + batch_, per_epoch_);
+    return {order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 }  // namespace tg

@@ -1,4 +1,5 @@
-// Samples as conversation files hold them (LLaVA JSON), and the order in which training takes them.
+// Conversations that a model is trained on, as LLaVA's JSON and InternVL's JSONL hold them, mixed by weight, and the order in which
+// training takes them.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "taskgalaxy/nn/conversation.hpp"
+#include "taskgalaxy/parallel/communicator.hpp"
 
 namespace tg {
 
@@ -16,24 +18,78 @@ struct Sample {
     std::vector<Turn> turns;
 };
 
-// [{"id", "image"?, "conversations": [{"from": "human"|"gpt", "value"}, ...]}, ...]. A leading answer is dropped as the reference does;
-// after it questions and answers must alternate and end with an answer. Throws InputError naming file and sample.
-std::vector<Sample> read_llava_json(const std::filesystem::path& file);
+// One file of samples, and how often an epoch takes them: 2 twice, 0.25 a quarter of them (another one every epoch).
+struct SampleSource {
+    std::filesystem::path file;
+    std::filesystem::path image_root{};  // in front of its samples' images; empty: they stay as they are
+    double weight = 1;
+};
+// "a.json", "b.jsonl*0.25" (the weight behind a star), or InternVL's data list: a JSON object of {annotation, root, repeat_time}.
+// Throws UsageError for a weight that is no number above zero, InputError for a list that cannot be read.
+std::vector<SampleSource> read_sources(const std::vector<std::string>& words);
+
+// The samples of some files. Rank 0 reads and checks all of them once; every rank then knows where each lies (24 bytes a sample) and reads
+// a sample from its file when it is asked for, so that a million conversations are in nobody's memory.
+// Formats, told apart by the first character: a list (LLaVA) or one object a line (InternVL). A sample is {"id"?, "image"?: path or list of
+// one, "conversations": [{"from": "human"|"gpt", "value"}, ...]}. A leading answer is dropped as the reference does; after it questions and
+// answers must alternate and end with an answer.
+class SampleSet {
+public:
+    // Collective. Throws AgreedFailure naming file and sample, or a file that is not the same on every rank.
+    SampleSet(std::vector<SampleSource> sources, const Communicator& ranks);
+    ~SampleSet();
+    SampleSet(const SampleSet&) = delete;
+    SampleSet& operator=(const SampleSet&) = delete;
+
+    std::uint64_t size() const { return places_.size(); }
+    Sample read(std::uint64_t index) const;  // any thread
+    bool has_picture(std::uint64_t index) const { return places_[index].words >= 0; }
+    // Words of all turns: the length that LLaVA groups by (llava_trainer.py: modality_lengths, there negative for text alone).
+    std::int64_t words(std::uint64_t index) const { return has_picture(index) ? places_[index].words : -places_[index].words - 1; }
+    std::uint64_t pictures() const;  // samples with one
+
+    struct Share {
+        std::uint64_t first = 0, count = 0;  // of size()
+        double weight = 1;
+    };
+    const std::vector<Share>& shares() const { return shares_; }  // a source each, in order
+
+private:
+    struct Place {
+        std::uint64_t offset = 0;
+        std::uint32_t bytes = 0, source = 0;
+        std::int64_t words = 0;  // text alone: -1 - words
+    };
+    void open(std::size_t source);
+
+    std::vector<SampleSource> sources_;
+    std::vector<int> files_;  // descriptors
+    std::vector<Share> shares_;
+    std::vector<Place> places_;
+};
 
 // Which samples make which step: a pure function of (samples, batch, seed), so that a step can be found again after any restart.
 // Every epoch is a permutation of its own; its last step may be short.
 class StepOrder {
 public:
-    StepOrder(std::uint64_t samples, std::uint64_t global_batch, std::uint64_t seed) : samples_(samples), batch_(global_batch), seed_(seed) {}
-    std::uint64_t steps_per_epoch() const { return (samples_ + batch_ - 1) / batch_; }
+    // `by_modality`: steps of samples with a picture and steps of text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what
+    // fills no step of either kind comes last. Its sorting by length decides who computes what inside a step: see SampleFeed.
+    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality);
+    std::uint64_t samples_per_epoch() const { return per_epoch_; }
+    std::uint64_t steps_per_epoch() const { return (per_epoch_ + batch_ - 1) / batch_; }
     std::uint64_t epoch_of(std::uint64_t step) const { return step / steps_per_epoch(); }
     // Indices into the samples, over all ranks.
     std::vector<std::uint64_t> step(std::uint64_t step);
 
 private:
-    std::uint64_t samples_, batch_, seed_;
-    std::uint64_t shuffled_epoch_ = ~std::uint64_t{0};
-    std::vector<std::uint64_t> permutation_;
+    void draw(std::uint64_t epoch);
+    void group(std::uint64_t seed);
+
+    const SampleSet* samples_;
+    std::uint64_t batch_, seed_, per_epoch_ = 0;
+    bool by_modality_;
+    std::uint64_t drawn_epoch_ = ~std::uint64_t{0};
+    std::vector<std::uint64_t> order_;  // of the drawn epoch
 };
 
 }  // namespace tg

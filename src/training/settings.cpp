@@ -8,12 +8,13 @@ void TrainSettings::describe(SettingsVisitor& v) {
     auto styles = conversation_styles();
     styles.insert(styles.begin(), "auto");
     v.option("model", &model, "Hugging Face folder of the base vision-language model");
-    v.option("data", &data, "samples in LLaVA's JSON; empty: what this run exported");
-    v.option("image_root", &image_root, "folder that the samples' pictures are relative to; empty: the run's pool");
+    v.option("data", &data, "files of samples, LLaVA's JSON or InternVL's JSONL or data list; file*2 takes each twice an epoch, file*0.25 a quarter of them; empty: what this run exported");
+    v.option("image_root", &image_root, "folder that the samples' pictures are relative to; empty: they are names in the run's pool");
     v.option("style", &style, "how turns are written; auto: as the model's family was trained", one_of(styles));
     v.option("pad_images", &pad_images, "paste pictures on a square canvas; auto: as the model's configuration says", one_of({"auto", "yes", "no"}));
     v.option("epochs", &epochs, "passes over the samples", at_least(0));
     v.option("max_steps", &max_steps, "optimiser steps; 0: as many as the epochs take", at_least(0));
+    v.option("group_by", &group_by, "modality: steps of pictures and steps of text alone, as LLaVA's recipe", one_of({"none", "modality"}));
     v.option("global_batch", &global_batch, "samples an optimiser step, over all ranks", at_least(1));
     v.tuning("micro_batch", &micro_batch, "samples at once on one rank; memory grows with it", at_least(1));
     v.option("max_length", &max_length, "positions of a sample, its picture's included; the end of longer ones is cut", at_least(8));

