@@ -241,17 +241,11 @@ void CurateStage::run(StageContext& context) {
         matches = Matches::shape_of(matches_h5);
     });
     const auto asking = asking_ranks(ranks, api_);
-    // No engine is open before and after the asking.
-    const auto fold = [&] {
-        together(ranks, [&] {
-            if (ranks.is_root()) fold_answers(context.paths.journal());
-        });
-    };
-    fold();
+    fold_together(context);
     const auto me = std::find(asking.begin(), asking.end(), ranks.rank());
     const PartStore store(context.paths.parts("curate"), {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)}, context.fingerprint, ranks);
     const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(), static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
-    fold();
+    fold_together(context);
 
     const auto figures = count(store, ranks, *taxonomy, matches_h5);
     const auto none = figures.images(ImageState::none), refined = none + figures.images(ImageState::kept_some);

@@ -45,4 +45,10 @@ void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::
     inputs.add(result_settings(settings));
 }
 
+void fold_together(const StageContext& context) {
+    together(context.ranks, [&] {
+        if (context.ranks.is_root()) fold_answers(context.paths.journal());
+    });
+}
+
 }  // namespace tg

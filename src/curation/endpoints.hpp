@@ -7,6 +7,7 @@
 
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/llm/settings.hpp"
+#include "taskgalaxy/storage/stage.hpp"
 
 namespace tg {
 
@@ -24,5 +25,9 @@ void check_reachable(const Endpoints& endpoints, const ApiSettings& api, const s
 
 // What decides an endpoint's answers: model and sampling, not urls, limits or prices.
 void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::string& name);
+
+// Folds the run's finished journals, on rank 0. Collective, before the first and after the last engine of a stage lives: nobody may write
+// journals meanwhile.
+void fold_together(const StageContext& context);
 
 }  // namespace tg

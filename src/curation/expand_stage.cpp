@@ -63,9 +63,7 @@ public:
 
     void start_early(const StageContext& context) override {
         asking_ = asking_ranks(context.ranks, api_).front();
-        together(context.ranks, [&] {
-            if (context.ranks.is_root()) fold_answers(context.paths.journal());
-        });
+        fold_together(context);
         if (context.ranks.rank() != asking_) return;
         progress_.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
         grown_ = std::async(std::launch::async, [this, journal = context.paths.journal()] {
@@ -98,9 +96,7 @@ public:
         Company company;
         if (here) company.work = [&] { grown_.get(); };
         run_in_company(ranks, company);
-        together(ranks, [&] {
-            if (ranks.is_root()) fold_answers(context.paths.journal());
-        });
+        fold_together(context);
         const auto* result = here ? &grown_.get().expanded : nullptr;
         const auto* figures = here && grown_.get().figures ? &*grown_.get().figures : nullptr;
 

@@ -43,7 +43,7 @@ bool read_at(int fd, std::uint64_t offset, char* to, std::size_t size) {
 }  // namespace
 
 AnswerJournal::AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures)
-    : slots_(1024), files_(answer_files(folder)), folded_count_(folded_files(folder).size()), keep_failures_(keep_failures), writer_(files_.emplace_back(new_journal_name(folder, rank)), group_time) {
+    : slots_(1024), files_(answer_files(folder)), folded_count_(static_cast<std::size_t>(std::ranges::count(files_, std::filesystem::path(".h5"), [](const auto& file) { return file.extension(); }))), keep_failures_(keep_failures), writer_(files_.emplace_back(new_journal_name(folder, rank)), group_time) {
     for (std::size_t file = 0; file < folded_count_; ++file) {
         const FoldedAnswers folded(files_[file]);
         for (std::size_t row = 0; row < folded.size(); ++row) index(folded.key(row), folded.record(row), file, row);

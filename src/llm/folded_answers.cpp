@@ -33,6 +33,11 @@ int files_of(const std::filesystem::path& journal) {
     return number;
 }
 
+// How much of it lies in its first `files` files.
+std::uint64_t folded_bytes_in(const std::filesystem::path& journal, int files) {
+    return files == 0 ? 0 : static_cast<std::uint64_t>(Hdf5File::open(folded_name(journal, files - 1)).int_attribute("journal_bytes"));
+}
+
 // Rows of one file to come.
 struct Rows {
     std::vector<std::uint8_t> key, outcome;
@@ -109,26 +114,14 @@ AnswerRecord FoldedAnswers::record(std::size_t row) const {
     return r;
 }
 
-std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> files;
-    std::error_code missing;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, missing))
-        if (entry.path().extension() == ".h5") files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-    return files;
-}
-
-std::uint64_t folded_bytes(const std::filesystem::path& journal) {
-    const int number = files_of(journal);
-    return number == 0 ? 0 : static_cast<std::uint64_t>(Hdf5File::open(folded_name(journal, number - 1)).int_attribute("journal_bytes"));
-}
+std::uint64_t folded_bytes(const std::filesystem::path& journal) { return folded_bytes_in(journal, files_of(journal)); }
 
 std::uint64_t fold_answers(const std::filesystem::path& folder) {
     std::uint64_t folded = 0;
     const auto journals = journal_files(folder);
     for (const auto& journal : journals) {
         int number = files_of(journal);
-        const auto done = folded_bytes(journal);
+        const auto done = folded_bytes_in(journal, number);
         Rows rows;
         const auto damage = read_journal(journal, [&](std::string_view key, std::string_view value, std::uint64_t offset) {
             if (offset < done || key.size() != sizeof(Digest::bytes)) return;

@@ -31,8 +31,6 @@ private:
     std::vector<TextColumn> texts_;
 };
 
-// All of a folder, in the order they were written.
-std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder);
 // How much of `journal` is folded, in bytes.
 std::uint64_t folded_bytes(const std::filesystem::path& journal);
 

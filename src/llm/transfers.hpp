@@ -33,7 +33,8 @@ private:
     void* headers_ = nullptr;  // curl_slist
 };
 
-// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem` is a CURLcode (0: an HTTP answer came in whole); headers of interest by lower-case name.
+// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem` is a CURLcode (0: an
+// HTTP answer came in whole); headers of interest by lower-case name.
 struct HttpOutcome {
     int problem = 0;
     std::string problem_text;

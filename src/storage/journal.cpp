@@ -206,14 +206,16 @@ std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const
     return damage;
 }
 
-std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder) {
+static std::vector<std::filesystem::path> files_with(const std::filesystem::path& folder, std::string_view suffix) {
     std::vector<std::filesystem::path> files;
     std::error_code missing;
     for (const auto& entry : std::filesystem::directory_iterator(folder, missing))
-        if (entry.path().extension() == ".journal") files.push_back(entry.path());
+        if (entry.path().extension() == suffix) files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     return files;
 }
+std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder) { return files_with(folder, ".journal"); }
+std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder) { return files_with(folder, ".h5"); }
 
 std::filesystem::path folded_name(const std::filesystem::path& journal, int number) {
     auto name = journal;

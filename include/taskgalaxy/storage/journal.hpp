@@ -47,6 +47,8 @@ std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const
 
 // All journal files (*.journal) of a folder, in name order.
 std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder);
+// What they are folded into (*.h5), likewise.
+std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder);
 // File `number` (0, 1, ...) of those that a journal is folded into: NAME.NNNNNN.h5 beside it.
 std::filesystem::path folded_name(const std::filesystem::path& journal, int number);
 // A name no earlier writer used, for this rank, and that is not folded: journal files belong to one process and are never continued.
