@@ -14,17 +14,19 @@ SampleFeed::SampleFeed(const std::vector<Sample>& samples, StepOrder order, cons
 
 SampleFeed::~SampleFeed() = default;
 
-EncodedSample SampleFeed::prepare(const Sample& sample, bool decode) const {
-    auto encoded = encode_sample(sample, *parts_.style, *parts_.tokenizer, parts_.image_positions(), options_.max_length);
-    if (!sample.image.empty() && decode && encoded.failure.empty()) {
-        const auto side = parts_.vision->image_size;
-        encoded.pixels = torch::empty({3, side, side}, torch::kFloat32);
+EncodedSample SampleFeed::prepare(const Sample& sample, std::int64_t known_tiles) const {
+    torch::Tensor pixels;
+    std::string failure;
+    if (!sample.image.empty() && known_tiles == 0) {
         try {
-            reader_(sample.image, {encoded.pixels.data_ptr<float>(), static_cast<std::size_t>(encoded.pixels.numel())});
+            pixels = reader_(sample.image);
         } catch (const InputError& error) {  // recorded: next() counts it under its reason
-            encoded.failure = error.what();
+            failure = error.what();
         }
     }
+    auto encoded = encode_sample(sample, parts_, pixels.defined() ? pixels.size(0) : std::max<std::int64_t>(1, known_tiles), options_.max_length);
+    if (!encoded.image.empty()) encoded.pixels = pixels;
+    if (!failure.empty()) encoded.failure = failure;
     return encoded;
 }
 
@@ -37,8 +39,9 @@ void SampleFeed::fill() {
         auto& futures = ahead_.emplace_back();
         for (auto i = share.begin; i < share.end; ++i) {
             const auto* sample = &samples_[all[i]];
-            const bool decode = !cache_.contains(sample->image);
-            futures.push_back(pool_.submit([this, sample, decode] { return prepare(*sample, decode); }));
+            const auto cached = cache_.find(sample->image);
+            const auto tiles = cached == cache_.end() ? 0 : cached->second.size(0) / parts_.image_positions();
+            futures.push_back(pool_.submit([this, sample, tiles] { return prepare(*sample, tiles); }));
         }
     }
 }
@@ -70,7 +73,7 @@ std::vector<MicroBatch> SampleFeed::next() {
             sample.features = found->second;
             continue;
         }
-        sample.features = make_features_(sample.pixels.unsqueeze(0));
+        sample.features = make_features_(sample.pixels);
         const auto bytes = static_cast<std::int64_t>(sample.features.numel() * static_cast<std::int64_t>(sample.features.element_size()));
         if (cached_bytes_ + bytes <= options_.feature_cache_bytes) {
             cache_.emplace(sample.image, sample.features);

@@ -17,9 +17,9 @@
 
 namespace tg {
 
-// Fills [3,S,S]; throws InputError. Called from several threads.
-using PictureReader = std::function<void(const std::string& image, std::span<float> chw)>;
-// The tower's features of pictures [B,3,S,S]: [B*N, C].
+// The picture's tiles [tiles,3,S,S] fp32; throws InputError. Called from several threads.
+using PictureReader = std::function<torch::Tensor(const std::string& image)>;
+// The tower's features of tiles [B,3,S,S]: [B*N, C].
 using FeatureMaker = std::function<torch::Tensor(const torch::Tensor& pixels)>;
 
 struct FeedOptions {
@@ -47,7 +47,7 @@ public:
     const FeedFigures& figures() const { return figures_; }
 
 private:
-    EncodedSample prepare(const Sample& sample, bool decode) const;
+    EncodedSample prepare(const Sample& sample, std::int64_t known_tiles) const;  // 0: its picture is to be read
     void fill();  // keeps enough samples in the making
 
     const std::vector<Sample>& samples_;

@@ -16,6 +16,7 @@ struct Sample {
     std::vector<Turn> turns;
 };
 
+// Marks of pictures are left where they are: a model's family says what becomes of them (place_marks).
 // [{"id", "image"?, "conversations": [{"from": "human"|"gpt", "value"}, ...]}, ...]. A leading answer is dropped as the reference does;
 // after it questions and answers must alternate and end with an answer. Throws InputError naming file and sample.
 std::vector<Sample> read_llava_json(const std::filesystem::path& file);

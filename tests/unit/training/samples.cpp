@@ -20,14 +20,14 @@ fs::path written(const tg::fixture::Scratch& scratch, const std::string& text) {
     return file;
 }
 
-TEST(LlavaJson, is_read_with_the_mark_in_front_and_a_leading_answer_dropped) {
+TEST(LlavaJson, is_read_with_its_marks_and_a_leading_answer_dropped) {
     const tg::fixture::Scratch scratch("json");
     const auto samples = tg::read_llava_json(written(scratch, R"([
         {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"}, {"from": "gpt", "value": "A cat."}]},
         {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"}, {"from": "gpt", "value": "Yes"}]}])"));
     ASSERT_EQ(samples.size(), 2u);
     EXPECT_EQ(samples[0].image, "x/y.png");
-    EXPECT_EQ(samples[0].turns[0].question, "<image>\nWhat is  this?");
+    EXPECT_EQ(samples[0].turns[0].question, "What is <image> this?");
     EXPECT_EQ(samples[1].id, "7");
     ASSERT_EQ(samples[1].turns.size(), 1u);
     EXPECT_EQ(samples[1].turns[0].question, "Hi <image>");
