@@ -9,13 +9,13 @@
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
-#include "taskgalaxy/pool/preprocess.hpp"
+#include "taskgalaxy/pool/tiles.hpp"
 
 namespace tg {
 
 struct Answerer::Impl {
     VisionLanguageModel model;
-    ImageRecipe recipe;
+    PictureRecipe recipe;
     PromptFamily family;
     int batch;
     std::size_t pictures_seen;  // most pictures of a question that the model is shown
@@ -28,10 +28,7 @@ struct Answerer::Impl {
           pictures_seen(model.image_size() > 0 ? 1 : 0),
           decoders(settings.threads > 0 ? static_cast<std::size_t>(settings.threads) : usable_cores()) {
         if (pictures_seen == 0) throw InputError(fmt::format("{}: a language model without eyes cannot answer questions about pictures", folder.string()));
-        recipe = ImageRecipe::read(folder);
-        if (recipe.size != model.image_size())
-            throw InputError(fmt::format("{}: preprocessor_config.json makes pictures of {} pixels a side, but the model takes {}", folder.string(), recipe.size, model.image_size()));
-        recipe.pad_square = settings.pad_images == "yes" || (settings.pad_images == "auto" && (recipe.pad_square || model.parts().pads_to_square));
+        recipe = model.parts().picture_recipe(settings.pad_images);
     }
 
     // One question's prompt and pixels; runs on a decoding thread.
@@ -47,8 +44,8 @@ struct Answerer::Impl {
             const auto pictures = file.pictures(index);
             out.words = word_question(file.questions()[index], style, family, pictures.size(), pictures_seen);
             out.left_out = pictures.size() - std::min(pictures.size(), pictures_seen);
-            out.pixels = torch::empty({3, recipe.size, recipe.size});
-            decode_to_pixels(pictures.at(out.words.pictures.at(0)), {}, recipe, std::span(out.pixels.data_ptr<float>(), recipe.values()));
+            const auto pixels = decode_to_tiles(pictures.at(out.words.pictures.at(0)), {}, recipe);
+            out.pixels = torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});
         } catch (const InputError& error) {  // counted and kept with the question
             out.problem = error.what();
         }
@@ -76,7 +73,7 @@ Answers Answerer::answer(const QuestionFile& file, Slice questions, PromptStyle 
         out.pictures_left_out += prepared.left_out;
         out.problems[i] = std::move(prepared.problem);
         if (!out.problems[i].empty()) continue;
-        prompts.push_back({std::move(prepared.words.text), std::move(prepared.pixels)});
+        prompts.push_back({std::move(prepared.words.text), std::move(prepared.pixels), {}});
         places.push_back(i);
     }
     if (prompts.empty()) return out;

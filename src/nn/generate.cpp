@@ -18,19 +18,34 @@ namespace {
 
 TokenPrompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::size_t index, int max_new_tokens) {
     const bool has_image = prompt.pixels.defined();
+    TokenPrompt read;
     if (has_image) {
         if (!parts.vision) throw InputError(fmt::format("prompt {} has a picture, but {} has no eyes", index, parts.folder.string()));
         const std::int64_t side = parts.vision->image_size;
-        if (prompt.pixels.sizes() != torch::IntArrayRef({3, side, side})) throw InputError(fmt::format("prompt {}: its picture is not [3, {}, {}]", index, side, side));
+        read.pixels = prompt.pixels.dim() == 3 ? prompt.pixels.unsqueeze(0) : prompt.pixels;
+        if (read.pixels.dim() != 4 || read.pixels.size(0) < 1 || read.pixels.sizes().slice(1) != torch::IntArrayRef({3, side, side}))
+            throw InputError(fmt::format("prompt {}: its picture is not [3, {}, {}], nor tiles of it", index, side, side));
     }
-    auto text = prompt.text;
-    if (has_image) text = with_mark_in_front(text.find(image_mark) == std::string::npos ? fmt::format("{}{}", image_mark, text) : text);
-    TokenPrompt read{{}, prompt.pixels};
-    for (const auto id : tokenize_conversation({{text, ""}}, *parts.style, *parts.tokenizer, has_image, true).ids)
-        read.ids.insert(read.ids.end(), id == image_placeholder ? static_cast<std::size_t>(parts.image_positions()) : 1, id);
+    auto turns = prompt.history;
+    turns.push_back({prompt.text, ""});
+    if (has_image) place_marks(turns, parts.mark, true);
+    const auto positions = has_image ? static_cast<std::size_t>(parts.image_positions(read.pixels.size(0))) : 0;
+    for (const auto id : tokenize_conversation(turns, *parts.style, *parts.tokenizer, has_image, true, parts.mark).ids) read.ids.insert(read.ids.end(), id == image_placeholder ? positions : 1, id);
     if (static_cast<std::int64_t>(read.ids.size()) + max_new_tokens > parts.language.config.context)
         throw InputError(fmt::format("prompt {} takes {} positions and its answer up to {}; {} can hold {}", index, read.ids.size(), max_new_tokens, parts.folder.string(), parts.language.config.context));
     return read;
+}
+
+// How much of `text` is whole characters: a token may end inside one.
+std::size_t whole_characters(std::string_view text) {
+    constexpr std::string_view replacement = "\xEF\xBF\xBD";  // what some tokenizers put for bytes that are none yet
+    if (text.ends_with(replacement)) return text.size() - replacement.size();
+    std::size_t begin = text.size();
+    while (begin > 0 && text.size() - begin < 4 && (text[begin - 1] & 0xC0) == 0x80) --begin;
+    if (begin == 0) return text.size();
+    const auto lead = static_cast<unsigned char>(text[begin - 1]);
+    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    return text.size() - begin + 1 < length ? begin - 1 : text.size();
 }
 
 std::int64_t choose(const Tensor& logits, const GenerateOptions& options, std::uint64_t prompt, std::uint64_t position) {  // [V]
@@ -57,12 +72,23 @@ struct Answering {
 std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt> prompts, const GenerateOptions& options) const {
     std::vector<TokenPrompt> read;
     for (std::size_t i = 0; i < prompts.size(); ++i) read.push_back(read_prompt(*parts_, prompts[i], i, options.max_new_tokens));
+    std::vector<std::vector<std::int64_t>> so_far(prompts.size());
+    std::vector<std::size_t> told(prompts.size());
+    const auto tell = [&](std::size_t prompt, std::int64_t id) {
+        so_far[prompt].push_back(id);
+        const auto text = parts_->tokenizer->decode(so_far[prompt]);
+        const auto whole = whole_characters(text);
+        if (whole <= told[prompt]) return;
+        options.on_text(prompt, std::string_view(text).substr(told[prompt], whole - told[prompt]));
+        told[prompt] = whole;
+    };
     std::vector<std::string> answers;
-    for (const auto& ids : answer_tokens(*parts_, read, options)) answers.emplace_back(trimmed(parts_->tokenizer->decode(ids)));
+    for (const auto& ids : answer_tokens(*parts_, read, options, options.on_text ? tell : std::function<void(std::size_t, std::int64_t)>())) answers.emplace_back(trimmed(parts_->tokenizer->decode(ids)));
     return answers;
 }
 
-std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options) {
+std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options,
+                                                     const std::function<void(std::size_t, std::int64_t)>& on_token) {
     const torch::NoGradGuard no_grad;
     const auto& language = parts.language;
     const auto device = language.device();
@@ -90,8 +116,10 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
             const auto row = static_cast<std::int64_t>(i - first);
             auto& a = active[i];
             const auto id = options.temperature > 0 ? choose(logits[row], options, a.prompt, a.answer.size()) : best[row].item<std::int64_t>();
-            if (id != parts.tokenizer->eos()) a.answer.push_back(id);
-            if (id == parts.tokenizer->eos() || static_cast<int>(a.answer.size()) == options.max_new_tokens) {
+            const bool ended = std::find(parts.ends.begin(), parts.ends.end(), id) != parts.ends.end();
+            if (!ended) a.answer.push_back(id);
+            if (!ended && on_token) on_token(a.prompt, id);
+            if (ended || static_cast<int>(a.answer.size()) == options.max_new_tokens) {
                 answers[a.prompt] = std::move(a.answer);
                 free_slots.push_back(a.slot);
                 a.slot = -1;
@@ -119,7 +147,7 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
         }
         auto x = language.embed(torch::tensor(ids, torch::kInt64).to(device));
         if (!pixels.empty()) {
-            const auto features = parts.vision->features(torch::stack(pixels).to(device));
+            const auto features = parts.vision->features(torch::cat(pixels).to(device));
             const auto rows = parts.projector->forward(features.reshape({-1, parts.vision->channels}).to(language.dtype()));
             x.index_copy_(0, torch::tensor(image_rows, torch::kInt64).to(device), rows);
         }

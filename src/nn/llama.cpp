@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "json_file.hpp"
 #include "llama_kernels.hpp"
 #include "taskgalaxy/core/error.hpp"
 
@@ -14,11 +15,6 @@ using torch::Tensor;
 using nlohmann::json;
 
 namespace {
-
-template <class T> T field(const json& config, const char* name, T otherwise) {
-    const auto found = config.find(name);
-    return found == config.end() || found->is_null() ? otherwise : found->get<T>();
-}
 
 void refuse(const std::string& where, const std::string& name, const std::string& value, const std::string& known) {
     throw InputError(fmt::format("{}: {} = {} is not supported", where, name, value), "known here: " + known);
@@ -31,7 +27,7 @@ double read_rope(const json& config, const std::string& where) {
         const auto found = config.find(name);
         if (found == config.end() || found->is_null()) continue;
         const auto type = field<std::string>(*found, "rope_type", field<std::string>(*found, "type", "default"));
-        if (type != "default") refuse(where, fmt::format("{}.rope_type", name), type, "default");
+        if (type != "default" && type != "dynamic") refuse(where, fmt::format("{}.rope_type", name), type, "default, dynamic");
         theta = field(*found, "rope_theta", theta);
     }
     return theta;
@@ -41,21 +37,27 @@ double read_rope(const json& config, const std::string& where) {
 
 LanguageConfig LanguageConfig::read(const json& config, const std::string& where) {
     const auto type = field<std::string>(config, "model_type", "llama");
-    const bool qwen2 = type == "qwen2";
-    if (!qwen2 && type != "llama" && type != "llava_llama" && type != "llava" && type != "mistral") refuse(where, "model_type", type, "llama, qwen2");
+    const bool qwen2 = type == "qwen2", internlm2 = type == "internlm2";
+    if (!qwen2 && !internlm2 && type != "llama" && type != "llava_llama" && type != "llava" && type != "mistral") refuse(where, "model_type", type, "llama, qwen2, internlm2");
     LanguageConfig c;
     c.hidden = field(config, "hidden_size", c.hidden);
     c.intermediate = field(config, "intermediate_size", qwen2 ? std::int64_t{22016} : c.intermediate);
     c.layers = field(config, "num_hidden_layers", c.layers);
     c.heads = field(config, "num_attention_heads", c.heads);
     c.kv_heads = field(config, "num_key_value_heads", c.heads);
-    c.head_dim = field(config, "head_dim", c.hidden / c.heads);
+    c.head_dim = field(config, "head_dim", c.heads > 0 ? c.hidden / c.heads : 0);
     c.vocabulary = field(config, "vocab_size", c.vocabulary);
     c.context = field(config, "max_position_embeddings", c.context);
     c.norm_eps = field(config, "rms_norm_eps", c.norm_eps);
     c.rope_theta = read_rope(config, where);
     c.tied_embeddings = field(config, "tie_word_embeddings", false);
     c.qkv_bias = qwen2;
+    c.grouped_qkv = internlm2;
+    if (internlm2 && field(config, "bias", true)) refuse(where, "bias", "true", "false");
+    const std::pair<const char*, std::int64_t> sizes[] = {{"hidden_size", c.hidden}, {"intermediate_size", c.intermediate}, {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads},
+                                                          {"num_key_value_heads", c.kv_heads}, {"head_dim", c.head_dim}, {"vocab_size", c.vocabulary}, {"max_position_embeddings", c.context}};
+    for (const auto& [name, size] : sizes)
+        if (size < 1 || size > (std::int64_t{1} << 24)) throw InputError(fmt::format("{}: {} = {} is not a sensible size", where, name, size));
     if (const auto act = field<std::string>(config, "hidden_act", "silu"); act != "silu") refuse(where, "hidden_act", act, "silu");
     for (const auto* name : {"attention_bias", "mlp_bias", "use_sliding_window"})
         if (field(config, name, false)) refuse(where, name, "true", "false");
@@ -83,6 +85,20 @@ Tensor linear_backward(const Tensor& d_y, const Tensor& x, Parameter& weight, Pa
     return torch::mm(d_y, weight.value);
 }
 
+std::vector<FilePiece> qkv_pieces(const LanguageConfig& c, const std::string& attention) {
+    const auto queries = c.heads * c.head_dim, keys = c.kv_heads * c.head_dim;
+    if (!c.grouped_qkv) return {{attention + "q_proj.weight", queries}, {attention + "k_proj.weight", keys}, {attention + "v_proj.weight", keys}};
+    auto rows = std::make_shared<std::vector<std::int64_t>>();
+    const auto per_group = c.heads / c.kv_heads;
+    const auto put = [&](std::int64_t group, std::int64_t place) {
+        for (std::int64_t d = 0; d < c.head_dim; ++d) rows->push_back((group * (per_group + 2) + place) * c.head_dim + d);
+    };
+    for (std::int64_t head = 0; head < c.heads; ++head) put(head / per_group, head % per_group);
+    for (const auto place : {per_group, per_group + 1})
+        for (std::int64_t group = 0; group < c.kv_heads; ++group) put(group, place);
+    return {{attention + "qkv_proj.weight", c.qkv_rows(), std::move(rows)}};
+}
+
 Parameter* bias_of(Unit& unit, const LanguageConfig& c, const std::string& attention) {
     if (!c.qkv_bias) return nullptr;
     return &unit.add({c.qkv_rows()}, {{attention + "q_proj.bias", c.heads * c.head_dim}, {attention + "k_proj.bias", c.kv_heads * c.head_dim}, {attention + "v_proj.bias", c.kv_heads * c.head_dim}}, false);
@@ -94,8 +110,7 @@ DecoderLayer::DecoderLayer(const LanguageConfig& c, const std::string& prefix, s
     : config_(c),
       unit_{std::move(name)},
       norm1_(unit_.add({c.hidden}, {{prefix + "input_layernorm.weight", c.hidden}}, false)),
-      qkv_(unit_.add({c.qkv_rows(), c.hidden},
-                     {{prefix + "self_attn.q_proj.weight", c.heads * c.head_dim}, {prefix + "self_attn.k_proj.weight", c.kv_heads * c.head_dim}, {prefix + "self_attn.v_proj.weight", c.kv_heads * c.head_dim}}, true)),
+      qkv_(unit_.add({c.qkv_rows(), c.hidden}, qkv_pieces(c, prefix + "self_attn."), true)),
       qkv_bias_(bias_of(unit_, c, prefix + "self_attn.")),
       out_(unit_.add({c.hidden, c.heads * c.head_dim}, {{prefix + "self_attn.o_proj.weight", c.hidden}}, true)),
       norm2_(unit_.add({c.hidden}, {{prefix + "post_attention_layernorm.weight", c.hidden}}, false)),

@@ -20,6 +20,8 @@ int ProjectorConfig::linears_of(const std::string& type, const std::string& wher
 }
 
 Projector::Projector(const ProjectorConfig& config, const std::string& prefix) : config_(config), unit_{"projector"} {
+    if (config.norm)
+        for (const auto* part : {"layer_norm.weight", "layer_norm.bias"}) unit_.add({config.from}, {{prefix + part, config.from}}, false);
     for (int i = 0; i < config.linears; ++i) {
         const auto name = fmt::format("{}linear_{}.", prefix, i + 1);
         unit_.add({config.to, i == 0 ? config.from : config.to}, {{name + "weight", config.to}}, true);
@@ -30,10 +32,15 @@ Projector::Projector(const ProjectorConfig& config, const std::string& prefix) :
 Tensor Projector::forward(const Tensor& features, Kept* keep) const {
     std::vector<Tensor> inputs, hidden;
     auto x = features;
+    Tensor plain;  // the norm's result before its weight and bias
+    if (config_.norm) {
+        x = torch::layer_norm(features, {config_.from}, unit_.parameters[0].value, unit_.parameters[1].value, norm_eps);
+        if (keep) plain = torch::layer_norm(features.to(torch::kFloat32), {config_.from}, {}, {}, norm_eps);
+    }
     for (int i = 0; i < config_.linears; ++i) {
         inputs.push_back(x);
         const auto& w = weight(i);
-        x = config_.bias ? torch::addmm(unit_.parameters[static_cast<std::size_t>(2 * i + 1)].value, x, w.value.t()) : torch::mm(x, w.value.t());
+        x = config_.bias ? torch::addmm(unit_.parameters[weight_index(i) + 1].value, x, w.value.t()) : torch::mm(x, w.value.t());
         if (i + 1 == config_.linears) break;
         hidden.push_back(x);
         x = torch::gelu(x);
@@ -41,6 +48,7 @@ Tensor Projector::forward(const Tensor& features, Kept* keep) const {
     if (keep) {
         *keep = std::move(inputs);
         keep->insert(keep->end(), hidden.begin(), hidden.end());
+        if (config_.norm) keep->push_back(plain);
     }
     return x;
 }
@@ -54,10 +62,15 @@ void Projector::backward(const Tensor& d_out, const Kept& kept) {
             else w.grad.add_(torch::mm(d.t(), kept[static_cast<std::size_t>(i)]));
         }
         if (config_.bias) {
-            auto& bias = unit_.parameters[static_cast<std::size_t>(2 * i + 1)];
+            auto& bias = unit_.parameters[weight_index(i) + 1];
             if (bias.grad.defined()) bias.grad.add_(d.sum(0, false, torch::kFloat32));
         }
         if (i > 0) d = at::gelu_backward(torch::mm(d, w.value), kept[static_cast<std::size_t>(config_.linears + i - 1)]);
+        else if (config_.norm && unit_.parameters[0].grad.defined()) {
+            const auto d_norm = torch::mm(d, w.value).to(torch::kFloat32);
+            unit_.parameters[0].grad.add_((d_norm * kept.back()).sum(0));
+            unit_.parameters[1].grad.add_(d_norm.sum(0));
+        }
     }
 }
 

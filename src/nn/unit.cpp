@@ -29,9 +29,15 @@ void Unit::allocate(torch::Device device, torch::Dtype dtype) {
 }
 
 std::string WeightNames::file_name(std::string_view ours) const {
+    std::string name(ours);
     for (const auto& [from, to] : prefixes_)
-        if (ours.starts_with(from)) return to + std::string(ours.substr(from.size()));
-    return std::string(ours);
+        if (ours.starts_with(from)) {
+            name = to + std::string(ours.substr(from.size()));
+            break;
+        }
+    for (const auto& [from, to] : parts_)
+        if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
+    return name;
 }
 
 torch::Dtype torch_type(TensorType type) {
@@ -64,7 +70,18 @@ void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, 
             throw InputError(fmt::format("{}: tensor {} has shape {}, config.json asks for {}", files.path().string(), name, shape_text(info.shape), shape_text(target.sizes().vec())));
         auto loaded = torch::empty(info.shape, torch::dtype(torch_type(info.type)));
         files.read(name, {static_cast<std::byte*>(loaded.data_ptr()), static_cast<std::size_t>(info.bytes())});
+        if (const auto& order = parameter.pieces[i].file_rows) loaded = loaded.index_select(0, torch::tensor(*order, torch::kInt64));
         target.copy_(loaded);
+    }
+}
+
+void write_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, const std::function<void(const std::string&, std::span<const std::byte>)>& put) {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
+        const auto name = names.file_name(parameter.pieces[i].name);
+        auto tensor = parameter.rows_of(parameter.value, i).to(torch::kCPU, torch_type(files.info(name).type)).contiguous();
+        if (const auto& order = parameter.pieces[i].file_rows) tensor = torch::empty_like(tensor).index_copy_(0, torch::tensor(*order, torch::kInt64), tensor);
+        put(name, {static_cast<const std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.numel()) * tensor.element_size()});
     }
 }
 

@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "clip_tower.hpp"
 #include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
+#include "vlm_families.hpp"
 
 namespace tg {
 
@@ -19,114 +19,18 @@ namespace fs = std::filesystem;
 
 namespace {
 
-template <class T> T field(const json& config, const char* name, T otherwise) {
-    const auto found = config.find(name);
-    return found == config.end() || found->is_null() ? otherwise : found->get<T>();
-}
-
-json read_config(const fs::path& folder) {
-    const auto file = folder / "config.json";
-    if (!fs::exists(file)) throw InputError(fmt::format("{} holds no config.json", folder.string()), "give a local Hugging Face model folder");
-    return read_json(file);
-}
-
-// Where the tensors of one family may lie; the layout whose `probe` is in the files is taken.
-struct Layout {
-    std::string probe;
-    std::vector<WeightNames::Row> prefixes;
-};
-WeightNames find_layout(const SafetensorsFolder& files, const std::vector<Layout>& layouts) {
-    for (const auto& layout : layouts)
-        if (files.has(layout.probe)) return WeightNames(layout.prefixes);
-    std::vector<std::string> probes;
-    for (const auto& layout : layouts) probes.push_back(layout.probe);
-    throw InputError(fmt::format("{}: no layout of this family fits the weights", files.path().string()), "one of these tensors was expected: " + join(probes, ", "));
-}
-
-using Describe = std::unique_ptr<VlmParts> (*)(const fs::path& folder, const json& config);
-
-std::unique_ptr<VlmParts> bare(const fs::path& folder, const LanguageConfig& language, std::string family) {
-    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = SafetensorsFolder(folder)});
-}
-
-// transformers 5 saves the tower of a new model without the level `vision_model.`.
-void add_flat_tower(VlmParts& parts) {
-    const auto flat = parts.names.file_name("vision_tower.");
-    if (parts.files.has(flat + "embeddings.class_embedding")) parts.names.put_first({"vision_tower.vision_model.", flat});
-}
-
-// llava-hf (old and new names): text_config, vision_config.
-std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& config) {
-    const auto where = (folder / "config.json").string();
-    auto text = config.value("text_config", json::object());
-    if (config.contains("tie_word_embeddings") && !text.contains("tie_word_embeddings")) text["tie_word_embeddings"] = config["tie_word_embeddings"];
-    auto parts = bare(folder, LanguageConfig::read(text, where + " text_config"), "llava");
-    parts->names = find_layout(parts->files, {{"language_model.model.embed_tokens.weight", {}},
-                                              {"model.language_model.embed_tokens.weight",
-                                               {{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}, {"vision_tower.", "model.vision_tower."}}}});
-    add_flat_tower(*parts);
-    const auto layer = config.value("vision_feature_layer", json(-2));
-    if (!layer.is_number_integer()) throw InputError(fmt::format("{}: vision_feature_layer = {} is not supported", where, layer.dump()), "one layer is needed");
-    const auto strategy = field<std::string>(config, "vision_feature_select_strategy", "default");
-    if (strategy != "default" && strategy != "full") throw InputError(fmt::format("{}: vision_feature_select_strategy = {} is not supported", where, strategy), "known here: default, full");
-    if (const auto act = field<std::string>(config, "projector_hidden_act", "gelu"); act != "gelu") throw InputError(fmt::format("{}: projector_hidden_act = {} is not supported", where, act), "known here: gelu");
-    // A missing vision_config means CLIP ViT-L/14-336, as transformers fills it.
-    const json tower_default{{"hidden_size", 1024}, {"intermediate_size", 4096}, {"num_hidden_layers", 24}, {"num_attention_heads", 16}, {"image_size", 336}, {"patch_size", 14}};
-    const auto vision = config.value("vision_config", tower_default);
-    parts->vision = make_clip_tower(vision, where + " vision_config", layer.get<int>(), strategy == "full", "vision_tower.vision_model.");
-    parts->projector = std::make_unique<Projector>(ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2, field(config, "multimodal_projector_bias", true)}, "multi_modal_projector.");
-    parts->style = &conversation_style(field<std::string>(text, "model_type", "llama") == "qwen2" ? "chatml" : "vicuna_v1");
-    parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
-    return parts;
-}
-
-// liuhaotian's own layout: one flat config, the tower often in a CLIP folder of its own.
-std::unique_ptr<VlmParts> describe_llava_llama(const fs::path& folder, const json& config) {
-    const auto where = (folder / "config.json").string();
-    auto parts = bare(folder, LanguageConfig::read(config, where), "llava_llama");
-    const auto linears = ProjectorConfig::linears_of(field<std::string>(config, "mm_projector_type", "linear"), where);
-    std::vector<WeightNames::Row> rows{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
-    for (int i = 0; i < linears; ++i) rows.push_back({fmt::format("multi_modal_projector.linear_{}.", i + 1), linears == 1 ? "model.mm_projector." : fmt::format("model.mm_projector.{}.", 2 * i)});
-    rows.push_back({"vision_tower.", "model.vision_tower.vision_tower."});
-    parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", rows}});
-    if (field(config, "mm_use_im_start_end", false)) throw InputError(where + ": mm_use_im_start_end = true is not supported");
-    if (const auto merge = field<std::string>(config, "mm_patch_merge_type", "flat"); merge != "flat") throw InputError(fmt::format("{}: mm_patch_merge_type = {} is not supported", where, merge), "known here: flat");
-
-    const fs::path tower = field<std::string>(config, "mm_vision_tower", "");
-    const auto tower_folder = tower.is_absolute() ? tower : folder / tower;
-    if (tower.empty() || !fs::exists(tower_folder / "config.json"))
-        throw InputError(fmt::format("{}: mm_vision_tower = {} is no local folder", where, tower.string()), "put the CLIP folder there, or edit mm_vision_tower (relative to the model's folder)");
-    auto vision = read_config(tower_folder);
-    if (vision.contains("vision_config")) vision = json(vision["vision_config"]);
-    const auto feature = field<std::string>(config, "mm_vision_select_feature", "patch");
-    parts->vision = make_clip_tower(vision, (tower_folder / "config.json").string(), field(config, "mm_vision_select_layer", -2), feature == "cls_patch", "vision_tower.vision_model.");
-    if (!parts->files.has("model.vision_tower.vision_tower.vision_model.embeddings.class_embedding")) {
-        parts->vision_files.emplace(tower_folder);
-        parts->vision_names = WeightNames(std::vector<WeightNames::Row>{{"vision_tower.", ""}});
-    }
-    parts->projector = std::make_unique<Projector>(ProjectorConfig{parts->vision->channels, parts->language.config.hidden, linears, true}, "multi_modal_projector.");
-    parts->style = &conversation_style("vicuna_v1");
-    parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
-    return parts;
-}
-
-std::unique_ptr<VlmParts> describe_language_model(const fs::path& folder, const json& config) {
-    const auto type = field<std::string>(config, "model_type", "");
-    auto parts = bare(folder, LanguageConfig::read(config, (folder / "config.json").string()), type);
-    parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", {{"language_model.", ""}}}});
-    parts->style = &conversation_style(parts->tokenizer && parts->tokenizer->id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
-    return parts;
-}
-
 struct Family {
     std::string_view model_type;
-    Describe describe;
+    std::unique_ptr<VlmParts> (*describe)(const fs::path& folder, const json& config);
 };
 constexpr std::array families{
     Family{"llava", describe_llava},
     Family{"llava_llama", describe_llava_llama},
+    Family{"internvl_chat", describe_internvl_chat},
+    Family{"internvl", describe_internvl},
     Family{"llama", describe_language_model},
     Family{"qwen2", describe_language_model},
+    Family{"internlm2", describe_language_model},
 };
 
 // Tensors that no unit of ours asks for: forgotten weights would be a silent error.
@@ -148,20 +52,75 @@ void check_all_are_known(VlmParts& parts) {
 
 }  // namespace
 
-std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
-    const auto config = read_config(folder);
-    const auto type = field<std::string>(config, "model_type", "");
-    const auto family = std::find_if(families.begin(), families.end(), [&](const Family& f) { return f.model_type == type; });
-    if (family == families.end()) {
-        std::vector<std::string> known;
-        for (const auto& f : families) known.emplace_back(f.model_type);
-        throw InputError(fmt::format("{}: model_type '{}' is not known", (folder / "config.json").string(), type), "choose a model of type " + join(known, ", "));
-    }
-    auto parts = family->describe(folder, config);
-    parts->tokenizer = make_language_tokenizer(folder);
-    if (!parts->vision && parts->tokenizer->id_of("<|im_end|>")) parts->style = &conversation_style("chatml");
-    check_all_are_known(*parts);
+json read_folder_config(const fs::path& folder) {
+    const auto file = folder / "config.json";
+    if (!fs::exists(file)) throw InputError(fmt::format("{} holds no config.json", folder.string()), "give a local Hugging Face model folder");
+    auto config = read_json(file);
+    if (!config.is_object()) throw InputError(file.string() + " is not a JSON object");
+    return config;
+}
+
+WeightNames find_layout(const SafetensorsFolder& files, const std::vector<WeightLayout>& layouts) {
+    for (const auto& layout : layouts)
+        if (files.has(layout.probe)) return WeightNames(layout.prefixes, layout.parts);
+    std::vector<std::string> probes;
+    for (const auto& layout : layouts) probes.push_back(layout.probe);
+    throw InputError(fmt::format("{}: no layout of this family fits the weights", files.path().string()), "one of these tensors was expected: " + join(probes, ", "));
+}
+
+std::vector<WeightNames::Row> internlm2_parts() {
+    return {{".self_attn.qkv_proj.", ".attention.wqkv."}, {".self_attn.o_proj.", ".attention.wo."}, {".mlp.gate_proj.", ".feed_forward.w1."}, {".mlp.up_proj.", ".feed_forward.w3."},
+            {".mlp.down_proj.", ".feed_forward.w2."}, {".input_layernorm.", ".attention_norm."}, {".post_attention_layernorm.", ".ffn_norm."}, {"model.embed_tokens.", "model.tok_embeddings."}, {"lm_head.", "output."}};
+}
+
+std::unique_ptr<VlmParts> bare_parts(const fs::path& folder, const LanguageConfig& language, std::string family) {
+    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = SafetensorsFolder(folder)});
+}
+
+std::unique_ptr<VlmParts> describe_language_model(const fs::path& folder, const json& config) {
+    auto parts = bare_parts(folder, LanguageConfig::read(config, (folder / "config.json").string()), field<std::string>(config, "model_type", ""));
+    parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", {{"language_model.", ""}}}, {"model.tok_embeddings.weight", {{"language_model.", ""}}, internlm2_parts()}});
     return parts;
+}
+
+std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
+    const auto config = read_folder_config(folder);
+    const auto where = (folder / "config.json").string();
+    try {
+        const auto type = field<std::string>(config, "model_type", "");
+        const auto family = std::find_if(families.begin(), families.end(), [&](const Family& f) { return f.model_type == type; });
+        if (family == families.end()) {
+            std::vector<std::string> known;
+            for (const auto& f : families) known.emplace_back(f.model_type);
+            throw InputError(fmt::format("{}: model_type '{}' is not known", where, type), "choose a model of type " + join(known, ", "));
+        }
+        auto parts = family->describe(folder, config);
+        parts->tokenizer = make_language_tokenizer(folder);
+        const auto& tokenizer = *parts->tokenizer;
+        if (!parts->style) parts->style = &conversation_style(tokenizer.id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
+        parts->ends.push_back(tokenizer.eos());
+        // InternVL ends at its template's token, whatever the tokenizer calls its end.
+        if (const auto end = tokenizer.id_of(parts->style->end); parts->mark.in_vocabulary() && end) parts->ends.push_back(*end);
+        check_all_are_known(*parts);
+        return parts;
+    } catch (const json::exception& error) {  // a field of another kind than it should be
+        throw InputError(fmt::format("{}: {}", where, excerpt(error.what(), 200)));
+    }
+}
+
+PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
+    PictureRecipe recipe;
+    if (pictures) recipe = *pictures;
+    else {
+        // liuhaotian's folders leave the processor with the tower.
+        const auto& from = vision_files && !fs::exists(folder / "preprocessor_config.json") ? vision_files->path() : folder;
+        recipe.tile = ImageRecipe::read(from);
+        recipe.tile.pad_square = recipe.tile.pad_square || pads_to_square;
+        if (recipe.tile.size != vision->image_size)
+            throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}", (from / "preprocessor_config.json").string(), recipe.tile.size, vision->image_size));
+    }
+    if (pad != "auto") recipe.tile.pad_square = pad == "yes";
+    return recipe;
 }
 
 std::vector<Unit*> VlmParts::units() {

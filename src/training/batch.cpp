@@ -10,10 +10,14 @@ std::int64_t EncodedSample::supervised() const {
     return failure.empty() ? std::count_if(labels.begin(), labels.end(), [](std::int64_t label) { return label != ignored_label; }) : 0;
 }
 
-EncodedSample encode_sample(const Sample& sample, const ConversationStyle& style, const LanguageTokenizer& tokenizer, std::int64_t positions, std::int64_t max_length) {
-    const auto text = tokenize_conversation(sample.turns, style, tokenizer, !sample.image.empty());
+EncodedSample encode_sample(const Sample& sample, const VlmParts& parts, std::int64_t tiles, std::int64_t max_length) {
+    const bool has_image = !sample.image.empty();
+    auto turns = sample.turns;
+    if (has_image) place_marks(turns, parts.mark, parts.mark.in_vocabulary());
+    const auto text = tokenize_conversation(turns, *parts.style, *parts.tokenizer, has_image, false, parts.mark);
+    const auto positions = parts.image_positions(tiles);
     EncodedSample encoded;
-    encoded.image = sample.image;
+    if (std::find(text.ids.begin(), text.ids.end(), image_placeholder) != text.ids.end()) encoded.image = sample.image;
     std::vector<std::int64_t> labels;
     for (std::size_t i = 0; i < text.ids.size(); ++i) {
         const auto times = text.ids[i] == image_placeholder ? static_cast<std::size_t>(positions) : std::size_t{1};
@@ -50,7 +54,7 @@ MicroBatch pack(const std::vector<const EncodedSample*>& samples) {
     batch.ids = torch::tensor(ids, torch::kInt64);
     batch.labels = torch::tensor(labels, torch::kInt64);
     batch.image_rows = torch::tensor(image_rows, torch::kInt64);
-    if (!pixels.empty()) batch.pixels = torch::stack(pixels);
+    if (!pixels.empty()) batch.pixels = torch::cat(pixels);
     if (!features.empty()) batch.features = torch::cat(features);
     return batch;
 }

@@ -15,24 +15,24 @@ namespace tg {
 struct EncodedSample {
     std::vector<std::int64_t> ids;     // image_placeholder at each position of the picture
     std::vector<std::int64_t> labels;  // of the next token; ignored_label where nothing is learnt
-    torch::Tensor pixels{};            // [3,S,S], or undefined: text alone, or `features` are known
-    torch::Tensor features{};          // [N,C] of the tower
-    std::string image{};               // its name, for the cache of features
+    torch::Tensor pixels{};            // [tiles,3,S,S], or undefined: text alone, or `features` are known
+    torch::Tensor features{};          // [tiles * N, C] of the tower
+    std::string image{};               // its name, for the cache of features; empty where the text shows no picture
     std::string failure{};             // why this sample is left out (its picture cannot be read); empty: fine
     bool cut = false;                  // longer than the limit
     std::int64_t supervised() const;
 };
 
-// Text part. `positions` a picture, at most `max_length` positions: what is longer loses its end; a picture is never cut (the sample then
-// fails, as does one whose picture leaves no room for an answer).
-EncodedSample encode_sample(const Sample& sample, const ConversationStyle& style, const LanguageTokenizer& tokenizer, std::int64_t positions, std::int64_t max_length);
+// Text part, for a picture of so many tiles. At most `max_length` positions: what is longer loses its end; a picture is never cut (the
+// sample then fails, as does one whose picture leaves no room for an answer).
+EncodedSample encode_sample(const Sample& sample, const VlmParts& parts, std::int64_t tiles, std::int64_t max_length);
 
 struct MicroBatch {
     torch::Tensor ids;         // [T], 0 at picture positions
     torch::Tensor labels;      // [T]
-    torch::Tensor image_rows;  // [pictures * N]: where their positions lie in T
-    torch::Tensor pixels;      // [pictures,3,S,S], or undefined
-    torch::Tensor features;    // [pictures * N, C] where they are known
+    torch::Tensor image_rows;  // [tiles * N]: where the positions of all pictures' tiles lie in T
+    torch::Tensor pixels;      // [tiles,3,S,S], or undefined
+    torch::Tensor features;    // [tiles * N, C] where they are known
     std::vector<std::int64_t> starts{0};
     std::int64_t supervised = 0;
     std::int64_t tokens() const { return starts.back(); }

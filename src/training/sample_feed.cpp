@@ -46,16 +46,22 @@ torch::Tensor SampleFeed::cached(const std::string& image) const {
 
 EncodedSample SampleFeed::prepare(std::uint64_t index) const {
     const auto sample = samples_.read(index);
-    auto encoded = encode_sample(sample, *parts_.style, *parts_.tokenizer, parts_.image_positions(), options_.max_length);
-    if (!sample.image.empty() && !cached(sample.image).defined() && encoded.failure.empty()) {
-        const auto side = parts_.vision->image_size;
-        encoded.pixels = torch::empty({3, side, side}, torch::kFloat32);
+    torch::Tensor pixels;
+    std::string failure;
+    std::int64_t tiles = 1;
+    if (const auto known = cached(sample.image); known.defined()) {
+        tiles = known.size(0) / parts_.image_positions();
+    } else if (!sample.image.empty()) {
         try {
-            reader_(sample.image, {encoded.pixels.data_ptr<float>(), static_cast<std::size_t>(encoded.pixels.numel())});
+            pixels = reader_(sample.image);
+            tiles = pixels.size(0);
         } catch (const InputError& error) {  // recorded: next() counts it under its reason
-            encoded.failure = error.what();
+            failure = error.what();
         }
     }
+    auto encoded = encode_sample(sample, parts_, tiles, options_.max_length);
+    if (!encoded.image.empty()) encoded.pixels = pixels;
+    if (!failure.empty()) encoded.failure = failure;
     return encoded;
 }
 
@@ -95,7 +101,7 @@ std::vector<MicroBatch> SampleFeed::next() {
         // One picture at a time, so that its features are the same bits whatever pictures came with it (a restart brings others).
         sample.features = cached(sample.image);
         if (sample.features.defined()) continue;
-        sample.features = make_features_(sample.pixels.unsqueeze(0));
+        sample.features = make_features_(sample.pixels);
         const auto bytes = static_cast<std::int64_t>(sample.features.numel() * static_cast<std::int64_t>(sample.features.element_size()));
         if (cached_bytes_ + bytes <= options_.feature_cache_bytes) {
             const std::lock_guard lock(cache_mutex_);

@@ -18,9 +18,9 @@
 
 namespace tg {
 
-// Fills [3,S,S]; throws InputError. Called from several threads.
-using PictureReader = std::function<void(const std::string& image, std::span<float> chw)>;
-// The tower's features of pictures [B,3,S,S]: [B*N, C].
+// The picture's tiles [tiles,3,S,S] fp32; throws InputError. Called from several threads.
+using PictureReader = std::function<torch::Tensor(const std::string& image)>;
+// The tower's features of tiles [B,3,S,S]: [B*N, C].
 using FeatureMaker = std::function<torch::Tensor(const torch::Tensor& pixels)>;
 
 struct FeedOptions {

@@ -55,8 +55,6 @@ Sample sample_of(const json& entry, std::uint64_t index, const std::string& wher
     }
     if (sample.turns.empty()) refuse("has no question with an answer");
     if ((turns->size() - first) % 2 != 0) refuse("ends with a question");
-    if (!sample.image.empty())
-        for (auto& turn : sample.turns) turn.question = with_mark_in_front(turn.question), turn.answer = with_mark_in_front(turn.answer);
     const auto marks = std::count_if(sample.turns.begin(), sample.turns.end(), [](const Turn& turn) { return turn.question.find(image_mark) != std::string::npos; });
     if (!sample.image.empty() && marks > 1) refuse("has one image and several <image> marks");
     return sample;

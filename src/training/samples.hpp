@@ -32,7 +32,8 @@ std::vector<SampleSource> read_sources(const std::vector<std::string>& words);
 // a sample from its file when it is asked for, so that a million conversations are in nobody's memory.
 // Formats, told apart by the first character: a list (LLaVA) or one object a line (InternVL). A sample is {"id"?, "image"?: path or list of
 // one, "conversations": [{"from": "human"|"gpt", "value"}, ...]}. A leading answer is dropped as the reference does; after it questions and
-// answers must alternate and end with an answer.
+// answers must alternate and end with an answer. Marks of pictures are left where they are: a model's family says what becomes of them
+// (place_marks).
 class SampleSet {
 public:
     // Collective. Throws AgreedFailure naming file and sample, or a file that is not the same on every rank.

@@ -125,28 +125,26 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
     }
-    auto recipe = ImageRecipe::read(parts.folder);
-    if (settings_.pad_images != "auto") recipe.pad_square = settings_.pad_images == "yes";
-    else if (parts.pads_to_square) recipe.pad_square = true;
-    if (recipe.size != parts.vision->image_size) throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}", (parts.folder / "preprocessor_config.json").string(), recipe.size, parts.vision->image_size));
-    if (!settings_.image_root.empty())
-        return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image, std::span<float> chw) {
-            const auto bytes = read_text_file(root / image);
-            try {
-                decode_to_pixels(std::as_bytes(std::span(bytes)), options, recipe, chw);
-            } catch (const UnreadableImage& error) {
-                throw InputError(fmt::format("{}: {}", image, error.what()));
-            }
-        };
-    opened_pool_.emplace(paths.file("pool.h5"), pool_);
-    return [recipe, &pool = *opened_pool_](const std::string& image, std::span<float> chw) {
-        const auto row = pool.find(image);
-        if (!row) throw InputError(fmt::format("{} is not in the pool", image));
+    const auto recipe = parts.picture_recipe(settings_.pad_images);
+    const auto tiles_of = [recipe](std::span<const std::byte> bytes, const DecodeOptions& options, const std::string& image) {
         try {
-            decode_to_pixels(pool.read(*row), pool.decode_options(), recipe, chw);
+            const auto pixels = decode_to_tiles(bytes, options, recipe);
+            const auto tiles = static_cast<std::int64_t>(pixels.size() / recipe.tile.values());
+            return torch::tensor(torch::ArrayRef<float>(pixels)).view({tiles, 3, recipe.tile.size, recipe.tile.size});
         } catch (const UnreadableImage& error) {
             throw InputError(fmt::format("{}: {}", image, error.what()));
         }
+    };
+    if (!settings_.image_root.empty())
+        return [tiles_of, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
+            const auto bytes = read_text_file(root / image);
+            return tiles_of(std::as_bytes(std::span(bytes)), options, image);
+        };
+    opened_pool_.emplace(paths.file("pool.h5"), pool_);
+    return [tiles_of, &pool = *opened_pool_](const std::string& image) {
+        const auto row = pool.find(image);
+        if (!row) throw InputError(fmt::format("{} is not in the pool", image));
+        return tiles_of(pool.read(*row), pool.decode_options(), image);
     };
 }
 

@@ -1,4 +1,4 @@
-// The LLaMA family of language models (Vicuna, SmolLM2, Qwen2 by its biases), as units with forward and backward written out:
+// The LLaMA family of language models (Vicuna, SmolLM2, Qwen2 by its biases, InternLM2 by its names), as units with forward and backward written out:
 // no autograd, so that memory, reduction and recomputation are decided by who trains. Sequences lie behind each other in one long
 // row (no padding is ever computed). Equal to transformers' modeling_llama.py and modeling_qwen2.py.
 // Letters: T tokens of all sequences, H hidden size, D head size, V vocabulary.
@@ -21,9 +21,11 @@ struct LanguageConfig {
     std::int64_t hidden = 4096, intermediate = 11008, layers = 32, heads = 32, kv_heads = 32, head_dim = 128, vocabulary = 32000, context = 2048;
     double norm_eps = 1e-6, rope_theta = 1e4;
     bool qkv_bias = false, tied_embeddings = false;
+    bool grouped_qkv = false;  // InternLM2: one tensor, in which each key head lies behind its queries, its value head behind it
     std::int64_t qkv_rows() const { return (heads + 2 * kv_heads) * head_dim; }
     // `text_config`, or a whole config.json of a language model; absent fields are LLaMA-7B's as in transformers. Throws InputError
-    // for what we do not compute (scaled rope, sliding windows, other activations), naming the field and `where`.
+    // for what we do not compute (scaled rope, sliding windows, other activations) and for sizes that make no sense, naming the field and
+    // `where`. Rope that is scaled beyond `context` only ("dynamic") is taken: nothing longer than `context` is ever computed.
     static LanguageConfig read(const nlohmann::json& config, const std::string& where);
 };
 

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +22,8 @@ namespace tg {
 struct FilePiece {
     std::string name;
     std::int64_t rows = 0;
+    // Our row i is the tensor's row (*file_rows)[i]; null: the same order.
+    std::shared_ptr<const std::vector<std::int64_t>> file_rows{};
 };
 
 // Several file tensors that are computed as one (q, k and v) are one parameter: their rows lie behind each other.
@@ -46,22 +51,25 @@ struct Unit {
     void allocate(torch::Device device, torch::Dtype dtype);
 };
 
-// Our name -> name in the files: the first prefix that fits is replaced.
+// Our name -> name in the files: the first prefix that fits is replaced, then whatever of `parts` occurs behind it.
 class WeightNames {
 public:
     using Row = std::pair<std::string, std::string>;
     WeightNames() = default;
-    explicit WeightNames(std::vector<Row> prefixes) : prefixes_(std::move(prefixes)) {}
+    explicit WeightNames(std::vector<Row> prefixes, std::vector<Row> parts = {}) : prefixes_(std::move(prefixes)), parts_(std::move(parts)) {}
     std::string file_name(std::string_view ours) const;
     void put_first(Row row) { prefixes_.insert(prefixes_.begin(), std::move(row)); }
 
 private:
-    std::vector<Row> prefixes_;
+    std::vector<Row> prefixes_, parts_;
 };
 
 // Fills `into` (any float type, any device, shape of `parameter`) from the files. Throws InputError for a missing or misshapen tensor.
 void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, torch::Tensor into);
 void read_unit(Unit& unit, const SafetensorsFolder& files, const WeightNames& names);
+// Hands over the tensors of the files that `parameter` holds, in the row order and number format of `files`: what read_parameter would read
+// again. Called as put(name, bytes).
+void write_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, const std::function<void(const std::string&, std::span<const std::byte>)>& put);
 
 torch::Dtype torch_type(TensorType type);  // of float tensors; throws InputError for others
 TensorType tensor_type(torch::Dtype type);

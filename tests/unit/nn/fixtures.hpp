@@ -26,6 +26,8 @@ inline torch::Tensor expected(const std::string& room, const std::string& name) 
     return tensor;
 }
 
+inline double difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
 inline std::vector<std::int64_t> list(const torch::Tensor& ids) { return {ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()}; }
 
 }  // namespace tg::test

@@ -118,7 +118,7 @@ TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
 
 TEST(LanguageConfig, refuses_what_it_does_not_compute) {
     const auto read = [](const char* text) { return [text] { tg::LanguageConfig::read(json::parse(text), "config.json"); }; };
-    EXPECT_THAT(read(R"({"model_type": "llama", "rope_scaling": {"type": "dynamic", "factor": 2.0}})"), ThrowsMessage<tg::InputError>(HasSubstr("rope_scaling.rope_type = dynamic")));
+    EXPECT_THAT(read(R"({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2.0}})"), ThrowsMessage<tg::InputError>(HasSubstr("rope_scaling.rope_type = linear")));
     EXPECT_THAT(read(R"({"model_type": "llama", "hidden_act": "gelu"})"), ThrowsMessage<tg::InputError>(HasSubstr("hidden_act = gelu")));
     EXPECT_THAT(read(R"({"model_type": "llama", "attention_bias": true})"), ThrowsMessage<tg::InputError>(HasSubstr("attention_bias")));
     EXPECT_THAT(read(R"({"model_type": "gpt2"})"), ThrowsMessage<tg::InputError>(HasSubstr("model_type = gpt2")));

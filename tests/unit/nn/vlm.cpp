@@ -15,6 +15,7 @@
 namespace {
 
 namespace fs = std::filesystem;
+using tg::test::difference;
 using tg::test::expected;
 using tg::test::fixtures;
 using tg::test::list;
@@ -25,8 +26,6 @@ const json& conversations() {
     static const json all = json::parse(std::ifstream(fixtures("vlm") / "conversations.json"));
     return all;
 }
-
-double difference(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 const tg::VisionLanguageModel& model() {
     static const auto the = tg::VisionLanguageModel::load(fixtures("vlm") / "tiny-llava");

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -21,8 +22,10 @@ namespace fs = std::filesystem;
 inline const fs::path folder = fs::path(TG_SOURCE_DIR) / "tests/fixtures/vlm";
 inline const fs::path model = folder / "tiny-llava";
 
-inline torch::Tensor expected(const std::string& name) {
-    static const SafetensorsFolder files(folder / "expected.safetensors");
+// A tensor of `where`/expected.safetensors.
+inline torch::Tensor expected(const std::string& name, const fs::path& where = folder) {
+    static std::map<fs::path, SafetensorsFolder> all;
+    const auto& files = all.try_emplace(where, where / "expected.safetensors").first->second;
     const auto& info = files.info(name);
     auto tensor = torch::empty(info.shape, torch::dtype(info.type == TensorType::i64 ? torch::kInt64 : torch_type(info.type)));
     files.read(name, {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())});
@@ -35,8 +38,8 @@ inline EncodedSample sample(const VlmParts& parts, std::size_t index, std::int64
     static const auto pictures = expected("pictures");
     Sample s{std::to_string(index), rows[index]["has_image"].get<bool>() ? "picture" : "", {}};
     for (const auto& turn : rows[index]["turns"]) s.turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
-    auto encoded = encode_sample(s, *parts.style, *parts.tokenizer, parts.image_positions(), max_length);
-    if (!s.image.empty()) encoded.pixels = pictures[static_cast<std::int64_t>(index)];
+    auto encoded = encode_sample(s, parts, 1, max_length);
+    if (!s.image.empty()) encoded.pixels = pictures.narrow(0, static_cast<std::int64_t>(index), 1);
     return encoded;
 }
 

@@ -36,14 +36,14 @@ std::string plain_sample(const std::string& id, const std::string& image = "") {
     return fmt::format(R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})", id, image.empty() ? "" : fmt::format(R"("image": "{}", )", image));
 }
 
-TEST(SampleSet, reads_llavas_list_with_the_mark_in_front_and_a_leading_answer_dropped) {
+TEST(SampleSet, reads_llavas_list_and_drops_a_leading_answer) {
     const tg::fixture::Scratch scratch("json");
     const auto samples = all_of({written(scratch, R"( [
         {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"}, {"from": "gpt", "value": "A \"}]{ cat\\."}]} ,
         {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"}, {"from": "gpt", "value": "Yes"}]}])")});
     ASSERT_EQ(samples.size(), 2u);
     EXPECT_EQ(samples[0].image, "x/y.png");
-    EXPECT_EQ(samples[0].turns[0].question, "<image>\nWhat is  this?");
+    EXPECT_EQ(samples[0].turns[0].question, "What is <image> this?") << "marks stay: the model's family places them";
     EXPECT_EQ(samples[0].turns[0].answer, "A \"}]{ cat\\.");
     EXPECT_EQ(samples[1].id, "7");
     ASSERT_EQ(samples[1].turns.size(), 1u);
