@@ -3,6 +3,7 @@
 : "${TASKGALAXY:=$TASKGALAXY_ROOT/build/release/src/app/taskgalaxy}"        # the program
 : "${TASKGALAXY_LAUNCH:=srun}"                 # srun (with --mpi=pmix) or mpirun
 : "${TASKGALAXY_MAX_REQUEUES:=50}"             # a job that was requeued so often is looked at by a person
+: "${TASKGALAXY_MAX_CRASHES:=3}"               # a job that so often lost a rank or a node is not brought back again
 : "${TASKGALAXY_MODULES:=}"                    # for example "openmpi/4.1 hdf5/1.10-parallel"
 : "${TASKGALAXY_SCRATCH:=${SLURM_TMPDIR:-}}"   # node-local disk for staged pictures; empty: none
 # For sbatch itself (account, partition) the usual variables serve: export SBATCH_ACCOUNT=... SBATCH_PARTITION=... before submitting.
