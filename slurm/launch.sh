@@ -64,8 +64,8 @@ launch_and_return() {
     # Slurm ends this script when it requeues the job.
     sleep 120
   else
-    # Options of the first sbatch line are not known any more: the size and the time are this job's.
+    # Options of the first sbatch line are not known any more: size, time and log are this job's.
     TASKGALAXY_LIVES=$((lives + 1)) sbatch --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_NTASKS" --time="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%l)" \
-      --partition="$SLURM_JOB_PARTITION" --no-requeue "$0" "${submitted_words[@]}"
+      --partition="$SLURM_JOB_PARTITION" --output="$(scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.* StdOut=\([^ ]*\).*/\1/p')" --no-requeue "$0" "${submitted_words[@]}"
   fi
 }

@@ -63,7 +63,7 @@ JobRequeue=1
 MinJobAge=300
 KillWait=5
 SlurmctldTimeout=10
-SlurmdTimeout=10
+SlurmdTimeout=5
 MaxArraySize=1001
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool/%n
@@ -80,8 +80,7 @@ END
   done
 }
 
-# What runs on a node is found again by these two words in the environment of its slurmstepd.
-start_node() { LOCAL_SLURM_NODE=$1 slurmd -f "$conf" -N "$1"; }
+start_node() { slurmd -f "$conf" -N "$1"; }
 
 all_idle() {
   for _ in $(seq 60); do
@@ -91,11 +90,11 @@ all_idle() {
   return 1
 }
 
-# The slurmstepd of this cluster, on one node or on all.
+# The slurmstepd of this cluster, on one node or on all: known by the node's log, which each holds open.
 steps_on() {
   local pid
   for pid in $(pgrep -x slurmstepd || true); do
-    grep -qzxF "SLURM_CONF=$conf" "/proc/$pid/environ" 2>/dev/null && grep -qzx "LOCAL_SLURM_NODE=${1:-.*}" "/proc/$pid/environ" 2>/dev/null && echo "$pid" || true
+    ! find "/proc/$pid/fd" -lname "$folder/slurmd-${1:-*}.log" 2>/dev/null | grep -q . || echo "$pid"
   done
 }
 
