@@ -10,27 +10,41 @@ if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
   SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e)" +%s 2>/dev/null) && export SLURM_JOB_END_TIME || unset SLURM_JOB_END_TIME
 fi
 
+# Pictures are read several times (listed, embedded, shown to models, trained on): from a node's own disk that costs the site's file
+# system one reading. What is there already, after a requeue to the same node, is left alone.
+if [ -n "$TASKGALAXY_STAGE" ]; then
+  srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
+fi
+
+# Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell forwards it.
+forwarding() {
+  "$@" &
+  local child=$! code
+  trap 'kill -USR1 $child 2>/dev/null' USR1
+  # wait returns early when the trap runs; wait again until the command is really gone.
+  while :; do
+    wait $child && code=0 || code=$?
+    kill -0 $child 2>/dev/null || break
+  done
+  return $code
+}
+
+# Slurm (22.05 at least) leaves the PMIx socket of a step behind, and a requeued job, whose steps are numbered from 0 again, cannot start
+# its step on the same node: empty steps take the numbers of $1 steps of each earlier life.
+pass_used_steps() {
+  local step
+  for step in $(seq $((${SLURM_RESTART_COUNT:-0} * $1))); do srun --mpi=none --nodes=1 --ntasks=1 true; done
+}
+
 # Starts WORDS... on every task of the job and returns the program's exit code.
 launch() {
   case $TASKGALAXY_LAUNCH in
-    # -K1: a rank that dies ends the step, so that nobody waits for it. Slurm (22.05 at least) leaves the PMIx socket of a step behind, and
-    # a requeued job, whose steps are numbered from 0 again, cannot start its step on the same node: empty steps take those numbers.
+    # -K1: a rank that dies ends the step, so that nobody waits for it.
     srun)
-      for _ in $(seq "${SLURM_RESTART_COUNT:-0}"); do srun --mpi=none --nodes=1 --ntasks=1 true; done
-      srun --mpi=pmix -K1 --cpu-bind=cores ${TASKGALAXY_SRUN_OPTIONS:-} "$TASKGALAXY" "$@"
+      pass_used_steps 1
+      srun --mpi=pmix -K1 --cpu-bind=cores ${TASKGALAXY_SRUN_OPTIONS:-} $TASKGALAXY_CONTAINER "$TASKGALAXY" "$@"
       ;;
-    mpirun)
-      # mpirun is a child of this shell and gets no signal from --signal without "B:"; with "B:USR1" this shell forwards it.
-      mpirun --bind-to core ${TASKGALAXY_MPIRUN_OPTIONS:-} "$TASKGALAXY" "$@" &
-      local child=$! code
-      trap 'kill -USR1 $child 2>/dev/null' USR1
-      # wait returns early when the trap runs; wait again until mpirun is really gone.
-      while :; do
-        wait $child && code=0 || code=$?
-        kill -0 $child 2>/dev/null || break
-      done
-      return $code
-      ;;
+    mpirun) forwarding mpirun --bind-to core ${TASKGALAXY_MPIRUN_OPTIONS:-} $TASKGALAXY_CONTAINER "$TASKGALAXY" "$@" ;;
     *) echo "TASKGALAXY_LAUNCH=$TASKGALAXY_LAUNCH: choose srun or mpirun" >&2; return 2 ;;
   esac
 }
@@ -38,13 +52,15 @@ launch() {
 # How often a rank or node of this job was lost, kept in the job's comment because it must outlive a requeue.
 crashes() { scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.*taskgalaxy_crashes:\([0-9]*\).*/\1/p'; }
 
-# launch, then: 75 means checkpointed and to be continued: requeue this job, or submit its script again where requeueing is not
+launch_and_return() { come_back launch "$@"; }
+
+# A command, then: 75 means checkpointed and to be continued: requeue this job, or submit its script again where requeueing is not
 # allowed. So does a rank or a node that was lost (a code above 128), though not for ever: a rank that dies of the same input
 # every time is for a person. The program's own failures (1 to 5) are final.
-launch_and_return() {
+come_back() {
   local code=0 lives=${SLURM_RESTART_COUNT:-0} lost
   lives=${TASKGALAXY_LIVES:-$lives}
-  launch "$@" || code=$?
+  "$@" || code=$?
   if [ $code -gt 128 ]; then
     lost=$(($(crashes) + 1))
     if [ $lost -gt "$TASKGALAXY_MAX_CRASHES" ]; then

@@ -166,7 +166,7 @@ int study(const Communicator&, const Arguments& arguments) {
     options.add_options()("pictures", po::value(&settings.pictures), "folder of pictures, taken in turn until there are enough")("ranks", po::value<Arguments>()->composing(), "rank counts, comma separated; default 1,2")(
         "repeats", po::value(&settings.repeats), "of each point")("items", po::value(&settings.items), "pictures of strong scaling")("items-per-rank", po::value(&settings.items_per_rank), "pictures a rank of weak scaling")(
         "types", po::value(&settings.types), "task types to match with")("launch", po::value(&settings.launch), "what starts the program, {} standing for the rank count")("set", po::value<Arguments>()->composing(), "section.key=value, for every run")(
-        "collect", po::bool_switch(&settings.collect_only), "measure nothing, only write figures again")("model-items", po::value(&settings.model_items), "pictures of the model's run")("latency-us", po::value(&settings.latency_us), "of one message, for the model")(
+        "collect", po::bool_switch(&settings.collect_only), "measure nothing, only write figures again")("model-items", po::value(&settings.model_items), "pictures of the model's run")("model-part", po::value(&settings.model_part), "pictures of one of its parts")("latency-us", po::value(&settings.latency_us), "of one message, for the model")(
         "link-gb", po::value(&settings.link_gb_per_s), "GB/s of a rank's link")("file-ops", po::value(&settings.file_operations_per_s), "a second, of the whole file system")("file-gb", po::value(&settings.file_gb_per_s), "GB/s of the whole file system");
     const auto usage = "usage: taskgalaxy " + usage_of("study");
     const auto values = parse(arguments, options, "WORDS", 3, usage_of("study"));
@@ -184,7 +184,7 @@ int study(const Communicator&, const Arguments& arguments) {
     std::sort(settings.ranks.begin(), settings.ranks.end());
     if (settings.pictures.empty() && !settings.collect_only) throw UsageError("--pictures is missing", usage);
     if (settings.repeats < 1 || settings.items < 1 || settings.items_per_rank < 1 || settings.types < 1) throw UsageError("--repeats, --items, --items-per-rank and --types are at least 1", usage);
-    if (settings.model_items < 1 || settings.latency_us < 0 || settings.link_gb_per_s <= 0 || settings.file_operations_per_s <= 0 || settings.file_gb_per_s <= 0) throw UsageError("the model's machine: rates are above 0", usage);
+    if (settings.model_items < 1 || settings.model_part < 1 || settings.latency_us < 0 || settings.link_gb_per_s <= 0 || settings.file_operations_per_s <= 0 || settings.file_gb_per_s <= 0) throw UsageError("the model's machine: rates are above 0", usage);
     fmt::print("{}", study_scaling(settings));
     return 0;
 }

@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr std::array phase_names{"ingest", "embed", "match", "gather", "training step", "checkpoint write", "checkpoint read"};
 constexpr std::array modes{"strong", "weak"};
-constexpr int train_steps = 6, samples_per_rank = 4;
+constexpr int train_steps = 6, samples_per_rank = 4, items_per_part = 16;  // small parts: every rank count has several for each rank
 
 // ---- the input of the runs
 
@@ -97,8 +97,8 @@ std::vector<std::string> command_of(const ScalingSettings& settings, const Point
     std::vector<std::string> sets{"run.folder=" + point.run(settings.folder).string(), "pool.sources=folder:" + pool.string(), "expand.ask=false", "expand.taxonomy_file=" + make_types(settings).string(),
                                   "train.data=" + make_samples(settings, pool, global_batch * train_steps).string(), "train.image_root=" + pool.string(), fmt::format("train.global_batch={}", global_batch), "train.micro_batch=2",
                                   fmt::format("train.max_steps={}", train_steps), "train.checkpoint_steps=2",
-                                  // Small parts: every rank count has several for each rank.
-                                  "pool.items_per_part=16", "embed.batch=8", "embed.images_per_part=16", "embed.texts_per_part=64", "match.images_per_part=16"};
+                                  "embed.batch=8", "embed.texts_per_part=64"};
+    for (const auto* key : {"pool.items_per_part", "embed.images_per_part", "match.images_per_part"}) sets.push_back(fmt::format("{}={}", key, items_per_part));
     sets.insert(sets.end(), settings.sets.begin(), settings.sets.end());
     for (const auto& set : sets) words.push_back("--set"), words.push_back(set);
     return words;
@@ -142,7 +142,7 @@ void measure(const ScalingSettings& settings, const Point& point) {
     // The first life ends at a checkpoint, so that the second reads it.
     for (const bool first : {true, false}) {
         const int code = run_command(command, run, first);
-        if (stop_requested()) throw Stopped("study");
+        if (stop_requested() || (!first && code == static_cast<int>(ExitCode::requeue))) throw Stopped("study");
         if (code != 0 && !(first && code == static_cast<int>(ExitCode::requeue)))
             throw Error(ExitCode::input, fmt::format("{}: exit code {} on {} ranks; {}.txt says why: {}", join(command, " ").substr(0, 120), code, point.ranks, run.string(), settings.launch));
         if (code == 0) break;
@@ -307,7 +307,9 @@ std::string model(const ScalingSettings& settings, const std::vector<ScalingRow>
     for (const std::string phase : phase_names) {
         const auto medians = medians_of(rows, "strong", phase);
         if (medians.empty()) continue;
-        const auto points = model_phase(medians, grows(phase) ? static_cast<double>(settings.model_items) / static_cast<double>(settings.items) : 1, settings);
+        const double growth = grows(phase) ? static_cast<double>(settings.model_items) / static_cast<double>(settings.items) : 1;
+        const double part_growth = grows(phase) ? growth * items_per_part / static_cast<double>(settings.model_part) : 1;
+        const auto points = model_phase(medians, growth, part_growth, settings);
         LogLine line{phase, {}, false, colour};
         for (const auto& p : points) {
             csv += fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f}\n", phase, p.ranks, p.total(), p.compute, p.communication, p.files);
@@ -381,18 +383,18 @@ double gustafson_serial(const std::map<int, double>& seconds) {
     return below > 0 ? std::clamp(above / below, 0.0, 1.0) : 0;
 }
 
-std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, const ScalingSettings& settings) {
+std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings) {
     std::map<int, double> own;  // seconds that neither wait for ranks nor for files
     for (const auto& [ranks, m] : medians) own[ranks] = std::max(0.0, m.seconds - m.collective_s - m.file_s);
     const auto compute = fit_amdahl(own), collectives = fit_amdahl(values_of(medians, &CostRow::collectives)), bytes = fit_amdahl(values_of(medians, &CostRow::collective_bytes));
     const auto operations = fit_per_rank(values_of(medians, &CostRow::file_operations)), file_bytes = fit_per_rank(values_of(medians, &CostRow::file_bytes));
     std::vector<ModelPoint> out;
     for (int p = 1; p <= 4096; p *= 2) {
-        // What is shared out grows with the pictures; what every rank does once does not.
-        const auto grown = [&](const Amdahl& fit) { return fit.serial + growth * fit.parallel / p; };
+        // What is shared out grows with the pictures (rounds of collectives and files: with the parts); what every rank does once does not.
+        const auto grown = [&](const Amdahl& fit, double times) { return fit.serial + times * fit.parallel / p; };
         const double hops = std::log2(static_cast<double>(p));
-        out.push_back({p, grown(compute), hops * grown(collectives) * settings.latency_us * 1e-6 + (p > 1 ? 2 * grown(bytes) / (settings.link_gb_per_s * 1e9) : 0),
-                       (growth * operations.base + operations.each * p) / settings.file_operations_per_s + (growth * file_bytes.base + file_bytes.each * p) / (settings.file_gb_per_s * 1e9)});
+        out.push_back({p, grown(compute, growth), hops * grown(collectives, part_growth) * settings.latency_us * 1e-6 + (p > 1 ? 2 * grown(bytes, part_growth) / (settings.link_gb_per_s * 1e9) : 0),
+                       (part_growth * operations.base + operations.each * p) / settings.file_operations_per_s + (growth * file_bytes.base + file_bytes.each * p) / (settings.file_gb_per_s * 1e9)});
     }
     return out;
 }

@@ -26,7 +26,7 @@ struct ScalingSettings {
     std::vector<std::string> sets;       // as --set of `taskgalaxy run`
     bool collect_only = false;
     // The machine of the model, and the size of its run.
-    std::int64_t model_items = 800'000;
+    std::int64_t model_items = 800'000, model_part = 1024;  // pictures in all, and in a part
     double latency_us = 5, link_gb_per_s = 10, file_operations_per_s = 10'000, file_gb_per_s = 20;
 };
 
@@ -60,8 +60,9 @@ struct ModelPoint {
     double compute = 0, communication = 0, files = 0;  // seconds
     double total() const { return compute + communication + files; }
 };
-// From the strong runs' medians of one phase (per rank count), scaled to settings.model_items where the phase grows with the pictures.
-std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, const ScalingSettings& settings);
+// From the strong runs' medians of one phase (per rank count). `growth`: how many times the measured pictures the modelled run has, and
+// `part_growth` how many times the parts; 1 for a phase that grows with neither.
+std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings);
 
 // Measures what is missing, then writes scaling.csv, scaling.h5, model.csv, scaling.md and SVG charts into the study's folder. Returns
 // the text of scaling.md.
