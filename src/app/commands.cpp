@@ -5,6 +5,7 @@
 #include <boost/program_options.hpp>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/format.h>
 
 #include "job.hpp"
@@ -12,6 +13,7 @@
 #include "pipeline.hpp"
 #include "provenance.hpp"
 #include "runner.hpp"
+#include "scaling.hpp"
 #include "status.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -174,6 +176,36 @@ int simulate(const Communicator& world, const Arguments& arguments) {
     return 0;
 }
 
+int study(const Communicator&, const Arguments& arguments) {
+    ScalingSettings settings;
+    settings.ranks.clear();
+    po::options_description options("Options");
+    options.add_options()("pictures", po::value(&settings.pictures), "folder of pictures, taken in turn until there are enough")("ranks", po::value<Arguments>()->composing(), "rank counts, comma separated; default 1,2")(
+        "repeats", po::value(&settings.repeats), "of each point")("items", po::value(&settings.items), "pictures of strong scaling")("items-per-rank", po::value(&settings.items_per_rank), "pictures a rank of weak scaling")(
+        "types", po::value(&settings.types), "task types to match with")("launch", po::value(&settings.launch), "what starts the program, {} standing for the rank count")("set", po::value<Arguments>()->composing(), "section.key=value, for every run")(
+        "collect", po::bool_switch(&settings.collect_only), "measure nothing, only write figures again")("model-items", po::value(&settings.model_items), "pictures of the model's run")("model-part", po::value(&settings.model_part), "pictures of one of its parts")("latency-us", po::value(&settings.latency_us), "of one message, for the model")(
+        "link-gb", po::value(&settings.link_gb_per_s), "GB/s of a rank's link")("file-ops", po::value(&settings.file_operations_per_s), "a second, of the whole file system")("file-gb", po::value(&settings.file_gb_per_s), "GB/s of the whole file system");
+    const auto usage = "usage: taskgalaxy " + usage_of("study");
+    const auto values = parse(arguments, options, "WORDS", 3, usage_of("study"));
+    const auto words = values.count("WORDS") ? values["WORDS"].as<Arguments>() : Arguments{};
+    if (words.size() != 3 || words[0] != "scaling") throw UsageError("`study scaling` takes a folder for its results and a job file", usage);
+    settings.folder = std::filesystem::absolute(words[1]);
+    settings.job = words[2];
+    if (values.count("set")) settings.sets = values["set"].as<Arguments>();
+    for (const auto& word : list_of(values, "ranks")) {
+        const int count = std::atoi(word.c_str());
+        if (count < 1) throw UsageError(fmt::format("--ranks: '{}' is no rank count", word), usage);
+        settings.ranks.push_back(count);
+    }
+    if (settings.ranks.empty()) settings.ranks = {1, 2};
+    std::sort(settings.ranks.begin(), settings.ranks.end());
+    if (settings.pictures.empty() && !settings.collect_only) throw UsageError("--pictures is missing", usage);
+    if (settings.repeats < 1 || settings.items < 1 || settings.items_per_rank < 1 || settings.types < 1) throw UsageError("--repeats, --items, --items-per-rank and --types are at least 1", usage);
+    if (settings.model_items < 1 || settings.model_part < 1 || settings.latency_us < 0 || settings.link_gb_per_s <= 0 || settings.file_operations_per_s <= 0 || settings.file_gb_per_s <= 0) throw UsageError("the model's machine: rates are above 0", usage);
+    fmt::print("{}", study_scaling(settings));
+    return 0;
+}
+
 int help(const Communicator& world, const Arguments& arguments) {
     if (!world.is_root()) return 0;
     if (!arguments.empty()) {
@@ -222,6 +254,7 @@ constexpr std::array table{
     Command{"report", "RUN", "writes the report of a run again from its files", report},
     Command{"audit", "RUN [--samples N] [--rejected-share S] [--seed N] [--ratings FILE,...]", "a sheet of samples for people to judge; with their filled sheets, how far they and the judges agree", audit},
     Command{"compare", "RUN [OTHER] [--k 1,5,10,20]", "how the pictures' task types agree: between depths k of one run, and between two runs with different embedders", compare},
+    Command{"study", "scaling FOLDER JOB --pictures FOLDER [--ranks 1,2,4] [--repeats N] [--launch 'srun --mpi=pmix -n {}'] [--collect]", "times the stages on several rank counts: efficiency, charts, and a model of larger machines", study},
     Command{"simulate", "[JOB] [--set simulator.key=value]", "a stand-in model server, for demos, tests and dress rehearsals", simulate},
     Command{"help", "[COMMAND | STAGE]", "this text, or the settings of one stage", help},
     Command{"version", "", "version, commit and libraries", print_version},

@@ -3,17 +3,19 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <fmt/format.h>
 #include <map>
 #include <optional>
 #include <set>
 
+#include "allocation.hpp"
+#include "cost_log.hpp"
 #include "job_file.hpp"
 #include "pipeline.hpp"
 #include "provenance.hpp"
 #include "run_lock.hpp"
 #include "run_record.hpp"
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -190,10 +192,7 @@ private:
 void keep_time_limit(const RunSettings& settings) {
     using Seconds = std::chrono::duration<double>;
     if (settings.time_limit_s > 0) return set_time_limit(Seconds(settings.time_limit_s), Seconds(settings.stop_margin_s));
-    if (const char* end = std::getenv("SLURM_JOB_END_TIME")) {
-        const double left = std::strtod(end, nullptr) - static_cast<double>(std::time(nullptr));
-        if (left > 0) set_time_limit(Seconds(left), Seconds(settings.stop_margin_s));
-    }
+    if (const double left = seconds_to_slurm_end(); left > 0) set_time_limit(Seconds(left), Seconds(settings.stop_margin_s));
 }
 
 // The verdict is rank 0's; an error there is everybody's.
@@ -218,6 +217,10 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
     std::vector<std::unique_ptr<Stage>> stages;
     together(world, [&] { stages = make_pipeline(job); });
     const auto text = job.text();
+    std::vector<std::string> mismatches;
+    together(world, [&] {
+        if (world.is_root()) mismatches = check_allocation(job, world.size(), seconds_to_slurm_end(), [](const char* name) { return std::getenv(name); });
+    });
 
     std::optional<RunBook> book;  // rank 0's
     together(world, [&] {
@@ -231,6 +234,7 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
     Session::watch_collectives(std::chrono::seconds(job.run.watchdog_s));
     keep_time_limit(job.run);
     log::info("taskgalaxy {}: job {}, run directory {}, {} rank{}", version(), job.path, paths.root().string(), world.size(), world.size() == 1 ? "" : "s");
+    for (const auto& line : mismatches) log::warn("{}", line);
     if (book) {
         describe_provenance(book->record().provenance(), job.path, world.size());
         book->record().save();
@@ -266,13 +270,24 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
             book->record().forget(name);
             book->record().save();
         });
+        const auto counted = costs_so_far();
+        const auto seconds_in_it = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+        const auto keep_costs = [&] {
+            auto cost = costs_so_far() - counted;
+            cost.seconds = seconds_in_it();
+            log_costs(world, paths.log() / "costs.csv", name, cost);
+        };
         try {
             stage->run(context);
         } catch (const AgreedFailure& failure) {
-            if (failure.code() == ExitCode::requeue) check_early();
+            if (failure.code() == ExitCode::requeue) {
+                check_early();
+                keep_costs();
+            }
             throw;
         }
-        const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+        const double seconds = seconds_in_it();
+        keep_costs();
         together(world, [&] {
             if (!book) return;
             book->record().set(name, {fingerprint, utc_now(), seconds, context.figures});

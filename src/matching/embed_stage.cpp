@@ -121,6 +121,7 @@ private:
         std::vector<float> rows;
         std::vector<std::int64_t> types;
         for (auto begin = items.begin; begin < items.end; begin += static_cast<std::uint64_t>(settings_.batch)) {
+            if (stop_requested()) throw Stopped("embed_texts");
             const auto end = std::min(items.end, begin + static_cast<std::uint64_t>(settings_.batch));
             std::vector<std::vector<std::int64_t>> ids;
             for (auto i = begin; i < end; ++i) {

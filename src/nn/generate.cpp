@@ -6,6 +6,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
@@ -157,6 +158,8 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
     };
 
     while (next < prompts.size() || !active.empty()) {
+        // A part of a large model takes minutes: it is begun anew next time rather than that the warning time runs out.
+        if (stop_requested()) throw Stopped("answering questions");
         // New prompts are read several at once, so that their packed row is worth a matrix product.
         if (next < prompts.size() && (active.empty() || free_slots.size() >= std::max<std::size_t>(1, static_cast<std::size_t>(batch) / 4))) {
             admit();

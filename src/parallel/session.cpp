@@ -7,6 +7,7 @@
 #include <mpi.h>
 #include <stdexcept>
 
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "watchdog.hpp"
 
@@ -23,6 +24,13 @@ void must(int code, const char* call) {
     MPI_Error_string(code, text, &length);
     throw Error(ExitCode::internal, std::string(call) + " failed: " + std::string(text, static_cast<std::size_t>(length)));
 }
+
+// One collective under way: watched, and counted with the bytes that this rank gives or receives.
+struct Call {
+    Call(const char* name, std::size_t bytes) : watch(name), count(bytes) {}
+    Watchdog::Watch watch;
+    CountedCollective count;
+};
 
 template <class T> MPI_Datatype type_of();
 template <> MPI_Datatype type_of<float>() { return MPI_FLOAT; }
@@ -49,12 +57,12 @@ public:
     const void* native() const override { return &comm_; }
 
     void barrier() const override {
-        const Watchdog::Watch watch("barrier");
+        const Call call("barrier", 0);
         must(MPI_Barrier(comm_), "MPI_Barrier");
     }
     bool any(bool mine) const override {
         int flag = mine ? 1 : 0;
-        const Watchdog::Watch watch("any");
+        const Call call("any", sizeof flag);
         must(MPI_Allreduce(MPI_IN_PLACE, &flag, 1, MPI_INT, MPI_MAX, comm_), "MPI_Allreduce");
         return flag != 0;
     }
@@ -64,22 +72,26 @@ public:
     double max(double mine) const override { return reduce(mine, MPI_MAX); }
     std::int64_t sum_before(std::int64_t mine) const override {
         std::int64_t before = 0;
-        const Watchdog::Watch watch("prefix sum");
+        const Call call("prefix sum", sizeof mine);
         must(MPI_Exscan(&mine, &before, 1, MPI_INT64_T, MPI_SUM, comm_), "MPI_Exscan");
         return rank_ == 0 ? 0 : before;  // undefined on rank 0 by the standard
     }
 
     void broadcast(std::vector<std::byte>& bytes, int root) const override {
-        const Watchdog::Watch watch("broadcast");
         auto length = static_cast<std::uint64_t>(bytes.size());
-        must(MPI_Bcast(&length, 1, MPI_UINT64_T, root, comm_), "MPI_Bcast");
+        {
+            const Call call("broadcast", sizeof length);
+            must(MPI_Bcast(&length, 1, MPI_UINT64_T, root, comm_), "MPI_Bcast");
+        }
+        if (length == 0) return bytes.clear();
         bytes.resize(length);
+        const Call call("broadcast", length);
         for (std::size_t at = 0; at < bytes.size(); at += piece)
             must(MPI_Bcast(bytes.data() + at, static_cast<int>(std::min(piece, bytes.size() - at)), MPI_BYTE, root, comm_), "MPI_Bcast");
     }
 
     std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int root) const override {
-        const Watchdog::Watch watch("gather");
+        const Call call("gather", mine.size());
         const auto length = static_cast<std::int64_t>(mine.size());
         const auto longest = max(length);
         const auto total = sum(length);
@@ -102,12 +114,12 @@ public:
 
     void reduce_scatter_sum(std::span<const float> values, std::span<float> mine) const override {
         require(values.size() == mine.size() * static_cast<std::size_t>(size_), "reduce_scatter_sum");
-        const Watchdog::Watch watch("reduce-scatter");
+        const Call call("reduce-scatter", values.size_bytes());
         must(MPI_Reduce_scatter_block(values.data(), mine.data(), count_of(mine.size(), "reduce_scatter_sum"), MPI_FLOAT, MPI_SUM, comm_), "MPI_Reduce_scatter_block");
     }
     void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const override {
         require(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather");
-        const Watchdog::Watch watch("all-gather");
+        const Call call("all-gather", all.size());
         // In units of 64 bytes where possible, so that a block may pass 2 GiB.
         if (mine.size() % 64 == 0 && !mine.empty()) {
             MPI_Datatype line;
@@ -121,7 +133,7 @@ public:
         }
     }
     void exchange(std::span<const std::byte> out, int to, std::span<std::byte> in, int from) const override {
-        const Watchdog::Watch watch("exchange");
+        const Call call("exchange", out.size() + in.size());
         for (std::size_t at = 0; at < std::max(out.size(), in.size()); at += piece) {
             const auto length = [at](std::size_t size) { return static_cast<int>(size > at ? std::min(piece, size - at) : 0); };
             must(MPI_Sendrecv(out.data() + std::min(at, out.size()), length(out.size()), MPI_BYTE, to, 0, in.data() + std::min(at, in.size()), length(in.size()), MPI_BYTE, from, 0, comm_, MPI_STATUS_IGNORE),
@@ -145,13 +157,13 @@ private:
         return static_cast<int>(count);
     }
     template <class T> T reduce(T mine, MPI_Op op) const {
-        const Watchdog::Watch watch("reduce");
+        const Call call("reduce", sizeof mine);
         T out;
         must(MPI_Allreduce(&mine, &out, 1, type_of<T>(), op, comm_), "MPI_Allreduce");
         return out;
     }
     template <class T> void reduce_in_place(std::span<T> values) const {
-        const Watchdog::Watch watch("all-reduce");
+        const Call call("all-reduce", values.size_bytes());
         for (std::size_t at = 0; at < values.size(); at += piece)
             must(MPI_Allreduce(MPI_IN_PLACE, values.data() + at, static_cast<int>(std::min(piece, values.size() - at)), type_of<T>(), MPI_SUM, comm_), "MPI_Allreduce");
     }

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <utility>
 
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "write_file.hpp"
 
@@ -181,6 +182,7 @@ Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Comm
     impl->path = path;
     impl->writing = true;
     impl->together = true;
+    const CountedFileWork count;
     const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_fapl_mpio(access, *static_cast<const MPI_Comm*>(ranks.native()), MPI_INFO_NULL);
     H5Pset_coll_metadata_write(access, true);
@@ -199,6 +201,7 @@ Hdf5File Hdf5File::open(const std::filesystem::path& path) {
     impl->path = path;
     std::error_code error;
     if (!std::filesystem::exists(path, error)) throw StorageError(path.string() + ": no such file", "an earlier stage writes it");
+    const CountedFileWork count;
     impl->file = {H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose};
     if (impl->file < 0) impl->fail("opening", {}, std::string("the file is damaged or not HDF5; ") + lock_hint);
     return Hdf5File(std::move(impl));
@@ -291,6 +294,7 @@ void Hdf5File::write_raw(std::string_view name, std::uint64_t first, std::uint64
     const auto elements = count * std::accumulate(extent.begin() + 1, extent.end(), std::uint64_t{1}, std::multiplies<>());
     if (values.size() != elements * size_of(type)) throw StorageError(fmt::format("{} /{}: {} bytes given for {} elements", path().string(), name, values.size(), elements));
     if (std::find(extent.begin(), extent.end(), 0u) != extent.end()) return;  // nothing can be written, on any rank
+    const CountedFileWork work(values.size());
     if (H5Dwrite(set, native_type(type), memory, space, impl_->together ? static_cast<hid_t>(impl_->transfer) : H5P_DEFAULT, values.data()) < 0) impl_->fail("writing", name, "is the disk full?");
 }
 
@@ -303,6 +307,7 @@ void Hdf5File::read_raw(std::string_view name, std::uint64_t first, std::uint64_
     const auto elements = count * std::accumulate(extent.begin() + 1, extent.end(), std::uint64_t{1}, std::multiplies<>());
     if (values.size() != elements * size_of(type)) throw StorageError(fmt::format("{} /{}: {} bytes of room for {} elements", path().string(), name, values.size(), elements));
     if (elements == 0) return;
+    const CountedFileWork work(values.size());
     if (H5Dread(set, native_type(type), memory, space, H5P_DEFAULT, values.data()) < 0) impl_->fail("reading", name, "the file is damaged: remove it and run its stage again");
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -79,6 +80,7 @@ void PartStore::write(std::uint64_t part, const std::function<void(Hdf5File&)>& 
 }
 
 void PartStore::gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish) const {
+    const CostPhase phase("gather");
     const auto slice = slice_of(parts_.count(), static_cast<std::uint64_t>(ranks_.rank()), static_cast<std::uint64_t>(ranks_.size()));
     // What is in a part, and how many rows each of mine adds to each dataset. A rank without parts learns the names from rank 0.
     std::map<std::string, std::vector<std::uint64_t>> my_rows;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <unistd.h>
 
+#include "taskgalaxy/core/costs.hpp"
 #include "write_file.hpp"
 
 namespace tg {
@@ -49,6 +50,7 @@ std::filesystem::path temporary_name(const std::filesystem::path& final_name) { 
 void sync_folder(const std::filesystem::path& folder) { Descriptor(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY).sync(); }
 
 void publish(const std::filesystem::path& final_name) {
+    const CountedFileWork count(0, 3);  // two syncs and the renaming
     const auto temporary = temporary_name(final_name);
     Descriptor(temporary, O_RDONLY).sync();
     std::error_code error;
@@ -58,6 +60,7 @@ void publish(const std::filesystem::path& final_name) {
 }
 
 void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
+    const CountedFileWork count(bytes.size());
     const Descriptor out(path, O_WRONLY | O_CREAT | O_TRUNC);
     while (!bytes.empty()) {
         const auto written = ::write(out.get(), bytes.data(), bytes.size());

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
@@ -61,6 +62,7 @@ std::vector<std::int64_t> Checkpoints::steps() const {
 }
 
 void Checkpoints::write(std::int64_t step, Trainer& trainer, const TrainingLog& log) const {
+    const CostPhase phase("checkpoint_write");
     together(ranks_, [&] {
         if (ranks_.is_root()) fs::create_directories(folder_);
     });
@@ -91,6 +93,7 @@ void Checkpoints::write(std::int64_t step, Trainer& trainer, const TrainingLog& 
 }
 
 std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog& log) const {
+    const CostPhase phase("checkpoint_read");
     together(ranks_, [&] {
         const auto in = Hdf5File::open(file(step));
         const auto wanted = static_cast<std::uint64_t>(trained_elements(trainer));

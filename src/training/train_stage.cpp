@@ -10,6 +10,7 @@
 #include "checkpoint.hpp"
 #include "export_model.hpp"
 #include "sample_feed.hpp"
+#include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -190,10 +191,13 @@ void TrainStage::run(StageContext& context) {
     for (auto step = first; step < steps; ++step) {
         const auto start = Clock::now();
         const auto waited = feed.figures().waited_s;
-        std::vector<MicroBatch> batches;
-        together(ranks, [&] { batches = feed.next(); });
         const auto rate = schedule.rate(step);
-        const auto result = trainer.step(batches, rate, step);
+        const auto result = [&] {
+            const CostPhase phase("step");
+            std::vector<MicroBatch> batches;
+            together(ranks, [&] { batches = feed.next(); });
+            return trainer.step(batches, rate, step);
+        }();
         if (!result.finite) {
             if (settings_.on_nan == "stop")
                 throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.on_nan = skip", result.loss, result.gradient_norm, step));
@@ -213,7 +217,7 @@ void TrainStage::run(StageContext& context) {
             checkpoints.write(done, trainer, training_log);
             last_checkpoint = Clock::now();
         }
-        if (stop && done < steps) throw Stopped("train");
+        if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
     progress.finish();
 

@@ -86,19 +86,19 @@ class Job:
         self.folder, self.url, self.settings, self.stages, self.job = pathlib.Path(folder), simulator_url, settings, stages, job
         self.variables = dict(variables or {})
 
-    def command(self, ranks, extra=()):
+    def command(self, ranks, extra=(), words=()):
         sets = [f"run.folder={self.folder}", *self.settings, *extra]
-        words = ["mpirun", "--oversubscribe", "-n", str(ranks), program(), "run", str(ROOT / self.job)]
+        command = ["mpirun", "--oversubscribe", "-n", str(ranks), program(), "run", str(ROOT / self.job)]
         if self.stages:
-            words += ["--stages", self.stages]
-        return words + [word for s in sets for word in ("--set", s)]
+            command += ["--stages", self.stages]
+        return command + list(words) + [word for s in sets for word in ("--set", s)]
 
     def environment(self):
         return {**os.environ, "TASKGALAXY_SIMULATOR": self.url, "OMP_NUM_THREADS": "1",
                 "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", **self.variables}
 
-    def start(self, ranks, extra=()):
-        return subprocess.Popen(self.command(ranks, extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=self.environment(), text=True)
+    def start(self, ranks, extra=(), words=()):
+        return subprocess.Popen(self.command(ranks, extra, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=self.environment(), text=True)
 
     def run(self, ranks, extra=(), expect=0, timeout=900):
         return self.finish(self.start(ranks, extra), expect, timeout)
@@ -138,9 +138,9 @@ def kill_tree(process):
         time.sleep(0.05)
 
 
-def same_hdf5(a, b):
+def same_hdf5(a, b, *options):
     """h5diff's verdict: every object and value equal."""
-    result = subprocess.run(["h5diff", "-r", str(a), str(b)], capture_output=True, text=True)
+    result = subprocess.run(["h5diff", "-r", *options, str(a), str(b)], capture_output=True, text=True)
     assert result.returncode == 0, f"{a} and {b} differ:\n{result.stdout[-2000:]}{result.stderr[-2000:]}"
 
 
