@@ -27,8 +27,9 @@ Sample read_sample(const json& entry, std::size_t index, const std::string& wher
     Sample sample;
     sample.id = id_of(entry, index);
     if (const auto image = entry.find("image"); image != entry.end() && !image->is_null()) {
-        if (!image->is_string()) refuse("has an image that is not one path");
-        sample.image = image->get<std::string>();
+        const auto& one = image->is_array() && image->size() == 1 ? image->front() : *image;
+        if (!one.is_string()) refuse("has an image that is not one path");
+        sample.image = one.get<std::string>();
     }
     const auto turns = entry.find("conversations");
     if (turns == entry.end() || !turns->is_array()) refuse("has no list `conversations`");
@@ -49,15 +50,27 @@ Sample read_sample(const json& entry, std::size_t index, const std::string& wher
 
 }  // namespace
 
-std::vector<Sample> read_llava_json(const std::filesystem::path& file) {
+std::vector<Sample> read_samples(const std::filesystem::path& file) {
     const auto where = file.string();
+    const auto text = read_text_file(file);
     std::vector<Sample> samples;
+    std::size_t line_number = 0;  // 0: the file is one value
     try {
-        const auto entries = json::parse(read_text_file(file));
-        if (!entries.is_array()) throw InputError(where + " is not a list of samples", "LLaVA's JSON is one array");
-        for (std::size_t i = 0; i < entries.size(); ++i) samples.push_back(read_sample(entries[i], i, where));
+        if (file.extension() == ".jsonl") {
+            for (std::size_t begin = 0; begin < text.size();) {
+                const auto end = std::min(text.find('\n', begin), text.size());
+                const auto line = std::string_view(text).substr(begin, end - begin);
+                ++line_number;
+                if (!trimmed(line).empty()) samples.push_back(read_sample(json::parse(line), samples.size(), where));
+                begin = end + 1;
+            }
+        } else {
+            const auto entries = json::parse(text);
+            if (!entries.is_array()) throw InputError(where + " is not a list of samples", "LLaVA's JSON is one array; one object a line is FILE.jsonl");
+            for (std::size_t i = 0; i < entries.size(); ++i) samples.push_back(read_sample(entries[i], i, where));
+        }
     } catch (const json::exception& e) {
-        throw InputError(fmt::format("{}: {}", where, excerpt(e.what(), 200)));
+        throw InputError(fmt::format("{}{}: {}", where, line_number > 0 ? fmt::format(":{}", line_number) : "", excerpt(e.what(), 200)));
     }
     if (samples.empty()) throw InputError(where + " holds no sample");
     return samples;

@@ -1,4 +1,4 @@
-// Samples as conversation files hold them (LLaVA JSON), and the order in which training takes them.
+// Samples as conversation files hold them (LLaVA JSON, InternVL JSONL), and the order in which training takes them.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ struct Sample {
 };
 
 // Marks of pictures are left where they are: a model's family says what becomes of them (place_marks).
-// [{"id", "image"?, "conversations": [{"from": "human"|"gpt", "value"}, ...]}, ...]. A leading answer is dropped as the reference does;
+// LLaVA: [{"id", "image"?, "conversations": [{"from": "human"|"gpt", "value"}, ...]}, ...]. A leading answer is dropped as the reference does;
 // after it questions and answers must alternate and end with an answer. Throws InputError naming file and sample.
-std::vector<Sample> read_llava_json(const std::filesystem::path& file);
+// InternVL (FILE.jsonl): one such object a line; `image` may be a list of one.
+std::vector<Sample> read_samples(const std::filesystem::path& file);
 
 // Which samples make which step: a pure function of (samples, batch, seed), so that a step can be found again after any restart.
 // Every epoch is a permutation of its own; its last step may be short.

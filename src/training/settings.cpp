@@ -8,7 +8,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
     auto styles = conversation_styles();
     styles.insert(styles.begin(), "auto");
     v.option("model", &model, "Hugging Face folder of the base vision-language model");
-    v.option("data", &data, "samples in LLaVA's JSON; empty: what this run exported");
+    v.option("data", &data, "samples in LLaVA's JSON, or InternVL's (FILE.jsonl); empty: what this run exported");
     v.option("image_root", &image_root, "folder that the samples' pictures are relative to; empty: the run's pool");
     v.option("style", &style, "how turns are written; auto: as the model's family was trained", one_of(styles));
     v.option("pad_images", &pad_images, "paste pictures on a square canvas; auto: as the model's configuration says", one_of({"auto", "yes", "no"}));

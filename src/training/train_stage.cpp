@@ -80,7 +80,7 @@ public:
         std::vector<PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
         const auto data = data_file(paths);
         if (fs::exists(data)) {
-            const auto samples = read_llava_json(data).size();
+            const auto samples = read_samples(data).size();
             lines.push_back({"samples", static_cast<double>(samples), ""});
             lines.push_back({"steps", static_cast<double>(steps_of(settings_, samples)), "", fmt::format("{} samples a step", settings_.global_batch)});
         }
@@ -163,7 +163,7 @@ void TrainStage::run(StageContext& context) {
         options = trainer_options();
         parts = VlmParts::describe(settings_.model);
         if (settings_.style != "auto") parts->style = &conversation_style(settings_.style);
-        samples = read_llava_json(data_file(context.paths));
+        samples = read_samples(data_file(context.paths));
         reader = picture_reader(*parts, context.paths, samples);
     });
     Trainer trainer(*parts, ranks, options);

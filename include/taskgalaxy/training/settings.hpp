@@ -11,7 +11,7 @@ namespace tg {
 
 struct TrainSettings {
     std::filesystem::path model;       // Hugging Face folder of the base model
-    std::filesystem::path data;        // LLaVA JSON; empty: the run's export/train.json
+    std::filesystem::path data;        // LLaVA JSON or InternVL JSONL; empty: the run's export/train.json
     std::filesystem::path image_root;  // pictures named by `data`; empty: the pool's uris
     std::string style = "auto";        // conversation style; auto: the model family's
     std::string pad_images = "auto";   // yes, no, auto: as the model's configuration says
