@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <iostream>
+#include <unistd.h>
 
 #include "job.hpp"
 #include "job_file.hpp"
@@ -19,6 +21,8 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/curation/ground_truth.hpp"
 #include "taskgalaxy/llm/simulator.hpp"
+#include "taskgalaxy/nn/chat.hpp"
+#include "taskgalaxy/nn/convert.hpp"
 #include "taskgalaxy/report/audit.hpp"
 #include "taskgalaxy/report/overlap.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
@@ -206,6 +210,48 @@ int study(const Communicator&, const Arguments& arguments) {
     return 0;
 }
 
+int chat(const Communicator&, const Arguments& arguments) {
+    ChatSettings settings;
+    po::options_description options;
+    options.add_options()("image", po::value<std::string>(), "what the conversation is about")("prompt", po::value<std::string>(), "one question; else every line of the input is one")(
+        "temperature", po::value(&settings.temperature), "0: greedy")("top-p", po::value(&settings.top_p), "with a temperature")("seed", po::value(&settings.seed), "with a temperature")(
+        "max-new-tokens", po::value(&settings.max_new_tokens), "of an answer")("device", po::value(&settings.device), "auto, cpu, cuda")("dtype", po::value(&settings.dtype), "auto, fp32, bf16");
+    const auto values = parse(arguments, options, "MODEL", 1, usage_of("chat"));
+    settings.model = one_path(values, "MODEL", usage_of("chat"));
+    if (values.count("image")) settings.image = values["image"].as<std::string>();
+    Chat talk(settings);
+    const auto ask = [&](const std::string& question) {
+        bool begun = false;  // models like to begin with a blank
+        talk.say(question, [&](std::string_view text) {
+            if (!begun) text.remove_prefix(std::min(text.find_first_not_of(" \n\t\r"), text.size()));
+            begun = begun || !text.empty();
+            fmt::print("{}", text);
+            std::fflush(stdout);
+        });
+        fmt::print("\n");
+    };
+    if (values.count("prompt")) return ask(values["prompt"].as<std::string>()), 0;
+    const bool by_hand = isatty(STDIN_FILENO) == 1;
+    for (std::string line;;) {
+        if (by_hand) fmt::print("> "), std::fflush(stdout);
+        if (!std::getline(std::cin, line)) break;
+        if (!trimmed(line).empty()) ask(std::string(trimmed(line)));
+    }
+    return 0;
+}
+
+int convert(const Communicator&, const Arguments& arguments) {
+    std::string layout, output;  // strings: Boost would cut a path at its blanks
+    po::options_description options;
+    options.add_options()("layout", po::value(&layout), "of the new folder")("output", po::value(&output), "the new folder");
+    const auto values = parse(arguments, options, "MODEL", 1, usage_of("convert"));
+    const auto model = one_path(values, "MODEL", usage_of("convert"));
+    if (layout.empty() || output.empty()) throw UsageError("--layout and --output are needed", "usage: taskgalaxy " + usage_of("convert"));
+    const auto done = convert_model(model, layout, output);
+    fmt::print("{}: {} tensors, {:.1f} MB\n", output, done.tensors, static_cast<double>(done.bytes) / 1e6);
+    return 0;
+}
+
 int help(const Communicator& world, const Arguments& arguments) {
     if (!world.is_root()) return 0;
     if (!arguments.empty()) {
@@ -256,6 +302,9 @@ constexpr std::array table{
     Command{"compare", "RUN [OTHER] [--k 1,5,10,20]", "how the pictures' task types agree: between depths k of one run, and between two runs with different embedders", compare},
     Command{"study", "scaling FOLDER JOB --pictures FOLDER [--ranks 1,2,4] [--repeats N] [--launch 'srun --mpi=pmix -n {}'] [--collect]", "times the stages on several rank counts: efficiency, charts, and a model of larger machines", study},
     Command{"simulate", "[JOB] [--set simulator.key=value]", "a stand-in model server, for demos, tests and dress rehearsals", simulate},
+    Command{"chat", "MODEL [--image FILE] [--prompt TEXT] [--temperature T] [--top-p P] [--seed N] [--max-new-tokens N] [--device auto|cpu|cuda] [--dtype auto|fp32|bf16]",
+            "talks with a model about a picture: questions line by line from the input, answers as they come", chat},
+    Command{"convert", "MODEL --layout same|llava-hf|liuhaotian --output DIR", "writes a model folder in another layout, a layer at a time", convert},
     Command{"help", "[COMMAND | STAGE]", "this text, or the settings of one stage", help},
     Command{"version", "", "version, commit and libraries", print_version},
 };

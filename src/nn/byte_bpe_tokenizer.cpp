@@ -80,7 +80,7 @@ struct ByteBpeTokenizer::Impl {
     bool nfc = false, add_prefix_space = false, ignore_merges = false;
 
     void bpe(std::string_view bytes, std::size_t offset, std::vector<Token>& out) const;
-    void add_pre_tokenizer(const json& step, const std::string& where);
+    void add_pre_tokenizer(const json& step, const std::string& where, int depth = 0);
 };
 
 // Merges the pair of lowest rank, leftmost first, until none is left: a heap of candidate pairs over a linked list of symbols.
@@ -133,7 +133,8 @@ void ByteBpeTokenizer::Impl::bpe(std::string_view bytes, std::size_t offset, std
         if (s.length > 0) out.push_back({s.id, offset + s.begin, offset + s.begin + s.length});
 }
 
-void ByteBpeTokenizer::Impl::add_pre_tokenizer(const json& step, const std::string& where) {
+void ByteBpeTokenizer::Impl::add_pre_tokenizer(const json& step, const std::string& where, int depth) {
+    if (depth > 8) throw InputError(where + ": pre-tokenizers lie inside each other more than 8 deep");
     const auto type = step.value("type", "");
     const auto add = [&](const std::string& pattern) {
         try {
@@ -143,7 +144,7 @@ void ByteBpeTokenizer::Impl::add_pre_tokenizer(const json& step, const std::stri
         }
     };
     if (type == "Sequence") {
-        for (const auto& inner : step.at("pretokenizers")) add_pre_tokenizer(inner, where);
+        for (const auto& inner : step.at("pretokenizers")) add_pre_tokenizer(inner, where, depth + 1);
     } else if (type == "ByteLevel") {
         add_prefix_space = step.value("add_prefix_space", false);
         if (step.value("use_regex", true)) add(gpt2_pattern);
@@ -169,7 +170,7 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
         if (model.value("byte_fallback", false)) throw InputError(where + ": a SentencePiece-like tokenizer.json is not supported", "put tokenizer.model beside it");
         for (const auto& [text, id] : model.at("vocab").items()) {
             const auto n = id.get<std::int64_t>();
-            if (n < 0 || n > (1 << 24)) throw InputError(fmt::format("{}: token {} has id {}", where, excerpt(text, 40), n));
+            if (n < 0 || n >= (1 << 20)) throw InputError(fmt::format("{}: token {} has id {}", where, excerpt(text, 40), n));
             impl.vocabulary.emplace(text, static_cast<std::int32_t>(n));
             if (static_cast<std::size_t>(n) >= impl.texts.size()) impl.texts.resize(static_cast<std::size_t>(n) + 1);
             impl.texts[static_cast<std::size_t>(n)] = text;

@@ -83,8 +83,13 @@ std::vector<std::string> VisionLanguageModel::generate(std::span<const VlmPrompt
         options.on_text(prompt, std::string_view(text).substr(told[prompt], whole - told[prompt]));
         told[prompt] = whole;
     };
+    const auto all = options.on_text ? answer_tokens(*parts_, read, options, tell) : answer_tokens(*parts_, read, options);
     std::vector<std::string> answers;
-    for (const auto& ids : answer_tokens(*parts_, read, options, options.on_text ? tell : std::function<void(std::size_t, std::int64_t)>())) answers.emplace_back(trimmed(parts_->tokenizer->decode(ids)));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const auto text = parts_->tokenizer->decode(all[i]);
+        if (options.on_text && text.size() > told[i]) options.on_text(i, std::string_view(text).substr(told[i]));  // a character that was never finished
+        answers.emplace_back(trimmed(text));
+    }
     return answers;
 }
 

@@ -75,14 +75,19 @@ void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, 
     }
 }
 
-void write_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, const std::function<void(const std::string&, std::span<const std::byte>)>& put) {
+void write_parameter(const Parameter& parameter, const std::function<void(const FilePiece&, const torch::Tensor&)>& put) {
     const torch::NoGradGuard no_grad;
     for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
-        const auto name = names.file_name(parameter.pieces[i].name);
-        auto tensor = parameter.rows_of(parameter.value, i).to(torch::kCPU, torch_type(files.info(name).type)).contiguous();
-        if (const auto& order = parameter.pieces[i].file_rows) tensor = torch::empty_like(tensor).index_copy_(0, torch::tensor(*order, torch::kInt64), tensor);
-        put(name, {static_cast<const std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(tensor.numel()) * tensor.element_size()});
+        const auto& piece = parameter.pieces[i];
+        auto tensor = parameter.rows_of(parameter.value, i).to(torch::kCPU);
+        if (piece.file_rows) tensor = torch::empty_like(tensor).index_copy_(0, torch::tensor(*piece.file_rows, torch::kInt64), tensor);
+        put(piece, tensor);
     }
+}
+
+void write_tensor(SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, TensorType type) {
+    const auto stored = tensor.to(torch::kCPU, torch_type(type)).contiguous();
+    writer.write(name, {static_cast<const std::byte*>(stored.data_ptr()), static_cast<std::size_t>(stored.numel()) * stored.element_size()});
 }
 
 void read_unit(Unit& unit, const SafetensorsFolder& files, const WeightNames& names) {

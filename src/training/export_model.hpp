@@ -9,8 +9,6 @@
 
 namespace tg {
 
-// Before training: what would make the export fail is said now. Throws InputError. One rank calls.
-void check_exportable(const VlmParts& parts);
 // Unit by unit; rank 0 writes. Collective.
 void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& ranks, const std::filesystem::path& folder);
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -145,11 +146,10 @@ std::vector<SampleSource> read_data_list(const fs::path& file) {
 
 // A JSON object that spreads over the whole file is a list of data sets; samples begin with a list, or stand one a line.
 bool is_data_list(const fs::path& file) {
-    if (file.extension() != ".json") return false;
-    const auto text = read_text_file(file);
-    const auto first = skip_blanks(text, 0);
-    if (first >= text.size() || text[first] != '{') return false;
-    const auto parsed = json::parse(text, nullptr, false);
+    std::ifstream in(file);
+    char first = 0;
+    if (file.extension() != ".json" || !(in >> first) || first != '{') return false;
+    const auto parsed = json::parse(read_text_file(file), nullptr, false);
     return parsed.is_object() && !parsed.contains("conversations");
 }
 

@@ -16,6 +16,7 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/model_folder.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/pool/preprocess.hpp"
 #include "taskgalaxy/storage/publish.hpp"

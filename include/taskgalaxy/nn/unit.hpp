@@ -7,7 +7,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,9 +66,10 @@ private:
 // Fills `into` (any float type, any device, shape of `parameter`) from the files. Throws InputError for a missing or misshapen tensor.
 void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, torch::Tensor into);
 void read_unit(Unit& unit, const SafetensorsFolder& files, const WeightNames& names);
-// Hands over the tensors of the files that `parameter` holds, in the row order and number format of `files`: what read_parameter would read
-// again. Called as put(name, bytes).
-void write_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, const std::function<void(const std::string&, std::span<const std::byte>)>& put);
+// The tensors that `parameter` is read from, made of its value again: put(piece, tensor on the CPU in the file's row order).
+void write_parameter(const Parameter& parameter, const std::function<void(const FilePiece&, const torch::Tensor&)>& put);
+// Writes a whole tensor in the number format `type`.
+void write_tensor(SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, TensorType type);
 
 torch::Dtype torch_type(TensorType type);  // of float tensors; throws InputError for others
 TensorType tensor_type(torch::Dtype type);

@@ -95,6 +95,54 @@ fs::path many_samples(const tg::fixture::Scratch& scratch, int count, const std:
     return written(scratch, text, name);
 }
 
+TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
+    const tg::fixture::Scratch scratch("json_hostile");
+    const std::pair<const char*, const char*> wrong[] = {
+        {R"([{"id": "a", "conversations": [{"from": "human", "value": 5}, {"from": "gpt", "value": "y"}]}])", "data.json"},
+        {R"([{"id": "a", "conversations": [{"from": 1, "value": "x"}, {"from": "gpt", "value": "y"}]}])", "data.json"},
+        {R"([{"id": "a", "conversations": ["x", "y"]}])", "data.json"},
+        {R"([5])", "data.json"},
+        {R"([{"id": "a", "image": ["x.png", "y.png"], "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}])", "not one path"},
+        {R"([{"id": "a", "conversations": [{"from": "gpt", "value": "y"}]}])", "no question with an answer"},
+        {"[{\"id\": \"\xff\xfe\"}]", "data.json"},
+    };
+    for (const auto& [text, said] : wrong) {
+        try {
+            all_of({written(scratch, text)});
+            ADD_FAILURE() << text << " was taken";
+        } catch (const tg::Error& error) {
+            EXPECT_THAT(error.what(), HasSubstr(said)) << text;
+            EXPECT_THAT(error.what(), testing::Not(HasSubstr("\n"))) << text;
+        }
+    }
+    // An answer of a million characters is cut like any other; words without end and no words at all are no harm.
+    const auto parts = tg::VlmParts::describe(tg::fixture::model);
+    for (const std::string& unit : {std::string("x"), std::string("ab "), std::string("\xE6\x9D\xB1")}) {
+        std::string answer;
+        while (answer.size() < 1'000'000) answer += unit;
+        const auto samples = all_of({written(scratch, nlohmann::json::array({{{"id", "long"}, {"image", "x.png"}, {"conversations", {{{"from", "human"}, {"value", "<image>"}}, {{"from", "gpt"}, {"value", answer}}}}}}).dump())});
+        const auto encoded = tg::encode_sample(samples[0], *parts, 1, 2048);
+        EXPECT_TRUE(encoded.cut);
+        EXPECT_TRUE(encoded.failure.empty());
+        EXPECT_EQ(encoded.ids.size(), 2048u);
+        EXPECT_GT(encoded.supervised(), 1000);
+    }
+    const auto samples = all_of({written(scratch, R"([{"id": "a", "conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": ""}]}])")});
+    EXPECT_GT(tg::encode_sample(samples[0], *parts, 1, 2048).supervised(), 0);  // that the answer ends
+}
+
+TEST(EncodedSamples, show_a_picture_only_where_the_text_has_its_place) {
+    const auto parts = tg::VlmParts::describe(tg::fixture::model);
+    const auto silent = tg::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *parts, 1, 2048);
+    EXPECT_TRUE(silent.image.empty());  // as LLaVA: no mark, no picture
+    const auto shown = tg::encode_sample({"a", "x.png", {{"What <image> is this?", "A cat"}}}, *parts, 1, 2048);
+    EXPECT_EQ(std::count(shown.ids.begin(), shown.ids.end(), tg::image_placeholder), 16);
+    const auto tiled = tg::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
+    const auto added = tg::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *tiled, 5, 2048);
+    EXPECT_EQ(added.image, "x.png");  // as InternVL: the mark is put in front
+    EXPECT_EQ(std::count(added.ids.begin(), added.ids.end(), tg::image_placeholder), 45);
+}
+
 TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step) {
     const tg::fixture::Scratch scratch("order");
     const auto solo = tg::make_solo();
