@@ -276,7 +276,10 @@ std::string ByteBpeTokenizer::decode_plain(std::span<const std::int64_t> ids, bo
             i += length;
         }
     }
-    return text;
+    // Tokens are bytes, and a model may say half a character: U+FFFD in its place, as the tokenizers library puts it.
+    std::string whole;
+    icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size()))).toUTF8String(whole);
+    return whole;
 }
 
 }  // namespace tg

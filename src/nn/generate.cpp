@@ -39,14 +39,10 @@ TokenPrompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::siz
 
 // How much of `text` is whole characters: a token may end inside one.
 std::size_t whole_characters(std::string_view text) {
-    constexpr std::string_view replacement = "\xEF\xBF\xBD";  // what some tokenizers put for bytes that are none yet
-    if (text.ends_with(replacement)) return text.size() - replacement.size();
-    std::size_t begin = text.size();
-    while (begin > 0 && text.size() - begin < 4 && (text[begin - 1] & 0xC0) == 0x80) --begin;
-    if (begin == 0) return text.size();
-    const auto lead = static_cast<unsigned char>(text[begin - 1]);
-    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
-    return text.size() - begin + 1 < length ? begin - 1 : text.size();
+    constexpr std::string_view replacement = "\xEF\xBF\xBD";  // what decode() puts for bytes that are none yet, at most three
+    auto size = text.size();
+    for (int bytes = 0; bytes < 3 && text.substr(0, size).ends_with(replacement); ++bytes) size -= replacement.size();
+    return size;
 }
 
 std::int64_t choose(const Tensor& logits, const GenerateOptions& options, std::uint64_t prompt, std::uint64_t position) {  // [V]

@@ -33,7 +33,7 @@ public:
     // No bos or eos is added.
     std::vector<Token> tokenize(std::string_view text) const;
     std::vector<std::int64_t> encode(std::string_view text) const;
-    // Special tokens left out.
+    // Special tokens left out; UTF-8, with U+FFFD for bytes that make no character.
     std::string decode(std::span<const std::int64_t> ids) const;
 
     std::optional<std::int64_t> bos() const { return bos_; }
