@@ -137,7 +137,7 @@ with tempfile.TemporaryDirectory() as scratch:
 
         # Slurm's own limit of a minute, of which the program keeps all but some seconds for its stop; asking alone takes longer.
         often = scratch / "often"
-        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(often, "run.stop_margin_s=55", "endpoint.generator.requests_per_minute=500"), options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"))
+        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(often, "run.stop_margin_s=50", "endpoint.generator.requests_per_minute=250"), options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"))
         completed(job)
         assert requeues(job) >= 2, f"only {requeues(job)} requeues: nothing was tested\n{log_of(job)}"
         same_results(often)
