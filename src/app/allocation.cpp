@@ -34,7 +34,8 @@ std::vector<std::string> check_allocation(const Job& job, int ranks, double seco
     std::vector<std::string> warnings;
     if (const int tasks = number_in(variable("SLURM_NTASKS")); tasks > 1 && ranks == 1)
         warnings.push_back(fmt::format("the allocation has {} tasks and this is one rank: start it with srun --mpi=pmix or mpirun, as slurm/run.sbatch does", tasks));
-    if (job.run.time_limit_s == 0 && seconds_left >= 0 && seconds_left <= job.run.stop_margin_s)
+    // A later life may begin late in its time; refusing it would end a run that only needs another one.
+    if (job.run.time_limit_s == 0 && !variable("SLURM_RESTART_COUNT") && seconds_left >= 0 && seconds_left <= job.run.stop_margin_s)
         throw UsageError(fmt::format("the job ends in {:.0f} s, and run.stop_margin_s = {:.0f} is kept for stopping: nothing would be done", seconds_left, job.run.stop_margin_s), "ask for more by sbatch --time, or lower run.stop_margin_s");
     const int gpus = number_in(variable("SLURM_GPUS_ON_NODE")), here = number_in(variable("SLURM_NTASKS_PER_NODE"));
     const bool wants_gpu = job.train.device == "cuda" || job.embed.device == "cuda" || job.evaluate.device == "cuda";

@@ -16,6 +16,7 @@
 #include "run_lock.hpp"
 #include "run_record.hpp"
 #include "taskgalaxy/core/costs.hpp"
+#include "taskgalaxy/core/crash.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -229,6 +230,7 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
     const RunPaths paths(job.run.folder);
     together(world, [&] {
         log::open_log(paths.log(), world.rank());
+        write_crashes_to(paths.log() / fmt::format("rank-{}.log", world.rank()));
         set_progress_folder(paths.progress(), world.rank());
     });
     Session::watch_collectives(std::chrono::seconds(job.run.watchdog_s));

@@ -1,8 +1,9 @@
 #include "watchdog.hpp"
 
-#include <cstdio>
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
+#include <pthread.h>
 #include <thread>
 
 #include "taskgalaxy/core/log.hpp"
@@ -15,6 +16,7 @@ std::atomic<Clock::rep> limit_ticks{0};
 std::atomic<Clock::rep> started{0};
 std::atomic<const char*> current{nullptr};
 std::atomic<int> depth{0};
+std::atomic<pthread_t> waiting{};
 
 void keep_watch() {
     for (;;) {
@@ -27,8 +29,11 @@ void keep_watch() {
         log::error("rank stalled: collective '{}' made no progress for {} s (a rank died or hangs); the job is ended, the same command goes on", name ? name : "?",
                    std::chrono::duration_cast<std::chrono::seconds>(Clock::duration(limit)).count());
         log::flush();
-        // Not MPI_Abort: it needs the progress engine that may be the very thing that is stuck. The launcher ends the other ranks.
-        std::_Exit(1);
+        // Not MPI_Abort: it needs the progress engine that may be the very thing that is stuck. The launcher ends the other ranks. Sent to
+        // the thread that stands still, whose calls are then in the log; one that waits for a dead file system cannot even be signalled.
+        pthread_kill(waiting.load(), SIGABRT);
+        std::this_thread::sleep_for(std::chrono::seconds(2));
+        std::_Exit(128 + SIGABRT);
     }
 }
 
@@ -43,6 +48,7 @@ void Watchdog::set_limit(std::chrono::seconds limit) {
 Watchdog::Watch::Watch(const char* name) {
     if (depth++ > 0) return;
     current = name;
+    waiting = pthread_self();
     started = Clock::now().time_since_epoch().count();
 }
 

@@ -1,5 +1,5 @@
 """Real jobs on a real (local) Slurm: two nodes under srun and mpirun, requeues, scancel --signal, a node that is lost, the lock on a run
-directory, dependent phases and an array, each against the results of a calm run. Skipped, with the reason, where Slurm cannot be
+directory, dependent phases, an array and a scaling study, each but the last against the results of a calm run. Skipped, with the reason, where Slurm cannot be
 installed or started."""
 import os
 import pathlib
@@ -137,7 +137,7 @@ with tempfile.TemporaryDirectory() as scratch:
 
         # Slurm's own limit of a minute, of which the program keeps all but some seconds for its stop; asking alone takes longer.
         often = scratch / "often"
-        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(often, "run.stop_margin_s=55", "endpoint.generator.requests_per_minute=500"), options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"))
+        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(often, "run.stop_margin_s=50", "endpoint.generator.requests_per_minute=250"), options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"))
         completed(job)
         assert requeues(job) >= 2, f"only {requeues(job)} requeues: nothing was tested\n{log_of(job)}"
         same_results(often)
@@ -183,6 +183,7 @@ with tempfile.TemporaryDirectory() as scratch:
         points = scratch / "points.txt"
         points.write_text("".join(f"{' '.join(LOOK_AND_ASK)} {' '.join(sets('')[2:])} --set match.k={k}\n" for k in (3, 5, 20)))
         array = submit("study.sbatch", DEMO, points, scratch / "study", options=("--array=1-3%2", *ALONE))
+        scaling = submit("scaling/scaling.sbatch", scratch / "scaling", DEMO, pool, "1,2", "--repeats", "1", "--items", "32", "--items-per-rank", "16", "--types", "64", options=("--nodes=1", "--ntasks-per-node=2"))
         completed(first)
         same_results(shared)
         for job in phases.stdout.split():
@@ -195,3 +196,6 @@ with tempfile.TemporaryDirectory() as scratch:
         assert states.count("JobState=COMPLETED") == 3, states
         same_results(scratch / "study/3")
         tell("an array of a 3-point study: done")
+        completed(scaling)
+        assert "checkpoint read" in log_of(scaling) and (scratch / "scaling/model.svg").exists(), log_of(scaling)
+        tell("a scaling study inside one allocation: done")
