@@ -13,7 +13,7 @@ fi
 # Pictures are read several times (listed, embedded, shown to models, trained on): from a node's own disk that costs the site's file
 # system one reading. What is there already, after a requeue to the same node, is left alone.
 if [ -n "$TASKGALAXY_STAGE" ]; then
-  srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
+  srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && flock "$0" cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
 fi
 
 # Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell forwards it.

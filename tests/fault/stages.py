@@ -32,10 +32,10 @@ def ranks_of(process):
 
 
 def strike(job, extra, delay, hit):
-    """One life, hit `delay` seconds after it came to its stage. Exit code, seconds from the hit to the end, output."""
+    """One life, hit `delay` seconds after it came to its stage, or just before that where `delay` is 0. Exit code, seconds from the hit to the end, output."""
     process, log = job.start(RANKS, words=extra), job.folder / "log/rank-0.log"
     end = time.time() + HANG_S
-    while not (log.exists() and "run directory" in log.read_text()) and process.poll() is None and time.time() < end:
+    while not (log.exists() and (delay == 0 or "run directory" in log.read_text())) and process.poll() is None and time.time() < end:
         time.sleep(0.002)
     time.sleep(delay)
     struck = time.time()
@@ -71,10 +71,10 @@ def compare(stage, calm, run):
 def struck_in(stage, calm, job, seconds, hit):
     """Takes a copy of the calm run back to the beginning of the stage, hits it there, and goes on. The hit life's exit code, seconds from the
     hit to its end, and output."""
-    for attempt in range(6):  # a moment near the end of a short stage may come too late; an earlier one is tried then
+    for share in (0.8, 0.4, 0.2, 0, 0, 0):  # a moment near the end of a short stage may come too late; an earlier one is tried then
         shutil.rmtree(job.folder, ignore_errors=True)
         shutil.copytree(calm.folder, job.folder, ignore=shutil.ignore_patterns("log", *WORK_OF.get(stage, ())))
-        code, took, output = strike(job, ["--redo", stage], chance.random() * seconds * 0.8 / (attempt + 1), hit)
+        code, took, output = strike(job, ["--redo", stage], chance.random() * seconds * share, hit)
         if code != 0:
             break
     job.run(RANKS, timeout=3 * HANG_S)
