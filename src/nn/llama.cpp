@@ -72,17 +72,14 @@ kernels::Heads heads_of(const LanguageConfig& c) { return {c.heads, c.kv_heads, 
 
 // x W^T (+ bias)
 Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias = nullptr) {
-    return bias ? torch::addmm(bias->value, x, weight.value.t()) : torch::mm(x, weight.value.t());
+    return bias ? kernels::multiply_add(bias->value, x, weight.value.t()) : kernels::multiply(x, weight.value.t());
 }
 
 // Gradients of linear: into the parameter, returns d(x).
 Tensor linear_backward(const Tensor& d_y, const Tensor& x, Parameter& weight, Parameter* bias = nullptr) {
-    if (weight.grad.defined()) {
-        if (d_y.scalar_type() == torch::kFloat32) weight.grad.addmm_(d_y.t(), x);
-        else weight.grad.add_(torch::mm(d_y.t(), x));
-    }
+    if (weight.grad.defined()) kernels::add_product(weight.grad, d_y.t(), x);
     if (bias && bias->grad.defined()) bias->grad.add_(d_y.sum(0, false, torch::kFloat32));
-    return torch::mm(d_y, weight.value);
+    return kernels::multiply(d_y, weight.value);
 }
 
 std::vector<FilePiece> qkv_pieces(const LanguageConfig& c, const std::string& attention) {
@@ -124,11 +121,11 @@ Tensor DecoderLayer::project_qkv(const Tensor& normed, const Tensor& cos, const 
 }
 
 Tensor DecoderLayer::finish(const Tensor& x, const Tensor& attended, Kept* keep) const {
-    auto middle = torch::addmm(x, attended, out_.value.t());
+    auto middle = kernels::multiply_add(x, attended, out_.value.t());
     Tensor rstd;
     const auto normed = kernels::rms_norm(middle, norm2_.value, config_.norm_eps, &rstd);
     const auto gate_up = linear(normed, gate_up_);
-    auto y = torch::addmm(middle, kernels::swiglu(gate_up), down_.value.t());
+    auto y = kernels::multiply_add(middle, kernels::swiglu(gate_up), down_.value.t());
     if (keep) keep->middle = middle, keep->normed2 = normed, keep->rstd2 = rstd, keep->gate_up = gate_up;
     return y;
 }
@@ -227,7 +224,7 @@ Packing LanguageModel::pack(std::vector<std::int64_t> starts) const {
 }
 
 Tensor LanguageModel::logits(const Tensor& hidden) const {
-    return torch::mm(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t()).to(torch::kFloat32);
+    return kernels::multiply(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t()).to(torch::kFloat32);
 }
 
 LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::optional<double> scale, std::int64_t chunk) {
@@ -242,7 +239,7 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
         const auto x = hidden.index_select(0, index);
         Tensor rstd;
         const auto normed = kernels::rms_norm(x, norm.value, config.norm_eps, &rstd);
-        auto logits = torch::mm(normed, matrix.value.t()).to(torch::kFloat32);
+        auto logits = kernels::multiply(normed, matrix.value.t()).to(torch::kFloat32);
         sums.loss += kernels::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
         if (!scale) continue;
         const auto d_normed = linear_backward(logits.to(hidden.scalar_type()), normed, matrix);

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "llama_rows.hpp"
+#include "taskgalaxy/nn/device.hpp"
 
 namespace tg::kernels {
 namespace {
@@ -27,7 +28,24 @@ Tensor with_halves_swapped(const Tensor& x) {  // (a, b) -> (-b, a)
     return torch::cat({-halves[1], halves[0]}, -1);
 }
 
+// bf16 on a CPU that has no instruction for it: computed in fp32.
+bool computes_wide(const Tensor& x) {
+    static const bool no_bf16 = !has_fast_bf16(torch::kCPU);
+    return no_bf16 && x.is_cpu() && x.scalar_type() == torch::kBFloat16;
+}
+Tensor widened(const Tensor& x) { return x.to(torch::kFloat32); }
+
 }  // namespace
+
+Tensor multiply(const Tensor& a, const Tensor& b) { return computes_wide(a) ? torch::mm(widened(a), widened(b)).to(a.scalar_type()) : torch::mm(a, b); }
+
+Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) { return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b); }
+
+void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
+    if (a.scalar_type() == torch::kFloat32) sum.addmm_(a, b);
+    else if (computes_wide(a)) sum.addmm_(widened(a), widened(b));
+    else sum.add_(torch::mm(a, b));
+}
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd) {
     if (!has_rows(x)) {
@@ -141,6 +159,7 @@ Tensor by_heads(const Tensor& out, const Heads& heads) {  // [S, query*D] -> as 
 }  // namespace
 
 Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts, std::vector<Tensor>* log_sum_exp) {
+    if (computes_wide(qkv)) return attend(widened(qkv), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto out = torch::empty({qkv.size(0), heads.query * heads.size}, qkv.options());
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
         const auto [q, k, v] = views_of(qkv.slice(0, starts[s], starts[s + 1]), heads);
@@ -154,6 +173,7 @@ Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_
 }
 
 Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads, std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp) {
+    if (computes_wide(qkv)) return attend_backward(widened(d_out), widened(qkv), widened(out), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto d_qkv = torch::empty_like(qkv);
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
         const auto rows = [&](const Tensor& x) { return x.slice(0, starts[s], starts[s + 1]); };

@@ -12,6 +12,12 @@ namespace tg::kernels {
 
 using torch::Tensor;
 
+// a b, c + a b, and sum += a b for an fp32 sum (a gradient). A CPU that cannot multiply bf16 gets its bf16 matrices multiplied in fp32 and
+// rounded once: ATen's own product of them is slower by orders of magnitude there.
+Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b);
+void add_product(const Tensor& sum, const Tensor& a, const Tensor& b);
+
 // y = x / rms(x) * weight; rstd [T] fp32. The quotient is rounded to the activations' type before the weight, as transformers does.
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd = nullptr);
 // d(x) + `d_residual`; adds into d_weight [H] fp32 where defined.

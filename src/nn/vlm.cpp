@@ -9,6 +9,7 @@
 #include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 #include "vlm_families.hpp"
 
@@ -131,7 +132,8 @@ std::vector<Unit*> VlmParts::units() {
 }
 
 void VlmParts::load_vision(torch::Device device, torch::Dtype dtype) {
-    if (vision) vision->load(vision_files ? *vision_files : files, vision_files ? vision_names : names, device, dtype);
+    const auto fast = has_fast_bf16(device) ? dtype : torch::kFloat32;
+    if (vision) vision->load(vision_files ? *vision_files : files, vision_files ? vision_names : names, device, fast);
 }
 
 VisionLanguageModel::VisionLanguageModel(std::unique_ptr<VlmParts> parts) : parts_(std::move(parts)) {}

@@ -54,7 +54,7 @@ struct VlmParts {
 
     // In the order of use: projector, embeddings, layers, head.
     std::vector<Unit*> units();
-    void load_vision(torch::Device device, torch::Dtype dtype);
+    void load_vision(torch::Device device, torch::Dtype dtype);  // fp32 where the device is slow in bf16
     // Of a picture of so many tiles.
     std::int64_t image_positions(std::int64_t tiles = 1) const { return vision ? vision->positions * tiles : 0; }
     // Of this model with eyes; `pad`: "yes" or "no" over what the model says, "auto". Throws InputError where it does not fit the tower.

@@ -75,6 +75,35 @@ TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     }
 }
 
+TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
+    const torch::NoGradGuard no_grad;
+    const auto ids = expected("language", GetParam() + ".ids");
+    const auto T = ids.numel();
+    auto labels = torch::full({T}, tg::ignored_label, torch::kInt64);
+    labels.slice(0, 0, T - 1).copy_(ids.slice(0, 1, T));
+    std::vector<double> losses;
+    std::vector<Tensor> gradients;
+    for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+        const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam(), torch::kCPU, dtype);
+        auto& language = model.parts().language;
+        for (auto* unit : model.parts().units())
+            for (auto& parameter : unit->parameters) parameter.grad = torch::zeros(parameter.shape);
+        const auto packing = language.pack({0, T});
+        const auto x = language.embed(ids);
+        tg::DecoderLayer::Kept kept;
+        const auto sums = language.loss(language.layers[0].forward(x, packing, &kept), labels, 1.0 / static_cast<double>(T));
+        losses.push_back(sums.loss / static_cast<double>(T));
+        gradients.push_back(language.layers[0].backward(sums.d_hidden, x, packing, kept).to(torch::kFloat32));
+        gradients.push_back(language.layers[0].unit().parameters[1].grad);
+    }
+    EXPECT_NEAR(losses[1], losses[0], 0.01 * losses[0]);
+    for (int i : {0, 1}) {
+        const auto apart = (gradients[static_cast<std::size_t>(i) + 2] - gradients[static_cast<std::size_t>(i)]).norm() / gradients[static_cast<std::size_t>(i)].norm();
+        EXPECT_GT(apart.item<double>(), 0) << "it was computed in another format";
+        EXPECT_LT(apart.item<double>(), 0.05);
+    }
+}
+
 TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
     const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam());
     auto ids = list(expected("language", GetParam() + ".answer"));
