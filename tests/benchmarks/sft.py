@@ -101,6 +101,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=["train", "answer"])
     parser.add_argument("--model", choices=list(SHAPES))
+    parser.add_argument("--precision", choices=["fp32", "bf16"], help="of training; both if not given. On a CPU without bf16 instructions transformers takes minutes a step in bf16")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -112,7 +113,7 @@ def main():
             folder = scratch / name
             make(folder, shape)
             if args.only != "answer":
-                for precision in ("fp32", "bf16"):
+                for precision in [args.precision] if args.precision else ["fp32", "bf16"]:
                     words = ["train", folder, batch, length, args.steps, precision, args.threads]
                     side_by_side(f"{name} train {precision} tokens/s", [args.bench, *words], [sys.executable, script, *words], "tokens_per_s", args.rounds)
             if args.only != "train" and name == "llama-8x512":
