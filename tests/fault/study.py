@@ -14,9 +14,9 @@ PHASES = {"ingest", "embed", "match", "gather", "training step", "checkpoint wri
 with tempfile.TemporaryDirectory() as scratch:
     scratch = pathlib.Path(scratch)
     study = scratch / "study"
-    words = [program(), "study", "scaling", str(study), str(ROOT / "jobs/demo.cfg"), "--pictures", str(small_pool(scratch / "pool", every=20)), "--ranks", "1,2", "--repeats", "1", "--items", "48", "--items-per-rank", "32",
+    words = [program(), "study", "scaling", str(study), str(ROOT / "jobs/scaling.cfg"), "--pictures", str(small_pool(scratch / "pool", every=20)), "--ranks", "1,2", "--repeats", "1", "--items", "48", "--items-per-rank", "32",
              "--types", "64", "--set", f"embed.model={ROOT}/inputs/models/demo-clip", "--set", f"train.model={ROOT}/inputs/models/demo-vlm"]
-    environment = {**os.environ, "TASKGALAXY_SIMULATOR": "http://127.0.0.1:9/v1", "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     first = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     end = time.time() + 120
     while not (study / "strong-1-1.csv").exists() and first.poll() is None and time.time() < end:
