@@ -1,6 +1,7 @@
 #include "taskgalaxy/parallel/session.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -9,6 +10,7 @@
 
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
+#include "lifeline.hpp"
 #include "watchdog.hpp"
 
 namespace tg {
@@ -173,6 +175,29 @@ private:
     int rank_ = 0, size_ = 1;
 };
 
+// A line of one rank that the others do not say: only rank 0's console speaks, so the others' goes past it.
+void speak_alone(const Communicator& world, const std::string& message) {
+    log::error("{}", message);
+    log::flush();
+    if (!world.is_root()) std::fprintf(stderr, "taskgalaxy: rank %d: %s\n", world.rank(), message.c_str());
+    std::fflush(nullptr);
+}
+
+// Each rank watches the next. The launcher notices a lost rank within this time, or not at all.
+constexpr std::chrono::seconds grace{10};
+
+std::unique_ptr<Lifeline> watch_next(const Communicator& world) {
+    auto lifeline = std::make_unique<Lifeline>();
+    const int next = (world.rank() + 1) % world.size(), before = (world.rank() + world.size() - 1) % world.size();
+    auto address = lifeline->address(), theirs = address;
+    world.exchange(std::as_bytes(std::span(&address, 1)), before, std::as_writable_bytes(std::span(&theirs, 1)), next);
+    lifeline->watch(next, theirs, grace, [&world](const std::string& line) {
+        speak_alone(world, line);
+        std::_Exit(128 + SIGABRT);  // not MPI_Abort: see the watchdog
+    });
+    return lifeline;
+}
+
 }  // namespace
 
 Session::Session(int& argc, char**& argv) {
@@ -184,9 +209,11 @@ Session::Session(int& argc, char**& argv) {
     }
     world_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);
     if (!world_->is_root()) log::silence_console();
+    if (world_->size() > 1) lifeline_ = watch_next(*world_);
 }
 
 Session::~Session() {
+    lifeline_.reset();
     world_.reset();
     Watchdog::set_limit(std::chrono::seconds(0));
     MPI_Finalize();
@@ -196,13 +223,9 @@ void Session::watch_collectives(std::chrono::seconds limit) { Watchdog::set_limi
 
 int run_guarded(const Communicator& world, const std::function<int()>& work) {
     const auto alone = [&](ExitCode code, const std::string& message) {
-        log::error("{}", message);
-        log::flush();
-        if (world.size() == 1) return static_cast<int>(code);
-        // The others do not know and may wait in a collective for this rank: end them. Their consoles are silent, so speak here.
-        if (!world.is_root()) std::fprintf(stderr, "taskgalaxy: rank %d: %s\n", world.rank(), message.c_str());
-        std::fflush(nullptr);
-        MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+        speak_alone(world, message);
+        // The others do not know and may wait in a collective for this rank: end them.
+        if (world.size() > 1) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
         return static_cast<int>(code);
     };
     try {
