@@ -128,25 +128,16 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
         return {};
     }
     const auto recipe = parts.picture_recipe(settings_.pad_images);
-    const auto tiles_of = [recipe](std::span<const std::byte> bytes, const DecodeOptions& options, const std::string& image) {
-        try {
-            const auto pixels = decode_to_tiles(bytes, options, recipe);
-            const auto tiles = static_cast<std::int64_t>(pixels.size() / recipe.tile.values());
-            return torch::tensor(torch::ArrayRef<float>(pixels)).view({tiles, 3, recipe.tile.size, recipe.tile.size});
-        } catch (const UnreadableImage& error) {
-            throw InputError(fmt::format("{}: {}", image, error.what()));
-        }
-    };
     if (!settings_.image_root.empty())
-        return [tiles_of, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
+        return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
             const auto bytes = read_text_file(root / image);
-            return tiles_of(std::as_bytes(std::span(bytes)), options, image);
+            return picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
         };
     opened_pool_.emplace(paths.file("pool.h5"), pool_);
-    return [tiles_of, &pool = *opened_pool_](const std::string& image) {
+    return [recipe, &pool = *opened_pool_](const std::string& image) {
         const auto row = pool.find(image);
         if (!row) throw InputError(fmt::format("{} is not in the pool", image));
-        return tiles_of(pool.read(*row), pool.decode_options(), image);
+        return picture_tiles(pool.read(*row), image, recipe, pool.decode_options());
     };
 }
 
