@@ -111,7 +111,8 @@ TrainerOptions TrainStage::trainer_options() const {
     TrainerOptions options;
     options.device = choose_device(settings_.device);
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
-    options.sharding = settings_.sharding == "full" ? Sharding::full : Sharding::optimizer;
+    options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
+    options.shard_ranks = settings_.shard_ranks;
     options.activation_checkpointing = settings_.activation_checkpointing;
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
@@ -172,7 +173,8 @@ void TrainStage::run(StageContext& context) {
     const Schedule schedule{settings_.learning_rate, settings_.warmup_ratio, steps, settings_.schedule == "cosine"};
 
     TrainingLog training_log;
-    const Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks);
+    const auto aside = settings_.checkpoint_buffer_mib > 0 ? std::int64_t{settings_.checkpoint_buffer_mib} << 20 : trainer.bytes() / 20;
+    Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks, aside);
     const auto first = checkpoints.read_newest(trainer, training_log);
     if (first > 0 && ranks.is_root()) log::info("train: goes on after step {} of {}", first, steps);
 
@@ -204,9 +206,10 @@ void TrainStage::run(StageContext& context) {
                 throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.on_nan = skip", result.loss, result.gradient_norm, step));
             ++skipped;
         }
-        const auto seconds = seconds_since(start);
+        const auto seconds = seconds_since(start), data_wait = feed.figures().waited_s - waited;
         training_log.add({static_cast<double>(step), static_cast<double>(step) / static_cast<double>(order.steps_per_epoch()), result.loss, rate, result.gradient_norm, static_cast<double>(result.tokens),
-                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, feed.figures().waited_s - waited, result.communication_s, resident_mib()});
+                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, data_wait, result.communication.waited_s(), result.communication.gather_wait_s, result.communication.reduce_wait_s,
+                          seconds - data_wait - result.communication.waited_s(), static_cast<double>(result.communication.sent_bytes()) / (1 << 20), resident_mib()});
         progress.add();
         progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", result.loss, static_cast<double>(result.tokens) / seconds));
 
@@ -214,10 +217,12 @@ void TrainStage::run(StageContext& context) {
         const bool stop = ranks.any(stop_requested());
         const bool due = (settings_.checkpoint_steps > 0 && done % settings_.checkpoint_steps == 0) ||
                          ranks.any(ranks.is_root() && settings_.checkpoint_minutes > 0 && seconds_since(last_checkpoint) > settings_.checkpoint_minutes * 60);
+        checkpoints.poll();
         if (stop || (due && done < steps)) {
-            checkpoints.write(done, trainer, training_log);
+            checkpoints.begin(done, trainer, training_log);
             last_checkpoint = Clock::now();
         }
+        if (stop) checkpoints.finish();
         if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
     progress.finish();

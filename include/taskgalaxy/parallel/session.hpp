@@ -9,7 +9,7 @@
 
 namespace tg {
 
-// Initialises MPI (FUNNELED) and finalises it; one a process, created first in main. Without a launcher it is a world of one.
+// Initialises MPI (SERIALIZED) and finalises it; one a process, created first in main. Without a launcher it is a world of one.
 class Session {
 public:
     Session(int& argc, char**& argv);
