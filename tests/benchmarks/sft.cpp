@@ -8,6 +8,7 @@
 #include <string>
 
 #include "checkpoint.hpp"
+#include "memory_plan.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
@@ -46,6 +47,7 @@ int train(int words, char** a) {
     options.dtype = dtype(a[4]);
     const std::string sharding = words > 6 ? a[6] : "optimizer", checkpoints_folder = words > 7 ? a[7] : "";
     options.sharding = sharding == "full" ? tg::Sharding::full : sharding == "hybrid" ? tg::Sharding::hybrid : tg::Sharding::optimizer;
+    const auto program_mib = peak_mib();  // before the model is there
     tg::Trainer trainer(*parts, ranks, options);
     const auto mine = tg::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
     std::vector<tg::EncodedSample> samples(mine.size());
@@ -63,7 +65,13 @@ int train(int words, char** a) {
     };
     tg::Checkpoints checkpoints(checkpoints_folder, "bench", 2, ranks, trainer.bytes() / 20);
     const tg::TrainingLog log;
-    const auto peak_before = peak_mib();
+    auto question = tg::memory_question(*parts, options, trainer.collectives().shards());
+    question.tokens = static_cast<std::int64_t>(mine.size()) * length;
+    say("planned_mib", program_mib + static_cast<double>(tg::memory_plan(question).peak) / (1 << 20));
+    const auto begin_checkpoint = [&](std::int64_t step) {
+        say("peak_calm_mib", ranks.max(peak_mib()));
+        checkpoints.begin(step, trainer, log);
+    };
     double start = 0, began = 0, calm = 0, busy = 0;
     tg::Collectives::Figures waits;
     for (std::int64_t step = 0; step < steps; ++step) {
@@ -77,7 +85,7 @@ int train(int words, char** a) {
         if (checkpoints_folder.empty()) continue;
         // Steps in turn: one without, one while a checkpoint is written.
         (step % 2 ? calm : busy) += took;
-        if (step % 2) checkpoints.begin(step + 1, trainer, log), began = seconds();
+        if (step % 2) begin_checkpoint(step + 1), began = seconds();
         else checkpoints.finish(), say("checkpoint_s", seconds() - began);
     }
     const auto per_step = 1.0 / static_cast<double>(steps - 1);
@@ -86,7 +94,6 @@ int train(int words, char** a) {
     say("reduce_wait_s", waits.reduce_wait_s * per_step);
     say("sum_wait_s", waits.sum_wait_s * per_step);
     if (!checkpoints_folder.empty()) say("calm_step_s", 2 * calm * per_step), say("busy_step_s", 2 * busy * per_step);
-    say("peak_before_mib", ranks.max(peak_before));
     say("peak_mib", ranks.max(peak_mib()));
     return 0;
 }
