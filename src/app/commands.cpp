@@ -114,6 +114,7 @@ int plan(const Communicator& world, const Arguments& arguments) {
     options.add_options()("set", po::value<Arguments>()->composing(), "section.key=value");
     const auto values = parse(arguments, options, "JOB", 1, usage_of("plan"));
     auto job = read_job(world, one_path(values, "JOB", usage_of("plan")), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
+    if (!world.is_root()) return 0;
     const RunPaths paths(job.run.folder);
     for (const auto& stage : make_pipeline(job)) {
         fmt::print("{}: {}\n", stage->name(), stage->purpose());

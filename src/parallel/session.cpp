@@ -7,6 +7,7 @@
 #include <limits>
 #include <mpi.h>
 #include <stdexcept>
+#include <thread>
 
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
@@ -61,6 +62,18 @@ public:
     void barrier() const override {
         const Call call("barrier", 0);
         must(MPI_Barrier(comm_), "MPI_Barrier");
+    }
+    bool meet(std::stop_token leave) const override {
+        const Watchdog::Watch watch("meeting of the ranks");  // its wait is hidden behind work, hence no cost
+        MPI_Request request;
+        must(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
+        for (auto pause = std::chrono::microseconds(10);; pause = std::min(2 * pause, std::chrono::microseconds(200))) {
+            int met = 0;
+            must(MPI_Test(&request, &met, MPI_STATUS_IGNORE), "MPI_Test");
+            if (met) return true;
+            if (leave.stop_requested()) return false;
+            std::this_thread::sleep_for(pause);
+        }
     }
     bool any(bool mine) const override {
         int flag = mine ? 1 : 0;
@@ -149,6 +162,11 @@ public:
         if (part == MPI_COMM_NULL) return nullptr;
         return std::make_unique<MpiCommunicator>(part, true);
     }
+    std::unique_ptr<Communicator> split_by_node() const override {
+        MPI_Comm part = MPI_COMM_NULL;
+        must(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &part), "MPI_Comm_split_type");
+        return std::make_unique<MpiCommunicator>(part, true);
+    }
 
 private:
     static void require(bool holds, const char* call) {
@@ -202,9 +220,9 @@ std::unique_ptr<Lifeline> watch_next(const Communicator& world) {
 
 Session::Session(int& argc, char**& argv) {
     int provided = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    if (provided < MPI_THREAD_FUNNELED) {
-        std::fprintf(stderr, "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_FUNNELED is needed); use another build of it\n");
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
+    if (provided < MPI_THREAD_SERIALIZED) {
+        std::fprintf(stderr, "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_SERIALIZED is needed); use another build of it\n");
         MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal));
     }
     world_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);

@@ -9,6 +9,7 @@
 
 #include "checkpoint.hpp"
 #include "export_model.hpp"
+#include "memory_plan.hpp"
 #include "sample_feed.hpp"
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
@@ -85,9 +86,8 @@ public:
             lines.push_back({"samples an epoch", static_cast<double>(order.samples_per_epoch()), "", fmt::format("{} with a picture in the files", samples.pictures())});
             lines.push_back({"steps", static_cast<double>(steps_of(settings_, order)), "", fmt::format("{} samples a step", settings_.global_batch)});
         }
-        const double gib = 1.0 / (1 << 30), P = static_cast<double>(trained), width = settings_.precision == "bf16" ? 2 : 4;
-        lines.push_back({"weights, gradients, masters and moments on one rank", P * (width + 4 + 12) * gib, "GiB", "with N ranks: masters and moments / N; sharding = full: all of it / N"});
-        lines.push_back({"one checkpoint", P * 12 * gib, "GiB", fmt::format("{} are kept", settings_.keep_checkpoints)});
+        add_memory(lines, *parts);
+        lines.push_back({"one checkpoint", static_cast<double>(trained) * 12 / (1 << 30), "GiB", fmt::format("{} are kept", settings_.keep_checkpoints)});
         return lines;
     }
 
@@ -100,6 +100,8 @@ private:
         return StepOrder(samples, static_cast<std::uint64_t>(settings_.global_batch), static_cast<std::uint64_t>(settings_.seed), settings_.group_by == "modality");
     }
     TrainerOptions trainer_options() const;
+    void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
+    void train(StageContext& context);
     PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
@@ -111,7 +113,8 @@ TrainerOptions TrainStage::trainer_options() const {
     TrainerOptions options;
     options.device = choose_device(settings_.device);
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
-    options.sharding = settings_.sharding == "full" ? Sharding::full : Sharding::optimizer;
+    options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
+    options.shard_ranks = settings_.shard_ranks;
     options.activation_checkpointing = settings_.activation_checkpointing;
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
@@ -120,6 +123,38 @@ TrainerOptions TrainStage::trainer_options() const {
     options.clip_norm = settings_.clip_norm;
     if (settings_.projector_learning_rate > 0 && settings_.learning_rate > 0) options.projector_rate = settings_.projector_learning_rate / settings_.learning_rate;
     return options;
+}
+
+// Ranks that this process was started with, in all and on its node, as the launchers say it.
+std::int64_t launched(std::initializer_list<const char*> names) {
+    for (const char* name : names)
+        if (const char* value = std::getenv(name)) return std::max(1, std::atoi(value));
+    return 1;
+}
+
+void TrainStage::add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const {
+    const auto options = trainer_options();
+    const auto ranks = settings_.plan_ranks > 0 ? settings_.plan_ranks : launched({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMI_SIZE"});
+    const auto on_node = std::min<std::int64_t>(ranks, settings_.plan_ranks > 0 && !options.device.is_cpu() ? torch::cuda::device_count() : launched({"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"}));
+    auto question = memory_question(parts, options, options.sharding != Sharding::hybrid ? ranks : options.shard_ranks > 0 ? options.shard_ranks : on_node);
+    question.tokens = std::int64_t{settings_.micro_batch} * std::min<std::int64_t>(settings_.max_length, parts.language.config.context);
+    if (parts.vision) {
+        const auto rule = parts.picture_recipe(settings_.pad_images).rule;
+        question.tiles = std::int64_t{settings_.micro_batch} * (rule.max_tiles + (rule.thumbnail ? 1 : 0));
+    }
+    const auto memory = memory_plan(question);
+    const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+    const auto program = static_cast<std::int64_t>(resident_mib() * (1 << 20)), cache = parts.vision ? std::int64_t{settings_.feature_cache_mib} << 20 : 0;
+    const auto here = memory_of(options.device, on_node), needed = memory.peak + (options.device.is_cpu() ? program + cache : cache);
+    const auto add = [&](const char* what, std::int64_t bytes, std::string note = {}) { lines.push_back({what, gib(bytes), "GiB", std::move(note)}); };
+    add("memory a rank: weights", memory.weights, fmt::format("{} ranks, sharding = {}", ranks, settings_.sharding));
+    add("memory a rank: gradients", memory.gradients);
+    add("memory a rank: masters and moments", memory.optimizer);
+    add("memory a rank: vision tower", memory.tower);
+    add("memory a rank: activations", memory.activations, fmt::format("{} positions at once; train.micro_batch and activation_checkpointing change it", question.tokens));
+    add("memory a rank: gathered units", memory.gathered);
+    add("memory a rank: logits", memory.logits, fmt::format("{} rows at once", settings_.loss_chunk));
+    add("memory a rank: most at once", needed, here == 0 ? "" : needed <= here ? fmt::format("fits: a rank has {:.1f} GiB here", gib(here)) : fmt::format("does not fit: a rank has {:.1f} GiB here", gib(here)));
 }
 
 PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples) {
@@ -141,8 +176,32 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
     };
 }
 
-// Where a run may be after a restart: the loop goes from `first` to `steps`.
+// A failure for want of memory, in the words of whoever met it, gets the setting that helps; others pass.
 void TrainStage::run(StageContext& context) {
+    const auto lack = [](std::string_view what) { return what.find("allocate memory") != what.npos || what.find("out of memory") != what.npos || what.find("bad_alloc") != what.npos; };
+    const auto advice = [&] {
+        std::vector<std::string> knobs;
+        if (settings_.micro_batch > 1) knobs.push_back(fmt::format("train.micro_batch = {}", settings_.micro_batch / 2));
+        if (!settings_.activation_checkpointing) knobs.push_back("train.activation_checkpointing = yes");
+        if (settings_.sharding == "optimizer") knobs.push_back("train.sharding = full");
+        knobs.push_back("more ranks");
+        return fmt::format("what helps, the cheapest first: {}; the command plan says how much each takes", fmt::join(knobs, ", "));
+    };
+    try {
+        train(context);
+    } catch (const AgreedFailure& failure) {
+        if (!lack(failure.what())) throw;
+        throw AgreedFailure(ExitCode::input, failure.failed_rank(), fmt::format("train: out of memory ({}); {}", excerpt(failure.what(), 160), advice()));
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& failure) {
+        if (!lack(failure.what())) throw;
+        throw InputError(fmt::format("train: out of memory ({})", excerpt(failure.what(), 160)), advice());
+    }
+}
+
+// Where a run may be after a restart: the loop goes from `first` to `steps`.
+void TrainStage::train(StageContext& context) {
     const auto& ranks = context.ranks;
     std::unique_ptr<VlmParts> parts;
     std::vector<SampleSource> data;
@@ -163,7 +222,8 @@ void TrainStage::run(StageContext& context) {
     const Schedule schedule{settings_.learning_rate, settings_.warmup_ratio, steps, settings_.schedule == "cosine"};
 
     TrainingLog training_log;
-    const Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks);
+    const auto aside = settings_.checkpoint_buffer_mib > 0 ? std::int64_t{settings_.checkpoint_buffer_mib} << 20 : trainer.bytes() / 20;
+    Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks, aside);
     const auto first = checkpoints.read_newest(trainer, training_log);
     if (first > 0 && ranks.is_root()) log::info("train: goes on after step {} of {}", first, steps);
 
@@ -195,9 +255,10 @@ void TrainStage::run(StageContext& context) {
                 throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.on_nan = skip", result.loss, result.gradient_norm, step));
             ++skipped;
         }
-        const auto seconds = seconds_since(start);
+        const auto seconds = seconds_since(start), data_wait = feed.figures().waited_s - waited;
         training_log.add({static_cast<double>(step), static_cast<double>(step) / static_cast<double>(order.steps_per_epoch()), result.loss, rate, result.gradient_norm, static_cast<double>(result.tokens),
-                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, feed.figures().waited_s - waited, result.communication_s, resident_mib()});
+                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, data_wait, result.communication.waited_s(), result.communication.gather_wait_s, result.communication.reduce_wait_s,
+                          seconds - data_wait - result.communication.waited_s(), static_cast<double>(result.communication.sent_bytes()) / (1 << 20), resident_mib()});
         progress.add();
         progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", result.loss, static_cast<double>(result.tokens) / seconds));
 
@@ -205,10 +266,12 @@ void TrainStage::run(StageContext& context) {
         const bool stop = ranks.any(stop_requested());
         const bool due = (settings_.checkpoint_steps > 0 && done % settings_.checkpoint_steps == 0) ||
                          ranks.any(ranks.is_root() && settings_.checkpoint_minutes > 0 && seconds_since(last_checkpoint) > settings_.checkpoint_minutes * 60);
+        checkpoints.poll();
         if (stop || (due && done < steps)) {
-            checkpoints.write(done, trainer, training_log);
+            checkpoints.begin(done, trainer, training_log);
             last_checkpoint = Clock::now();
         }
+        if (stop) checkpoints.finish();
         if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
     progress.finish();

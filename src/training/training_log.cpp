@@ -21,6 +21,10 @@ constexpr std::array columns{
     std::pair{"tokens_per_s", &LogRow::tokens_per_s},
     std::pair{"data_wait_s", &LogRow::data_wait_s},
     std::pair{"communication_s", &LogRow::communication_s},
+    std::pair{"gather_wait_s", &LogRow::gather_wait_s},
+    std::pair{"reduce_wait_s", &LogRow::reduce_wait_s},
+    std::pair{"compute_s", &LogRow::compute_s},
+    std::pair{"sent_mib", &LogRow::sent_mib},
     std::pair{"memory_mib", &LogRow::memory_mib},
 };
 

@@ -11,7 +11,7 @@ namespace tg {
 
 class Lifeline;
 
-// Initialises MPI (FUNNELED) and finalises it; one a process, created first in main. Without a launcher it is a world of one. While it
+// Initialises MPI (SERIALIZED) and finalises it; one a process, created first in main. Without a launcher it is a world of one. While it
 // lives each rank watches the next one over TCP: where a rank is lost and the launcher does not end the job, the job ends with one line.
 class Session {
 public:
