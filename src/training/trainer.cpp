@@ -8,6 +8,7 @@ using torch::Tensor;
 
 Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device)) {
     if (options_.sharding == Sharding::full) options_.activation_checkpointing = true;
+    if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
         units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained));
         return units_.back().get();
@@ -16,6 +17,9 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
     embeddings_ = add(parts.language.embeddings, options_.train_language);
     for (auto& layer : parts.language.layers) layers_.push_back(add(layer.unit(), options_.train_language));
     head_ = add(parts.language.head, options_.train_language);
+    // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
+    for (auto& layer : parts.language.layers)
+        if (auto* adapters = layer.adapters()) units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true));
     together(ranks, [&] {
         for (auto& unit : units_) unit->load(parts.files, parts.names);
         parts.load_vision(options_.device, options_.dtype);
