@@ -64,6 +64,7 @@ peers() {
     huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 packaging==26.3 pillow==13.0.0 protobuf==7.36.2 pyyaml==6.0.3 regex==2026.11.15 requests==2.34.2 \
     rich==15.0.0 safetensors==0.8.0 sentencepiece==0.2.3 shellingham==1.5.4 sniffio==1.3.1 tokenizers==0.23.3 tqdm==4.70.1 transformers==5.23.0 \
     truststore==0.10.5 typer==0.29.2
+  pip_into "$root/.deps/peers-training" peers-training-1 --no-deps absl-py==2.5.1 accelerate==1.15.0 peft==0.21.2 psutil==7.2.2 tensorboard==2.21.0
 }
 
 build() {

@@ -114,18 +114,36 @@ DecoderLayer::DecoderLayer(const LanguageConfig& c, const std::string& prefix, s
       gate_up_(unit_.add({2 * c.intermediate, c.hidden}, {{prefix + "mlp.gate_proj.weight", c.intermediate}, {prefix + "mlp.up_proj.weight", c.intermediate}}, true)),
       down_(unit_.add({c.hidden, c.intermediate}, {{prefix + "mlp.down_proj.weight", c.hidden}}, true)) {}
 
+void DecoderLayer::add_adapters(const LoraOptions& options) {
+    Unit unit{unit_.name + " adapters"};
+    LinearAdapters qkv(unit, qkv_, options), out(unit, out_, options), gate_up(unit, gate_up_, options), down(unit, down_, options);
+    lora_ = std::make_unique<Lora>(Lora{std::move(unit), std::move(qkv), std::move(out), std::move(gate_up), std::move(down)});
+}
+
+Tensor DecoderLayer::merged(const Parameter& parameter) const {
+    if (!lora_) return {};
+    for (const auto* adapters : {&lora_->qkv, &lora_->out, &lora_->gate_up, &lora_->down})
+        if (adapters->belongs_to(parameter) && !adapters->empty()) return adapters->merged();
+    return {};
+}
+
 Tensor DecoderLayer::project_qkv(const Tensor& normed, const Tensor& cos, const Tensor& sin) const {
     auto qkv = linear(normed, qkv_, qkv_bias_);
+    if (lora_) lora_->qkv.forward(normed, qkv);
     kernels::rotate(qkv, cos, sin, config_.heads + config_.kv_heads);
     return qkv;
 }
 
 Tensor DecoderLayer::finish(const Tensor& x, const Tensor& attended, Kept* keep) const {
     auto middle = kernels::multiply_add(x, attended, out_.value.t());
+    if (lora_) lora_->out.forward(attended, middle);
     Tensor rstd;
     const auto normed = kernels::rms_norm(middle, norm2_.value, config_.norm_eps, &rstd);
-    const auto gate_up = linear(normed, gate_up_);
-    auto y = kernels::multiply_add(middle, kernels::swiglu(gate_up), down_.value.t());
+    auto gate_up = linear(normed, gate_up_);
+    if (lora_) lora_->gate_up.forward(normed, gate_up);
+    const auto activated = kernels::swiglu(gate_up);
+    auto y = kernels::multiply_add(middle, activated, down_.value.t());
+    if (lora_) lora_->down.forward(activated, y);
     if (keep) keep->middle = middle, keep->normed2 = normed, keep->rstd2 = rstd, keep->gate_up = gate_up;
     return y;
 }
@@ -143,16 +161,21 @@ Tensor DecoderLayer::forward(const Tensor& x, const Packing& packing, Kept* keep
 Tensor DecoderLayer::backward(const Tensor& d_out, const Tensor& x, const Packing& packing, const Kept& kept) {
     Tensor d_gate_up;
     {
-        const auto d_act = linear_backward(d_out, kernels::swiglu(kept.gate_up), down_);
+        const auto activated = kernels::swiglu(kept.gate_up);
+        auto d_act = linear_backward(d_out, activated, down_);
+        if (lora_) lora_->down.backward(d_out, activated, d_act);
         d_gate_up = kernels::swiglu_backward(d_act, kept.gate_up);
     }
-    const auto d_normed2 = linear_backward(d_gate_up, kept.normed2, gate_up_);
+    auto d_normed2 = linear_backward(d_gate_up, kept.normed2, gate_up_);
+    if (lora_) lora_->gate_up.backward(d_gate_up, kept.normed2, d_normed2);
     const auto d_middle = kernels::rms_norm_backward(d_normed2, kept.middle, norm2_.value, kept.rstd2, d_out, norm2_.grad);
 
-    const auto d_attended = linear_backward(d_middle, kept.attended, out_);
+    auto d_attended = linear_backward(d_middle, kept.attended, out_);
+    if (lora_) lora_->out.backward(d_middle, kept.attended, d_attended);
     auto d_qkv = kernels::attend_backward(d_attended, kept.qkv, kept.attended, heads_of(config_), packing.starts, kept.log_sum_exp);
     kernels::rotate(d_qkv, packing.cos, packing.sin, config_.heads + config_.kv_heads, true);
-    const auto d_normed1 = linear_backward(d_qkv, kept.normed1, qkv_, qkv_bias_);
+    auto d_normed1 = linear_backward(d_qkv, kept.normed1, qkv_, qkv_bias_);
+    if (lora_) lora_->qkv.backward(d_qkv, kept.normed1, d_normed1);
     return kernels::rms_norm_backward(d_normed1, x, norm1_.value, kept.rstd1, d_middle, norm1_.grad);
 }
 
@@ -197,6 +220,10 @@ std::vector<Unit*> LanguageModel::units() {
     for (auto& layer : layers) all.push_back(&layer.unit());
     all.push_back(&head);
     return all;
+}
+
+void LanguageModel::add_adapters(const LoraOptions& options) {
+    for (auto& layer : layers) layer.add_adapters(options);
 }
 
 const Parameter& LanguageModel::output_matrix() const { return config.tied_embeddings ? embeddings.parameters.front() : head.parameters.back(); }

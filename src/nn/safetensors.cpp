@@ -335,6 +335,7 @@ struct SafetensorsWriter::Impl {
     std::vector<Shard> shards;
     std::vector<Descriptor> fds;
     std::uint64_t written = 0, total = 0;
+    std::string stem;
 
     fs::path final_path(std::size_t shard) const { return folder / shards[shard].file; }
     fs::path path(std::size_t shard) const { return temporary_name(final_path(shard)); }
@@ -351,7 +352,7 @@ struct SafetensorsWriter::Impl {
         }
         places.resize(tensors.size());
         for (std::size_t s = 0; s < shards.size(); ++s) {
-            shards[s].file = shards.size() == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
+            shards[s].file = shards.size() == 1 ? stem + ".safetensors" : fmt::format("{}-{:05}-of-{:05}.safetensors", stem, s + 1, shards.size());
             shards[s].head = header_of(tensors, shards[s], layout.metadata, places, s);
         }
     }
@@ -371,6 +372,7 @@ SafetensorsWriter::SafetensorsWriter(const fs::path& folder, std::vector<TensorS
     impl_->folder = folder;
     impl_->part = part;
     impl_->tensors = std::move(tensors);
+    impl_->stem = layout.stem;
     impl_->lay_out(layout);
     std::error_code failed;
     if (part != Part::other && (fs::create_directories(folder, failed), failed)) throw StorageError(fmt::format("{}: cannot make the folder: {}", folder.string(), failed.message()));
@@ -411,7 +413,7 @@ void SafetensorsWriter::publish() {
         tg::publish(impl_->final_path(s));
         current.insert(impl_->final_path(s));
     }
-    const auto index_path = impl_->folder / index_name;
+    const auto index_path = impl_->folder / (impl_->stem + ".safetensors.index.json");
     if (impl_->shards.size() > 1) {
         nlohmann::ordered_json index;
         index["metadata"]["total_size"] = impl_->total;
@@ -423,7 +425,7 @@ void SafetensorsWriter::publish() {
     }
     for (const auto& entry : fs::directory_iterator(impl_->folder)) {
         const auto name = entry.path().filename().string();
-        if (name.starts_with("model") && name.ends_with(".safetensors") && !current.contains(entry.path())) fs::remove(entry.path());
+        if (name.starts_with(impl_->stem) && name.ends_with(".safetensors") && !current.contains(entry.path())) fs::remove(entry.path());
     }
     sync_folder(impl_->folder);
 }

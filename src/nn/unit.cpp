@@ -62,6 +62,7 @@ TensorType tensor_type(torch::Dtype type) {
 
 void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, torch::Tensor into) {
     const torch::NoGradGuard no_grad;
+    if (parameter.begin) return parameter.begin(into);
     for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
         const auto name = names.file_name(parameter.pieces[i].name);
         const auto& info = files.info(name);

@@ -1,12 +1,42 @@
 #include "export_model.hpp"
 
+#include <algorithm>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include "taskgalaxy/nn/model_folder.hpp"
+#include "taskgalaxy/storage/publish.hpp"
 
 namespace tg {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// What peft calls the module of a tensor: its path in the class that loads the base model.
+std::string class_name(const VlmParts& parts, const std::string& ours) {
+    static const WeightNames transformers({{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}});
+    return parts.family == "llava" || parts.family == "internvl" ? transformers.file_name(ours) : parts.names.file_name(ours);
+}
+
+std::string before(const std::string& text, const char* mark) { return text.substr(0, text.find(mark)); }
+
+// A pattern of the adapted modules of all layers, made of those of the first: peft takes it as a regular expression over whole paths, so that a
+// tower whose layers have the same names is left alone.
+std::string target_pattern(const VlmParts& parts, const Unit& first_layer) {
+    std::set<std::string> modules;
+    for (const auto& parameter : first_layer.parameters) modules.insert(before(class_name(parts, parameter.pieces[0].name), ".lora_"));
+    std::string pattern;
+    for (auto module : modules) {
+        for (std::size_t at = 0; (at = module.find('.', at)) != module.npos; at += 2) module.insert(at, 1, '\\');
+        module.replace(module.find("layers\\.0\\."), 11, "layers\\.\\d+\\.");
+        pattern += (pattern.empty() ? "" : "|") + module;
+    }
+    return pattern;
+}
+
+}  // namespace
 
 void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& ranks, const fs::path& folder) {
     std::unique_ptr<SafetensorsWriter> writer;
@@ -23,16 +53,22 @@ void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& r
     const auto units = model.units();
     for (std::size_t u = 0; u < units.size(); ++u) {
         auto& sharded = *trainer.units()[u];
-        if (!sharded.trained()) continue;
+        const auto layer = std::find_if(model.language.layers.begin(), model.language.layers.end(), [&](DecoderLayer& l) { return &l.unit() == units[u] && l.adapters(); });
+        const bool adapted = layer != model.language.layers.end();
+        if (!sharded.trained() && !adapted) continue;
         sharded.gather();
         together(ranks, [&] {
             if (!ranks.is_root()) return;
-            for (const auto& parameter : units[u]->parameters)
-                write_parameter(parameter, [&](const FilePiece& piece, const torch::Tensor& tensor) {
+            for (const auto& parameter : units[u]->parameters) {
+                auto made = parameter;
+                if (adapted) made.value = layer->merged(parameter);
+                if (!made.value.defined()) continue;  // frozen, and nothing beside it: the base's bytes
+                write_parameter(made, [&](const FilePiece& piece, const torch::Tensor& tensor) {
                     const auto name = parts.names.file_name(piece.name);
                     write_tensor(*writer, name, tensor, parts.files.info(name).type);
                     written.insert(name);
                 });
+            }
         });
         sharded.release();
     }
@@ -48,6 +84,47 @@ void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& r
         writer->flush();
         writer->publish();
     });
+}
+
+void export_adapters(const VlmParts& parts, Trainer& trainer, const LoraOptions& options, const Communicator& ranks, const fs::path& folder) {
+    const auto peft_name = [&](const std::string& ours) { return "base_model.model." + class_name(parts, ours); };
+    auto& model = const_cast<VlmParts&>(parts);  // its units are read only
+    std::vector<Unit*> units;
+    for (auto& layer : model.language.layers) units.push_back(layer.adapters());
+    auto& projector = *trainer.units().front();  // in the order of units(): the projector, where there is one
+    const bool with_projector = parts.projector && projector.trained();
+    if (with_projector) {
+        units.push_back(&model.projector->unit());
+        projector.gather();
+    }
+    together(ranks, [&] {
+        if (!ranks.is_root()) return;
+        fs::create_directories(folder);
+        std::vector<TensorSpec> specs;
+        for (const auto* unit : units)
+            for (const auto& parameter : unit->parameters)
+                for (const auto& piece : parameter.pieces) {
+                    auto shape = parameter.shape;
+                    shape.front() = piece.rows;
+                    specs.push_back({peft_name(piece.name), {tensor_type(parameter.value.scalar_type()), shape}});
+                }
+        SafetensorsWriter writer(folder, std::move(specs), {.shard_bytes = ~std::uint64_t{0}, .stem = "adapter_model"});
+        for (const auto* unit : units)
+            for (const auto& parameter : unit->parameters)
+                write_parameter(parameter, [&](const FilePiece& piece, const torch::Tensor& tensor) { write_tensor(writer, peft_name(piece.name), tensor, tensor_type(tensor.scalar_type())); });
+        nlohmann::ordered_json config{{"peft_type", "LORA"},  {"task_type", nullptr},   {"base_model_name_or_path", parts.folder.string()}, {"r", options.rank},           {"lora_alpha", options.alpha},
+                                      {"lora_dropout", 0.0},  {"bias", "none"},         {"fan_in_fan_out", false},                          {"inference_mode", true},      {"init_lora_weights", true},
+                                      {"use_rslora", false},  {"use_dora", false},      {"target_modules", target_pattern(parts, *units[0])}};
+        config["modules_to_save"] = nullptr;
+        if (with_projector) {
+            const auto path = class_name(parts, units.back()->parameters[0].pieces[0].name);
+            for (const auto* name : {"multi_modal_projector", "mm_projector", "mlp1"})
+                if (path.find(name) != path.npos) config["modules_to_save"] = nlohmann::json::array({name});
+        }
+        writer.publish();
+        publish_text(folder / "adapter_config.json", config.dump(2) + "\n");
+    });
+    if (with_projector) projector.release();
 }
 
 }  // namespace tg

@@ -14,7 +14,7 @@ namespace tg {
 struct MemoryQuestion {
     // Of a model: elements of its units by kind.
     LanguageConfig language;
-    std::int64_t projector = 0, embeddings = 0, layer = 0, head = 0;
+    std::int64_t projector = 0, embeddings = 0, layer = 0, adapters = 0, head = 0;  // layer, adapters: of one of them
     std::int64_t tower = 0;               // elements of the frozen tower
     std::int64_t tower_positions = 0, tower_channels = 0, image_values = 0;  // of one tile
     // Of a run.

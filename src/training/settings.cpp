@@ -1,6 +1,7 @@
 #include "taskgalaxy/training/settings.hpp"
 
 #include "taskgalaxy/nn/conversation.hpp"
+#include "taskgalaxy/nn/lora.hpp"
 
 namespace tg {
 
@@ -18,16 +19,22 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("global_batch", &global_batch, "samples an optimiser step, over all ranks", at_least(1));
     v.tuning("micro_batch", &micro_batch, "samples at once on one rank; memory grows with it", at_least(1));
     v.option("max_length", &max_length, "positions of a sample, its picture's included; the end of longer ones is cut", at_least(8));
+    v.option("max_tiles", &max_tiles, "tiles of a picture, its thumbnail not counted, where the model sees tiles; 0: as the model says", at_least(0));
     v.option("learning_rate", &learning_rate, "peak learning rate", at_least(0));
     v.option("projector_learning_rate", &projector_learning_rate, "peak learning rate of the projector; 0: the same", at_least(0));
     v.option("warmup_ratio", &warmup_ratio, "share of the steps in which the rate rises from zero", between(0, 1));
     v.option("schedule", &schedule, "how the rate falls after the warm-up", one_of({"cosine", "constant"}));
-    v.option("weight_decay", &weight_decay, "decoupled decay of matrices (norms and biases are left out)", at_least(0));
+    v.option("weight_decay", &weight_decay, "decoupled weight decay", at_least(0));
+    v.option("decay", &decay, "what decays: matrices (LLaVA's groups), or norms and biases too (all, as InternVL)", one_of({"matrices", "all"}));
     v.option("beta1", &beta1, "AdamW: decay of the first moment", between(0, 1));
     v.option("beta2", &beta2, "AdamW: decay of the second moment", between(0, 1));
     v.option("epsilon", &epsilon, "AdamW: added to the root of the second moment", at_least(0));
     v.option("clip_norm", &clip_norm, "largest global gradient norm; 0: no clipping, as LLaVA's recipe", at_least(0));
     v.option("train_parts", &train_parts, "what learns; the vision tower never does", one_of({"all", "projector", "language"}));
+    v.option("lora_rank", &lora_rank, "rank of adapters (LoRA) that learn in the language model's place, the projector beside them; 0: none; LLaVA's recipe: 128, with learning_rate = 2e-4 and projector_learning_rate = 2e-5", at_least(0));
+    v.option("lora_alpha", &lora_alpha, "adapters count alpha / rank times", at_least(0));
+    v.option("lora_targets", &lora_targets, "matrices with an adapter; empty: all of the layers'", one_of(lora_target_names()));
+    v.option("lora_merge", &lora_merge, "besides export/adapter, which peft loads, make export/model with the adapters added in: what evaluate and chat read");
     v.option("precision", &precision, "format of weights and activations; masters and sums are always fp32", one_of({"fp32", "bf16"}));
     v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
     v.tuning("sharding", &sharding, "optimizer: moments and master weights over the ranks; full: weights and gradients too; hybrid: full inside a node, copies across", one_of({"optimizer", "full", "hybrid"}));

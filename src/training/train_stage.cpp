@@ -57,7 +57,12 @@ public:
         if (settings_.image_root.empty()) files.push_back("pool.h5");
         return files;
     }
-    std::vector<std::string> writes() const override { return {"training_log.h5", "export/model"}; }
+    std::vector<std::string> writes() const override {
+        std::vector<std::string> files{"training_log.h5"};
+        if (settings_.lora_rank > 0) files.push_back("export/adapter");
+        if (settings_.lora_rank == 0 || settings_.lora_merge) files.push_back("export/model");
+        return files;
+    }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -71,13 +76,16 @@ public:
         read_sources(settings_.data);
         const auto parts = VlmParts::describe(settings_.model);
         check_exportable(*parts);
+        if (settings_.lora_rank > 0 && settings_.train_parts == "projector") throw UsageError("train.lora_rank gives adapters to the language model, and train.train_parts = projector freezes it", "choose one");
+        if (settings_.lora_rank == 0 && !settings_.lora_targets.empty()) throw UsageError("train.lora_targets is set without train.lora_rank", "set train.lora_rank, 128 for example");
         if (settings_.style != "auto") conversation_style(settings_.style);
     }
 
     std::vector<PlanLine> plan(const RunPaths& paths) const override {
         const auto parts = VlmParts::describe(settings_.model);
+        if (settings_.lora_rank > 0) parts->language.add_adapters(lora_options());
         std::int64_t trained = 0;
-        for (const auto* unit : parts->units()) trained += unit->elements();
+        for (const auto* unit : trained_units(*parts)) trained += unit->elements();
         std::vector<PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
         if (!settings_.data.empty() || fs::exists(exported_samples(paths))) {
             const auto solo = make_solo();
@@ -102,6 +110,17 @@ private:
     TrainerOptions trainer_options() const;
     void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
     void train(StageContext& context);
+    std::vector<Unit*> trained_units(VlmParts& parts) const {
+        std::vector<Unit*> units;
+        if (parts.projector && settings_.train_parts != "language") units.push_back(&parts.projector->unit());
+        if (settings_.train_parts == "projector") return units;
+        for (auto* unit : parts.language.units())
+            if (settings_.lora_rank == 0) units.push_back(unit);
+        for (auto& layer : parts.language.layers)
+            if (layer.adapters()) units.push_back(layer.adapters());
+        return units;
+    }
+    LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
     PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
@@ -162,7 +181,11 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
     }
-    const auto recipe = parts.picture_recipe(settings_.pad_images);
+    auto recipe = parts.picture_recipe(settings_.pad_images);
+    if (settings_.max_tiles > 0) {
+        if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
+        recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
+    }
     if (!settings_.image_root.empty())
         return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
             const auto bytes = read_text_file(root / image);
@@ -212,6 +235,10 @@ void TrainStage::train(StageContext& context) {
         options = trainer_options();
         parts = VlmParts::describe(settings_.model);
         if (settings_.style != "auto") parts->style = &conversation_style(settings_.style);
+        if (settings_.decay == "all")
+            for (auto* unit : parts->units())
+                for (auto& parameter : unit->parameters) parameter.decays = true;
+        if (settings_.lora_rank > 0) parts->language.add_adapters(lora_options());
         data = sources(context.paths);
     });
     const SampleSet samples(std::move(data), ranks);
@@ -280,7 +307,8 @@ void TrainStage::train(StageContext& context) {
     const auto failed = ranks.sum(static_cast<std::int64_t>(figures.failed)), cut = ranks.sum(static_cast<std::int64_t>(figures.cut));
     for (const auto& [reason, count] : figures.reasons) log::warn("train: {} samples left out: {}", count, reason);
 
-    export_model(*parts, trainer, ranks, context.paths.exported() / "model");
+    if (settings_.lora_rank > 0) export_adapters(*parts, trainer, lora_options(), ranks, context.paths.exported() / "adapter");
+    if (settings_.lora_rank == 0 || settings_.lora_merge) export_model(*parts, trainer, ranks, context.paths.exported() / "model");
     together(ranks, [&] {
         if (!ranks.is_root()) return;
         publish_hdf5(context.paths.file("training_log.h5"), [&](Hdf5File& file) {

@@ -32,6 +32,7 @@ Collectives::Figures operator-(const Collectives::Figures& a, const Collectives:
 }  // namespace
 
 Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
+    if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
         units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained));
         return units_.back().get();
@@ -41,6 +42,12 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
         embeddings_ = add(parts.language.embeddings, options_.train_language);
         for (auto& layer : parts.language.layers) layers_.push_back(add(layer.unit(), options_.train_language));
         head_ = add(parts.language.head, options_.train_language);
+        // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
+        for (auto& layer : parts.language.layers)
+            if (auto* adapters = layer.adapters()) {
+                units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true));
+                adapters_.push_back(units_.back().get());
+            }
         for (auto& unit : units_) unit->load(parts.files, parts.names);
         parts.load_vision(options_.device, options_.dtype);
     });
@@ -124,6 +131,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
                 kept[i] = {};
             }
             begin_reduction(*layers_[i], last);
+            if (!adapters_.empty()) adapters_[i]->end_gradients(last);
             layers_[i]->release();
         }
         if (projector_) {

@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "taskgalaxy/nn/lora.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
@@ -59,6 +61,11 @@ public:
 
     Unit& unit() { return unit_; }
     const Unit& unit() const { return unit_; }
+    // Puts low-rank adapters beside the matrices; their parameters are a unit of their own. Null without.
+    void add_adapters(const LoraOptions& options);
+    Unit* adapters() { return lora_ ? &lora_->unit : nullptr; }
+    // fp32 [shape] of a parameter with its adapters added in; undefined where it has none.
+    torch::Tensor merged(const Parameter& parameter) const;
 
     // x [T,H] -> [T,H].
     torch::Tensor forward(const torch::Tensor& x, const Packing& packing, Kept* keep = nullptr) const;
@@ -74,8 +81,14 @@ private:
     torch::Tensor project_qkv(const torch::Tensor& normed, const torch::Tensor& cos, const torch::Tensor& sin) const;
     torch::Tensor finish(const torch::Tensor& x, const torch::Tensor& attended, Kept* keep) const;
 
+    struct Lora {
+        Unit unit;
+        LinearAdapters qkv, out, gate_up, down;
+    };
+
     LanguageConfig config_;
     Unit unit_;
+    std::unique_ptr<Lora> lora_;
     Parameter &norm1_, &qkv_, *qkv_bias_, &out_, &norm2_, &gate_up_, &down_;
 };
 
@@ -92,7 +105,9 @@ struct LanguageModel {
     Unit head;                         // norm, and lm_head unless the embeddings serve
 
     LanguageModel(const LanguageConfig& config, const std::string& prefix);  // prefix: "language_model."
-    std::vector<Unit*> units();        // in the order of use
+    std::vector<Unit*> units();        // in the order of use, without adapters
+    void add_adapters(const LoraOptions& options);  // to every layer
+    bool has_adapters() { return !layers.empty() && layers.front().adapters(); }
 
     torch::Tensor embed(const torch::Tensor& ids) const;  // [T] -> [T,H]
     Packing pack(std::vector<std::int64_t> starts) const;

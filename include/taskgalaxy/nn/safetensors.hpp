@@ -64,6 +64,7 @@ struct TensorSpec {
 struct SafetensorsLayout {
     std::uint64_t shard_bytes = 5'000'000'000;           // a tensor is never cut; 5 GB is Hugging Face's default
     std::map<std::string, std::string> metadata{{"format", "pt"}};  // readers of transformers insist on "format"
+    std::string stem = "model";                                     // of the files' names; peft wants adapter_model
 };
 
 // Writes model.safetensors, or model-0000i-of-0000N.safetensors and their index, into a folder. The list of tensors decides the

@@ -32,6 +32,7 @@ struct Parameter {
     bool decays = true;             // matrices; norms and biases are left out of weight decay
     torch::Tensor value{};          // [shape]; the memory may be a view of a flat buffer
     torch::Tensor grad{};           // fp32 [shape]; backward adds into it; undefined: frozen
+    std::function<void(const torch::Tensor& into)> begin{};  // its first values, where no file holds it (an adapter)
 
     std::int64_t elements() const;
     std::int64_t row_elements() const { return elements() / shape.front(); }

@@ -23,15 +23,21 @@ struct TrainSettings {
     int global_batch = 128;      // samples an optimiser step, over all ranks
     int micro_batch = 16;        // samples at once on one rank
     int max_length = 2048;       // positions of a sample, pictures included; what is longer is cut at its end
+    int max_tiles = 0;           // of a picture, its thumbnail not counted; 0: as the model says
 
     double learning_rate = 2e-5;
     double projector_learning_rate = 0;  // 0: the same
     double warmup_ratio = 0.03;
     std::string schedule = "cosine";
     double weight_decay = 0;
+    std::string decay = "matrices";
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
     double clip_norm = 0;  // 0: no clipping
     std::string train_parts = "all";
+    int lora_rank = 0;  // 0: no adapters
+    double lora_alpha = 256;
+    std::vector<std::string> lora_targets;  // empty: every linear of the language model's layers
+    bool lora_merge = true;
 
     std::string precision = "fp32";
     std::string device = "auto";
