@@ -5,6 +5,7 @@
 #include <fstream>
 #include <optional>
 
+#include <c10/util/Logging.h>
 #include <fmt/format.h>
 
 #include "checkpoint.hpp"
@@ -210,6 +211,7 @@ void TrainStage::run(StageContext& context) {
         knobs.push_back("more ranks");
         return fmt::format("what helps, the cheapest first: {}; the command plan says how much each takes", fmt::join(knobs, ", "));
     };
+    FLAGS_caffe2_use_fatal_for_enforce = false;  // libtorch shall throw where it finds no memory, not end the process
     try {
         train(context);
     } catch (const AgreedFailure& failure) {
