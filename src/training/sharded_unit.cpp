@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <ATen/ops/_fused_adamw.h>
-
 namespace tg {
 
 using torch::Tensor;
@@ -19,7 +17,7 @@ std::int64_t padded_slice(std::int64_t elements, std::int64_t ranks) {
 
 }  // namespace
 
-ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained)
+ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
     : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), sharding_(sharding), trained_(trained), elements_(unit.elements()) {
     slice_ = padded_slice(elements_, ranks.size());
     begin_ = std::min(elements_, slice_ * ranks.rank());
@@ -30,8 +28,7 @@ ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, t
     else values_ = torch::zeros({slice_ * ranks.size()}, weights);
     if (trained) {
         master_ = values_.defined() && ranks.size() == 1 && dtype == torch::kFloat32 ? values_ : torch::zeros({slice_}, floats);  // one rank in fp32: the weights are the masters
-        first_ = torch::zeros({slice_}, floats);
-        second_ = torch::zeros({slice_}, floats);
+        moments_ = Moments(slice_, device, moments);
         if (sharding == Sharding::optimizer) gradients_ = torch::zeros({slice_ * ranks.size()}, floats);
         gradient_slice_ = sharding == Sharding::optimizer && ranks.size() == 1 ? gradients_ : torch::zeros({slice_}, floats);
     }
@@ -124,27 +121,21 @@ double ShardedUnit::squared_norm() const {
 void ShardedUnit::step(const AdamW& adam, double rate, double gradient_scale, std::int64_t step_number) {
     if (!trained_) return;
     if (gradient_scale != 1) gradient_slice_.mul_(gradient_scale);
-    const auto number = torch::full({}, static_cast<double>(step_number), torch::kFloat32);
-    const auto update = [&](std::int64_t from, std::int64_t n, double decay) {
-        std::vector<Tensor> weights{master_.narrow(0, from, n)}, grads{gradient_slice_.narrow(0, from, n)}, first{first_.narrow(0, from, n)}, second{second_.narrow(0, from, n)}, none, steps{number.to(device_)};
-        at::_fused_adamw_(weights, grads, first, second, none, steps, rate, adam.beta1, adam.beta2, decay, adam.epsilon, false, false);
-    };
-    if (adam.weight_decay == 0) {
-        update(0, slice_, 0);
-        return;
-    }
-    std::int64_t at = 0;  // norms and biases are not decayed
+    std::vector<DecayRange> ranges;  // norms and biases are not decayed
+    if (adam.weight_decay == 0) ranges.push_back({0, slice_, 0});
+    std::int64_t at = 0;
     for (const auto& parameter : unit_.parameters) {
         const auto n = parameter.elements();
         const auto from = std::max(at, begin_), to = std::min(at + n, begin_ + count_);
-        if (from < to) update(from - begin_, to - from, parameter.decays ? adam.weight_decay : 0);
+        if (adam.weight_decay != 0 && from < to) ranges.push_back({from - begin_, to - from, parameter.decays ? adam.weight_decay : 0});
         at += n;
     }
+    moments_.step(master_, gradient_slice_, ranges, adam, rate, step_number);
 }
 
 std::int64_t ShardedUnit::bytes() const {
-    std::int64_t sum = 0;
-    for (const auto* tensor : {&values_, &value_slice_, &gradients_, &first_, &second_})
+    auto sum = moments_.device_bytes();
+    for (const auto* tensor : {&values_, &value_slice_, &gradients_})
         if (tensor->defined()) sum += tensor->numel() * static_cast<std::int64_t>(tensor->element_size());
     if (master_.defined() && (!values_.defined() || master_.data_ptr() != values_.data_ptr())) sum += master_.numel() * 4;
     if (gradient_slice_.defined() && (!gradients_.defined() || gradient_slice_.data_ptr() != gradients_.data_ptr())) sum += gradient_slice_.numel() * 4;

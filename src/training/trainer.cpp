@@ -10,7 +10,7 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
     if (options_.sharding == Sharding::full) options_.activation_checkpointing = true;
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
-        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained));
+        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
         return units_.back().get();
     };
     if (parts.projector) projector_ = add(parts.projector->unit(), options_.train_projector);
@@ -19,7 +19,7 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
     head_ = add(parts.language.head, options_.train_language);
     // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
     for (auto& layer : parts.language.layers)
-        if (auto* adapters = layer.adapters()) units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true));
+        if (auto* adapters = layer.adapters()) units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments));
     together(ranks, [&] {
         for (auto& unit : units_) unit->load(parts.files, parts.names);
         parts.load_vision(options_.device, options_.dtype);
@@ -108,7 +108,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     return {sums.loss, batch.tokens()};
 }
 
-StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number) {
+StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept) {
     const torch::NoGradGuard no_grad;
     const auto waited = collectives_->figures().seconds;
     StepResult result;
@@ -132,7 +132,8 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
     result.tokens = static_cast<std::int64_t>(collectives_->sum(static_cast<double>(sums.tokens)));
     result.gradient_norm = std::sqrt(collectives_->sum(squares));
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);  // the same on every rank: made of sums
-    if (result.finite) {
+    result.applied = result.finite && (!accept || accept(result));
+    if (result.applied) {
         const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
         const double shrink = clip ? options_.clip_norm / (result.gradient_norm + 1e-6) : 1.0;
         for (auto& unit : units_) unit->step(options_.adam, unit.get() == projector_ ? rate * options_.projector_rate : rate, shrink, number + 1);

@@ -1,6 +1,7 @@
 // The stage `train`: fine-tunes a vision-language model on the run's exported samples, all ranks together. Writes checkpoints/ on the
 // way, then training_log.h5 (one row a step: step, epoch, loss, lr, grad_norm, tokens, supervised, seconds, tokens_per_s, data_wait_s,
-// communication_s, memory_mib; attributes: counts) and export/model/, a folder that transformers loads.
+// communication_s, memory_mib, padded_tokens_per_s, tflops, mfu, skipped; validation/ and roll_backs/: their steps; attributes: counts),
+// export/model/, a folder that transformers loads, and with adapters export/adapter/, which peft loads.
 #pragma once
 
 #include <memory>
