@@ -1,6 +1,9 @@
 #include "taskgalaxy/nn/device.hpp"
 
 #include <ATen/Context.h>
+#if TASKGALAXY_WITH_CUDA
+#include <ATen/cuda/CUDAContextLight.h>
+#endif
 
 #include <cstdlib>
 #include <fmt/format.h>
@@ -29,6 +32,13 @@ torch::Device choose_device(std::string_view name) {
 bool has_fast_bf16(const torch::Device& device) {
     if (device.is_cuda()) return true;
     return __builtin_cpu_supports("avx512bf16") != 0;  // AMX machines have it too
+}
+
+std::string card_name([[maybe_unused]] const torch::Device& device) {
+#if TASKGALAXY_WITH_CUDA
+    if (device.is_cuda()) return at::cuda::getDeviceProperties(device.index())->name;
+#endif
+    return {};
 }
 
 torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {

@@ -52,7 +52,6 @@ std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& con
     const auto vision = config.value("vision_config", tower_default);
     parts->vision = make_clip_tower(vision, where + " vision_config", layer.get<int>(), strategy == "full", "vision_tower.vision_model.");
     parts->projector = std::make_unique<Projector>(ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2, field(config, "multimodal_projector_bias", true)}, "multi_modal_projector.");
-    parts->style = &conversation_style(field<std::string>(text, "model_type", "llama") == "qwen2" ? "chatml" : "vicuna_v1");
     parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
     return parts;
 }

@@ -73,23 +73,34 @@ std::string training_section(const Page& page) {
     const auto smooth = smoothed(*loss);
     const double first = step->front(), last = std::max(step->back(), step->front() + 1);
     const auto [least, most] = range_of(*loss);
-    auto out = figure("Loss", legend({{"c4", "each step"}, {"c1", "smoothed"}}) +
-                                  line_chart({"step", first, last, 0}, {"loss", std::min(0.0, least), most > 0 ? most * 1.03 : 1, most < 1 ? 2 : 1}, {{"each step", "c4", thinned(*step, *loss), true}, {"smoothed", "c1", thinned(*step, smooth)}}),
-                      fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.", decimal(loss->front(), 3), decimal(loss->back(), 3), decimal(smooth.back(), 3), whole(step->size())), "training_log.h5: step, loss");
+    const auto *held_step = page.run.training->find("validation/step"), *held_loss = page.run.training->find("validation/loss");
+    const bool held = held_step && held_loss && !held_loss->empty();
+    std::vector<std::pair<std::string_view, std::string>> names{{"c4", "each step"}, {"c1", "smoothed"}};
+    std::vector<Series> lines{{"each step", "c4", thinned(*step, *loss), true}, {"smoothed", "c1", thinned(*step, smooth)}};
+    auto words = fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.", decimal(loss->front(), 3), decimal(loss->back(), 3), decimal(smooth.back(), 3), whole(step->size()));
+    if (held) {
+        names.push_back({"c3", "samples held out"});
+        lines.push_back({"samples held out", "c3", thinned(*held_step, *held_loss)});
+        words += fmt::format(" Of the samples held out: <b>{}</b> before, <b>{}</b> after.", decimal(held_loss->front(), 3), decimal(held_loss->back(), 3));
+    }
+    if (const auto* back = page.run.training->find("roll_backs/step"); back && !back->empty()) words += fmt::format(" Rolled back {} times.", back->size());
+    const double top = held ? std::max(most, range_of(*held_loss).second) : most;
+    auto out = figure("Loss", legend(names) + line_chart({"step", first, last, 0}, {"loss", std::min(0.0, least), top > 0 ? top * 1.03 : 1, top < 1 ? 2 : 1}, lines), words, "training_log.h5: step, loss, validation");
     if (const auto* lr = page.run.training->find("lr")) {
         // Learning rates are tiny: their power of ten goes into the label.
-        const double top = range_of(*lr).second;
-        const double unit = top > 0 ? std::pow(10, std::floor(std::log10(top))) : 1;
+        const double peak = range_of(*lr).second;
+        const double unit = peak > 0 ? std::pow(10, std::floor(std::log10(peak))) : 1;
         auto scaled = *lr;
         for (auto& value : scaled) value /= unit;
-        out += figure("Learning rate", line_chart({"step", first, last, 0}, {fmt::format("× {:.0e}", unit), 0, std::max(1.0, top / unit * 1.08), 1}, {{"learning rate", "c3", thinned(*step, scaled)}}), fmt::format("At most {:.3g}.", top), "training_log.h5: step, lr");
+        out += figure("Learning rate", line_chart({"step", first, last, 0}, {fmt::format("× {:.0e}", unit), 0, std::max(1.0, peak / unit * 1.08), 1}, {{"learning rate", "c3", thinned(*step, scaled)}}), fmt::format("At most {:.3g}.", peak), "training_log.h5: step, lr");
     }
     std::vector<std::vector<std::string>> rows;
-    const std::pair<const char*, const char*> speeds[] = {{"tokens_per_s", "tokens a second"}, {"seconds", "seconds a step"}, {"data_wait_s", "seconds a step waiting for data"}, {"communication_s", "seconds a step in communication"}, {"grad_norm", "norm of the gradient"}, {"memory_mib", "memory, MiB"}};
-    for (const auto& [name, words] : speeds)
+    const std::pair<const char*, const char*> speeds[] = {{"tokens_per_s", "tokens a second"}, {"padded_tokens_per_s", "tokens a second, were sequences padded"}, {"tflops", "model TFLOP/s a rank"}, {"mfu", "MFU: model FLOP/s over the device's peak"}, {"seconds", "seconds a step"}, {"data_wait_s", "seconds a step waiting for data"}, {"communication_s", "seconds a step in communication"}, {"grad_norm", "norm of the gradient"}, {"memory_mib", "memory, MiB"}};
+    for (const auto& [name, meaning] : speeds)
         if (const auto* values = page.run.training->find(name)) {
             const auto [low, high] = range_of(*values);
-            rows.push_back({words, short_number(mean_of(*values)), short_number(low), short_number(high)});
+            if (std::string_view(name) == "mfu" && high == 0) continue;  // no peak is known
+            rows.push_back({meaning, short_number(mean_of(*values)), short_number(low), short_number(high)});
         }
     if (!rows.empty()) out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.", "training_log.h5");
     return out;

@@ -35,7 +35,10 @@ std::string run_summary(const RunPaths& paths) {
     }
     if (!run.costs.empty()) line("paid", dollars(found.usd) + (found.price_known ? "" : " and more (some prices unknown)"));
     if (run.training)
-        if (const auto* loss = run.training->find("loss"); loss && !loss->empty()) line("loss", fmt::format("{:.3f} first, {:.3f} last, {} steps", loss->front(), loss->back(), whole(loss->size())));
+        if (const auto* loss = run.training->find("loss"); loss && !loss->empty()) {
+            const auto* held = run.training->find("validation/loss");
+            line("loss", fmt::format("{:.3f} first, {:.3f} last, {} steps{}", loss->front(), loss->back(), whole(loss->size()), held && !held->empty() ? fmt::format("; held out {:.3f} before, {:.3f} after", held->front(), held->back()) : ""));
+        }
     if (run.evaluation) {
         const auto score = [&](const char* model, const std::string& benchmark) -> const EvaluationRow* {
             for (const auto& row : run.evaluation->rows)

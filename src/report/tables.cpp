@@ -99,20 +99,29 @@ std::vector<std::pair<std::string, std::string>> csv_tables(const RunData& run, 
     if (run.training) {
         std::vector<std::string> names;
         std::size_t rows = 0;
-        for (const auto& [name, values] : run.training->columns) {
+        std::map<std::string, std::vector<double>> columns;  // of the steps: validation and roll backs have rows of their own
+        for (const auto& [name, values] : run.training->columns)
+            if (name.find('/') == name.npos) columns.emplace(name, values);
+        for (const auto& [name, values] : columns) {
             names.push_back(name);
             rows = std::max(rows, values.size());
         }
         std::string text = join(names, ",") + "\r\n";
         for (std::size_t r = 0; r < rows; ++r) {
             bool first = true;
-            for (const auto& [name, values] : run.training->columns) {
+            for (const auto& [name, values] : columns) {
                 text += fmt::format("{}{}", first ? "" : ",", r < values.size() ? fmt::format("{}", values[r]) : "");
                 first = false;
             }
             text += "\r\n";
         }
         out.emplace_back("training.csv", std::move(text));
+        const auto *step = run.training->find("validation/step"), *loss = run.training->find("validation/loss");
+        if (step && loss && !loss->empty()) {
+            Csv validation({"step", "loss"});
+            for (std::size_t r = 0; r < loss->size(); ++r) validation.row((*step)[r], (*loss)[r]);
+            out.emplace_back("validation.csv", validation.text());
+        }
     }
     return out;
 }

@@ -27,8 +27,10 @@ namespace {
 struct Quantity {
     const char* name;
     torch::Tensor (ShardedUnit::*slice)() const;
+    void (ShardedUnit::*put)(const torch::Tensor&);
 };
-constexpr std::array quantities{Quantity{"weights", &ShardedUnit::master}, Quantity{"first_moment", &ShardedUnit::first_moment}, Quantity{"second_moment", &ShardedUnit::second_moment}};
+constexpr std::array quantities{Quantity{"weights", &ShardedUnit::master, &ShardedUnit::set_master}, Quantity{"first_moment", &ShardedUnit::first_moment, &ShardedUnit::set_first_moment},
+                                Quantity{"second_moment", &ShardedUnit::second_moment, &ShardedUnit::set_second_moment}};
 constexpr std::int64_t format_version = 2;
 constexpr auto checksums_name = "checksums";  // u64 [quantities * trained units]
 
@@ -317,12 +319,11 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
             std::uint64_t unit_begin = 0;
             for (const auto& unit : trainer.units()) {
                 if (!unit->trained()) continue;
-                auto slice = (unit.get()->*quantity.slice)();
-                auto host = slice.is_cpu() ? slice : torch::empty({slice.numel()}, torch::kFloat32);
+                auto host = torch::empty({unit->slice_size()}, torch::kFloat32);
                 const auto first = unit_begin + static_cast<std::uint64_t>(unit->slice_begin());
-                in.read_rows_into(quantity.name, first, static_cast<std::uint64_t>(slice.numel()), std::span<float>(host.data_ptr<float>(), static_cast<std::size_t>(host.numel())));
+                in.read_rows_into(quantity.name, first, static_cast<std::uint64_t>(host.numel()), std::span<float>(host.data_ptr<float>(), static_cast<std::size_t>(host.numel())));
                 sums.push_back(trainer.collectives().replica() == 0 ? static_cast<std::int64_t>(checkpoint_checksum(floats(host), first)) : 0);
-                if (!slice.is_cpu()) slice.copy_(host);
+                (unit.get()->*quantity.put)(host);
                 unit_begin += static_cast<std::uint64_t>(unit->elements());
             }
         }

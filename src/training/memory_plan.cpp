@@ -42,6 +42,8 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
     q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
     q.shards = shards;
     q.sharding = options.sharding;
+    q.moments = options.moments;
+    q.on_cpu = options.device.is_cpu();
     q.loss_chunk = options.loss_chunk;
     return q;
 }
@@ -52,9 +54,13 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     const bool whole = q.sharding == Sharding::optimizer || S == 1;
     MemoryPlan plan;
 
+    const auto moment_bytes = [&](std::int64_t n) {
+        if (q.moments == MomentFormat::int8) return 2 * ((n + BlockCodes::block - 1) / BlockCodes::block) * (BlockCodes::block + 4);
+        return q.moments == MomentFormat::host && !q.on_cpu ? 0 : 8 * n;
+    };
     const auto unit = [&](std::int64_t elements, bool trained, std::int64_t times, bool entire) {
         const auto slice = slice_elements(elements, S);
-        if (trained) plan.optimizer += times * slice * 12;
+        if (trained) plan.optimizer += times * (4 * slice + moment_bytes(slice));
         const bool masters_serve = trained && w == 4 && (!entire || S == 1);
         if (!masters_serve) plan.weights += times * (entire ? slice * S : slice) * w;
         if (trained) plan.gradients += times * 4 * (slice + (entire && S > 1 ? slice * S : 0));

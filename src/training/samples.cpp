@@ -252,20 +252,28 @@ std::uint64_t SampleSet::pictures() const {
     return static_cast<std::uint64_t>(std::count_if(places_.begin(), places_.end(), [](const Place& place) { return place.words >= 0; }));
 }
 
-StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality) : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality) {
-    for (const auto& share : samples.shares()) per_epoch_ += static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(share.count)));
-    if (per_epoch_ == 0) throw UsageError("train.data: the weights leave no sample", "raise them");
+StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality, Choice choice) : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality), choice_(std::move(choice)) {
+    for (const auto& share : samples.shares()) per_epoch_ += taken(share, chosen(share).size());
+    if (per_epoch_ == 0) throw UsageError("train.data: the weights, or the share of train.validation, leave no sample", "raise them");
 }
+
+std::vector<std::uint64_t> StepOrder::chosen(const SampleSet::Share& share) const {
+    std::vector<std::uint64_t> all(share.count);
+    std::iota(all.begin(), all.end(), share.first);
+    if (choice_) std::erase_if(all, [this](std::uint64_t sample) { return !choice_(sample); });
+    return all;
+}
+
+std::uint64_t StepOrder::taken(const SampleSet::Share& share, std::size_t chosen) { return static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(chosen))); }
 
 void StepOrder::draw(std::uint64_t epoch) {
     order_.clear();
     const auto epoch_seed = random_bits(seed_, epoch);
     for (std::size_t source = 0; source < samples_->shares().size(); ++source) {
         const auto& share = samples_->shares()[source];
-        std::vector<std::uint64_t> all(share.count);
-        std::iota(all.begin(), all.end(), share.first);
-        auto wanted = static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(share.count)));
-        for (; wanted >= share.count; wanted -= share.count) order_.insert(order_.end(), all.begin(), all.end());
+        auto all = chosen(share);
+        auto wanted = taken(share, all.size());
+        for (; !all.empty() && wanted >= all.size(); wanted -= all.size()) order_.insert(order_.end(), all.begin(), all.end());
         if (wanted == 0) continue;
         shuffle(all, random_bits(epoch_seed, source));
         order_.insert(order_.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(wanted));

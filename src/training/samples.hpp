@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -73,9 +74,10 @@ private:
 // Every epoch is a permutation of its own; its last step may be short.
 class StepOrder {
 public:
-    // `by_modality`: steps of samples with a picture and steps of text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what
+    // `choice`: which samples may be taken; empty: all. `by_modality`: steps of samples with a picture and steps of text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what
     // fills no step of either kind comes last. Its sorting by length decides who computes what inside a step: see SampleFeed.
-    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality);
+    using Choice = std::function<bool(std::uint64_t sample)>;
+    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality, Choice choice = {});
     std::uint64_t samples_per_epoch() const { return per_epoch_; }
     std::uint64_t steps_per_epoch() const { return (per_epoch_ + batch_ - 1) / batch_; }
     std::uint64_t epoch_of(std::uint64_t step) const { return step / steps_per_epoch(); }
@@ -85,10 +87,13 @@ public:
 private:
     void draw(std::uint64_t epoch);
     void group(std::uint64_t seed);
+    std::vector<std::uint64_t> chosen(const SampleSet::Share& share) const;
+    static std::uint64_t taken(const SampleSet::Share& share, std::size_t chosen);
 
     const SampleSet* samples_;
     std::uint64_t batch_, seed_, per_epoch_ = 0;
     bool by_modality_;
+    Choice choice_;
     std::uint64_t drawn_epoch_ = ~std::uint64_t{0};
     std::vector<std::uint64_t> order_;  // of the drawn epoch
 };

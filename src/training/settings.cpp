@@ -42,7 +42,15 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.tuning("plan_ranks", &plan_ranks, "ranks for which the command plan says the memory; 0: those that plan itself is started with", at_least(0));
     v.tuning("activation_checkpointing", &activation_checkpointing, "keep only each layer's input and compute the rest again: less memory, a third more work");
     v.tuning("loss_chunk", &loss_chunk, "supervised positions whose logits exist at once", at_least(1));
-    v.option("on_nan", &on_nan, "a loss that is no number: stop, or skip the step", one_of({"stop", "skip"}));
+    v.option("moments", &moments, "AdamW's two moments: fp32; 8bit (block-wise, a quarter of the memory); host (fp32 in the host's memory)", one_of({"fp32", "8bit", "host"}));
+    v.option("validation", &validation, "a share of the samples to hold out (0.01), or files as in train.data, whose loss is measured without learning; empty: none");
+    v.option("validation_steps", &validation_steps, "steps between such measurements, of which one comes before the first step and one behind the last; 0: only those two", at_least(0));
+    v.option("on_nan", &on_nan, "a loss or gradient norm that is no number: stop, skip the step, or roll back to the last checkpoint and go on behind the data of the bad stretch", one_of({"stop", "skip", "roll_back"}));
+    v.option("spike", &spike, "a loss or gradient norm so many times the median of the last 64 steps is a spike; 0: none is", at_least(0));
+    v.option("on_spike", &on_spike, "what is done about a spike", one_of({"stop", "skip", "roll_back"}));
+    v.option("max_roll_backs", &max_roll_backs, "times to roll back before giving up", at_least(0));
+    v.tuning("tensorboard", &tensorboard, "also write RUN/tensorboard, event files of every column of the log");
+    v.tuning("peak_tflops", &peak_tflops, "bf16 peak of one rank's device, for MFU; 0: known cards by their name, none for a CPU", at_least(0));
     v.option("seed", &seed, "decides the order of the samples");
     v.tuning("checkpoint_steps", &checkpoint_steps, "steps between checkpoints; 0: none by steps", at_least(0));
     v.tuning("checkpoint_minutes", &checkpoint_minutes, "minutes between checkpoints; 0: none by time", at_least(0));

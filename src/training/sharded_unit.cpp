@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <ATen/ops/_fused_adamw.h>
-
 namespace tg {
 
 using torch::Tensor;
@@ -20,7 +18,7 @@ std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards) {
     return (share + multiple - 1) / multiple * multiple;
 }
 
-ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained)
+ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
     : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), trained_(trained), whole_(sharding == Sharding::optimizer || ranks.shards() == 1), elements_(unit.elements()) {
     slice_ = slice_elements(elements_, ranks.shards());
     begin_ = std::min(elements_, slice_ * ranks.shard());
@@ -29,8 +27,7 @@ ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, t
     const bool masters_serve = trained && dtype == torch::kFloat32 && (!whole_ || ranks.shards() == 1);  // as the rank's share of the values
     if (trained) {
         master_ = zeros(slice_, torch::kFloat32);
-        first_ = zeros(slice_, torch::kFloat32);
-        second_ = zeros(slice_, torch::kFloat32);
+        moments_ = Moments(slice_, device, moments);
         gradient_slice_ = zeros(slice_, torch::kFloat32);
     }
     auto& values = whole_ ? values_ : value_slice_;
@@ -149,27 +146,21 @@ double ShardedUnit::squared_norm() const {
 void ShardedUnit::step(const AdamW& adam, double rate, double gradient_scale, std::int64_t step_number) {
     if (!trained_) return;
     if (gradient_scale != 1) gradient_slice_.mul_(gradient_scale);
-    const auto number = torch::full({}, static_cast<double>(step_number), torch::kFloat32);
-    const auto update = [&](std::int64_t from, std::int64_t n, double decay) {
-        std::vector<Tensor> weights{master_.narrow(0, from, n)}, grads{gradient_slice_.narrow(0, from, n)}, first{first_.narrow(0, from, n)}, second{second_.narrow(0, from, n)}, none, steps{number.to(device_)};
-        at::_fused_adamw_(weights, grads, first, second, none, steps, rate, adam.beta1, adam.beta2, decay, adam.epsilon, false, false);
-    };
-    if (adam.weight_decay == 0) {
-        update(0, slice_, 0);
-        return;
-    }
-    std::int64_t at = 0;  // norms and biases are not decayed
+    std::vector<DecayRange> ranges;  // norms and biases are not decayed
+    if (adam.weight_decay == 0) ranges.push_back({0, slice_, 0});
+    std::int64_t at = 0;
     for (const auto& parameter : unit_.parameters) {
         const auto n = parameter.elements();
         const auto from = std::max(at, begin_), to = std::min(at + n, begin_ + count_);
-        if (from < to) update(from - begin_, to - from, parameter.decays ? adam.weight_decay : 0);
+        if (adam.weight_decay != 0 && from < to) ranges.push_back({from - begin_, to - from, parameter.decays ? adam.weight_decay : 0});
         at += n;
     }
+    moments_.step(master_, gradient_slice_, ranges, adam, rate, step_number);
 }
 
 std::int64_t ShardedUnit::bytes() const {
-    std::int64_t sum = 0;
-    for (const auto* tensor : {&values_, &value_slice_, &gradients_, &first_, &second_})
+    auto sum = moments_.device_bytes();
+    for (const auto* tensor : {&values_, &value_slice_, &gradients_})
         if (tensor->defined()) sum += tensor->numel() * static_cast<std::int64_t>(tensor->element_size());
     if (master_.defined() && !same_memory(master_, values_) && !same_memory(master_, value_slice_)) sum += master_.numel() * 4;
     if (gradient_slice_.defined() && !same_memory(gradient_slice_, gradients_)) sum += gradient_slice_.numel() * 4;

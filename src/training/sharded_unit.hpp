@@ -10,6 +10,7 @@
 #include <string>
 
 #include "collectives.hpp"
+#include "moments.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/unit.hpp"
 
@@ -17,17 +18,13 @@ namespace tg {
 
 enum class Sharding { optimizer, full, hybrid };
 
-struct AdamW {
-    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-};
-
 // Elements of a rank's slice of a unit, padding included: slices begin on cache lines.
 std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards);
 
 class ShardedUnit {
 public:
     // `trained`: has gradients and moments; else the weights alone are kept.
-    ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained);
+    ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments = MomentFormat::fp32);
 
     // Fills the master slices and the weights from the files; each rank keeps its slice. Local.
     void load(const SafetensorsFolder& files, const WeightNames& names);
@@ -37,10 +34,13 @@ public:
     std::int64_t elements() const { return elements_; }             // without padding
     std::int64_t slice_begin() const { return begin_; }             // this rank's slice of the unit's flat index,
     std::int64_t slice_size() const { return count_; }              // without padding; may be 0
-    // fp32 [slice_size()] views of this rank's memory; undefined where not trained.
+    // fp32 [slice_size()] of this rank's memory: a view of the masters, and of moments that are kept so. Of trained units.
     torch::Tensor master() const { return master_.narrow(0, 0, count_); }
-    torch::Tensor first_moment() const { return first_.narrow(0, 0, count_); }
-    torch::Tensor second_moment() const { return second_.narrow(0, 0, count_); }
+    torch::Tensor first_moment() const { return moments_.first(count_); }
+    torch::Tensor second_moment() const { return moments_.second(count_); }
+    void set_master(const torch::Tensor& values) { master().copy_(values); }
+    void set_first_moment(const torch::Tensor& values) { moments_.set_first(values); }
+    void set_second_moment(const torch::Tensor& values) { moments_.set_second(values); }
     // The master slices were changed (step, or a checkpoint was read): the weights follow. Collective with Sharding::optimizer.
     void start_publish();
     void finish_publish();
@@ -76,9 +76,10 @@ private:
     torch::Tensor values_;        // [shards * slice_] dtype: whole, or only while gathered
     torch::Tensor value_slice_;   // [slice_] dtype, where not whole; the masters themselves where those have the same type
     torch::Tensor gradients_;     // [shards * slice_] fp32: whole, or only during a backward
-    torch::Tensor gradient_slice_, master_, first_, second_;  // [slice_] fp32
+    torch::Tensor gradient_slice_, master_;  // [slice_] fp32
     torch::Tensor sent_, reduced_;  // of collectives under way
     Ticket gathering_, reducing_;
+    Moments moments_;
     int users_ = 0;               // gather() without release() yet
 };
 

@@ -1,5 +1,6 @@
 #include "taskgalaxy/training/train_stage.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
@@ -9,9 +10,12 @@
 #include <fmt/format.h>
 
 #include "checkpoint.hpp"
+#include "event_file.hpp"
 #include "export_model.hpp"
+#include "flops.hpp"
 #include "memory_plan.hpp"
 #include "sample_feed.hpp"
+#include "step_guard.hpp"
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
@@ -24,6 +28,7 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "trainer.hpp"
 #include "training_log.hpp"
+#include "validation.hpp"
 
 namespace tg {
 
@@ -39,6 +44,29 @@ double resident_mib() {
     std::uint64_t size = 0, resident = 0;
     status >> size >> resident;
     return static_cast<double>(resident) * 4096 / (1 << 20);
+}
+
+double wall_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+std::vector<std::pair<std::string, double>> tagged(const LogRow& row) {
+    auto scalars = TrainingLog::scalars(row);
+    for (auto& [name, value] : scalars) name = "train/" + name;
+    return scalars;
+}
+
+// With the steps that were done before, at about the times they were.
+EventFile begin_event_file(const fs::path& folder, const TrainingLog& log) {
+    double time = wall_time();
+    for (const auto& row : log.rows()) time -= row.seconds;
+    EventFile events(folder, time);
+    for (const auto& row : log.rows()) events.add(static_cast<std::int64_t>(row.step), time += row.seconds, tagged(row));
+    for (const auto& row : log.validation()) events.add(static_cast<std::int64_t>(row.step), time, {{"validation/loss", row.loss}});
+    return events;
+}
+
+void add_up(FeedFigures& sum, const FeedFigures& part) {
+    sum.samples += part.samples, sum.text_only += part.text_only, sum.cut += part.cut, sum.failed += part.failed, sum.waited_s += part.waited_s;
+    for (const auto& [reason, count] : part.reasons) sum.reasons[reason] += count;
 }
 
 std::int64_t steps_of(const TrainSettings& settings, const StepOrder& order) {
@@ -70,11 +98,16 @@ public:
         inputs.add(result_settings(settings));
         add_file_identity(inputs, settings_.model);
         for (const auto& source : read_sources(settings_.data)) add_file_identity(inputs, source.file);
+        if (!validation_share(settings_.validation))
+            for (const auto& source : read_sources(settings_.validation)) add_file_identity(inputs, source.file);
     }
 
     void check() const override {
         if (settings_.model.empty()) throw UsageError("train.model is not set", "name the Hugging Face folder of the model to fine-tune");
         read_sources(settings_.data);
+        if (!validation_share(settings_.validation)) read_sources(settings_.validation);
+        if (settings_.spike > 0 && settings_.spike <= 1) throw UsageError(fmt::format("train.spike = {} would take usual steps for spikes", settings_.spike), "write how many times the median one is, 5 for example");
+        if (settings_.validation.empty() && settings_.validation_steps > 0) throw UsageError("train.validation_steps is set without train.validation", "set train.validation, 0.01 for example");
         const auto parts = VlmParts::describe(settings_.model);
         check_exportable(*parts);
         if (settings_.lora_rank > 0 && settings_.train_parts == "projector") throw UsageError("train.lora_rank gives adapters to the language model, and train.train_parts = projector freezes it", "choose one");
@@ -106,8 +139,12 @@ private:
     static fs::path exported_samples(const RunPaths& paths) { return paths.exported() / "train.json"; }
     std::vector<SampleSource> sources(const RunPaths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
     StepOrder step_order(const SampleSet& samples) const {
-        return StepOrder(samples, static_cast<std::uint64_t>(settings_.global_batch), static_cast<std::uint64_t>(settings_.seed), settings_.group_by == "modality");
+        const auto seed = static_cast<std::uint64_t>(settings_.seed);
+        StepOrder::Choice choice;
+        if (const auto share = validation_share(settings_.validation)) choice = [seed, share](std::uint64_t sample) { return !is_held_out(sample, seed, *share); };
+        return StepOrder(samples, static_cast<std::uint64_t>(settings_.global_batch), seed, settings_.group_by == "modality", std::move(choice));
     }
+    bool rolls_back() const { return settings_.on_nan == "roll_back" || (settings_.spike > 0 && settings_.on_spike == "roll_back"); }
     TrainerOptions trainer_options() const;
     void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
     void train(StageContext& context);
@@ -122,6 +159,7 @@ private:
         return units;
     }
     LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
+    GuardOptions guard_options() const { return {step_verdict(settings_.on_nan), step_verdict(settings_.on_spike), settings_.spike}; }
     PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
@@ -139,6 +177,7 @@ TrainerOptions TrainStage::trainer_options() const {
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
     options.train_language = settings_.train_parts != "projector";
+    options.moments = settings_.moments == "8bit" ? MomentFormat::int8 : settings_.moments == "host" ? MomentFormat::host : MomentFormat::fp32;
     options.adam = {settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
     options.clip_norm = settings_.clip_norm;
     if (settings_.projector_learning_rate > 0 && settings_.learning_rate > 0) options.projector_rate = settings_.projector_learning_rate / settings_.learning_rate;
@@ -255,43 +294,112 @@ void TrainStage::train(StageContext& context) {
     Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks, aside);
     const auto first = checkpoints.read_newest(trainer, training_log);
     if (first > 0 && ranks.is_root()) log::info("train: goes on after step {} of {}", first, steps);
+    if (first == 0 && rolls_back()) checkpoints.begin(0, trainer, training_log);  // so that there is one to go back to
 
     FeedOptions feed_options;
     feed_options.micro_batch = settings_.micro_batch;
     feed_options.max_length = std::min<std::int64_t>(settings_.max_length, parts->language.config.context);
-    feed_options.steps = steps;
     feed_options.threads = static_cast<std::size_t>(settings_.decode_threads);
     feed_options.feature_cache_bytes = std::int64_t{settings_.feature_cache_mib} << 20;
     feed_options.rank = ranks.rank();
     feed_options.ranks = ranks.size();
-    SampleFeed feed(samples, order, *parts, reader, [&](const torch::Tensor& pixels) { return trainer.features(pixels); }, feed_options, first);
+    const auto features = [&](const torch::Tensor& pixels) { return trainer.features(pixels); };
+    const auto feed_from = [&](std::int64_t step) {
+        auto feed = feed_options;
+        feed.steps = training_log.data_step(steps);
+        return std::make_unique<SampleFeed>(samples, order, *parts, reader, features, feed, training_log.data_step(step));
+    };
+    auto feed = feed_from(first);
+    std::optional<Validation> validation;
+    if (!settings_.validation.empty()) validation.emplace(settings_, samples, *parts, reader, feed_options, ranks);
+    StepGuard guard(guard_options(), training_log.rows());
+    const FlopCount flops(*parts, options.train_language, options.train_projector);
+    const double peak = settings_.peak_tflops > 0 ? settings_.peak_tflops : options.dtype == torch::kBFloat16 ? peak_tflops(card_name(options.device)) : 0;
+    std::optional<EventFile> events;
+    const auto begin_events = [&] {
+        if (!settings_.tensorboard || !ranks.is_root()) return;
+        events.emplace(begin_event_file(context.paths.root() / "tensorboard", training_log));
+    };
+    together(ranks, begin_events);
+    const auto tell = [&](std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars) {
+        if (!events) return;
+        try {
+            events->add(step, wall_time(), scalars);
+        } catch (const StorageError& error) {  // of rank 0 alone, and no reason to end a training
+            log::warn("train: {}; no more events for TensorBoard", error.what());
+            events.reset();
+        }
+    };
 
+    const auto is_validation_due = [&](std::int64_t done) {
+        return validation && !training_log.is_validated(done) && (done == 0 || done == steps || (settings_.validation_steps > 0 && done % settings_.validation_steps == 0));
+    };
+    const auto validate = [&](std::int64_t done) {
+        const auto row = validation->measure(done, trainer);
+        training_log.add_validation(row);
+        tell(done, {{"validation/loss", row.loss}});
+        if (ranks.is_root()) log::info("train: validation loss {:.4f} after {} steps ({} tokens)", row.loss, done, row.tokens);
+    };
+    // Back to the last checkpoint, and on behind the data that led here: the step we go back to takes what would have followed `step`.
+    const auto roll_back = [&](std::int64_t step, const StepResult& bad) {
+        auto rows = training_log.roll_backs();
+        const auto next_data = training_log.data_step(step) + 1;
+        if (std::ssize(rows) >= settings_.max_roll_backs)
+            throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
+        checkpoints.finish();  // what is being written is read from what is about to change
+        const auto to = checkpoints.read_newest(trainer, training_log);
+        rows.push_back({static_cast<double>(step), static_cast<double>(to), static_cast<double>(next_data)});
+        training_log.set_roll_backs(std::move(rows));
+        if (ranks.is_root()) log::warn("train: loss {:.4g} and gradient norm {:.4g} at step {}: back to step {}, which goes on with the data behind it", bad.loss, bad.gradient_norm, step, to);
+        guard = StepGuard(guard_options(), training_log.rows());
+        feed = feed_from(to);
+        together(ranks, begin_events);
+        return to;
+    };
+
+    FeedFigures left_out;  // of feeds that were given up
     Progress progress("train", static_cast<std::uint64_t>(steps), "steps", static_cast<std::uint64_t>(first));
     auto last_checkpoint = Clock::now();
-    std::int64_t skipped = 0;
-    for (auto step = first; step < steps; ++step) {
+    std::int64_t furthest = first;
+    for (auto step = first; step < steps;) {
+        if (is_validation_due(step)) validate(step);
         const auto start = Clock::now();
-        const auto waited = feed.figures().waited_s;
+        const auto waited = feed->figures().waited_s;
         const auto rate = schedule.rate(step);
+        auto verdict = StepVerdict::learn;
+        StepSize size;
         const auto result = [&] {
             const CostPhase phase("step");
             std::vector<MicroBatch> batches;
-            together(ranks, [&] { batches = feed.next(); });
-            return trainer.step(batches, rate, step);
+            together(ranks, [&] { batches = feed->next(); });
+            for (const auto& batch : batches) size.add(batch);
+            return trainer.step(batches, rate, step, [&](const StepResult& seen) { return (verdict = guard.judge(seen.loss, seen.gradient_norm)) == StepVerdict::learn; });
         }();
-        if (!result.finite) {
-            if (settings_.on_nan == "stop")
-                throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.on_nan = skip", result.loss, result.gradient_norm, step));
-            ++skipped;
+        if (!result.finite) verdict = guard.judge(result.loss, result.gradient_norm);
+        if (verdict == StepVerdict::stop)
+            throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.{} = skip", result.loss, result.gradient_norm, step, result.finite ? "on_spike" : "on_nan"));
+        if (verdict == StepVerdict::roll_back) {
+            add_up(left_out, feed->figures());
+            step = roll_back(step, result);
+            continue;
         }
-        const auto seconds = seconds_since(start), data_wait = feed.figures().waited_s - waited;
-        training_log.add({static_cast<double>(step), static_cast<double>(step) / static_cast<double>(order.steps_per_epoch()), result.loss, rate, result.gradient_norm, static_cast<double>(result.tokens),
-                          static_cast<double>(result.supervised), seconds, static_cast<double>(result.tokens) / seconds, data_wait, result.communication.waited_s(), result.communication.gather_wait_s, result.communication.reduce_wait_s,
-                          seconds - data_wait - result.communication.waited_s(), static_cast<double>(result.communication.sent_bytes()) / (1 << 20), resident_mib()});
-        progress.add();
-        progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", result.loss, static_cast<double>(result.tokens) / seconds));
+        const auto seconds = seconds_since(start), data_wait = feed->figures().waited_s - waited;
+        const auto& communication = result.communication;
+        std::int64_t sums[] = {size.tokens, size.padded, size.supervised, size.picture_rows, size.squares};
+        ranks.all_reduce_sum(std::span<std::int64_t>(sums));
+        const double tflops = flops.of({sums[0], sums[1], sums[2], sums[3], sums[4]}) / seconds / static_cast<double>(ranks.size()) * 1e-12;
+        training_log.add({.step = static_cast<double>(step), .epoch = static_cast<double>(training_log.data_step(step)) / static_cast<double>(order.steps_per_epoch()), .loss = result.loss, .lr = rate, .grad_norm = result.gradient_norm,
+                          .tokens = static_cast<double>(result.tokens), .supervised = static_cast<double>(result.supervised), .seconds = seconds, .tokens_per_s = static_cast<double>(result.tokens) / seconds,
+                          .data_wait_s = data_wait, .communication_s = communication.waited_s(), .gather_wait_s = communication.gather_wait_s, .reduce_wait_s = communication.reduce_wait_s,
+                          .compute_s = seconds - data_wait - communication.waited_s(), .sent_mib = static_cast<double>(communication.sent_bytes()) / (1 << 20), .memory_mib = resident_mib(), .padded_tokens_per_s = static_cast<double>(sums[1]) / seconds,
+                          .tflops = tflops, .mfu = peak > 0 ? tflops / peak : 0, .skipped = verdict == StepVerdict::skip ? 1.0 : 0.0});
+        const auto& row = training_log.rows().back();
+        guard.add(row);
+        tell(step, tagged(row));
+        if (step >= furthest) progress.add(), furthest = step + 1;
+        progress.note(fmt::format("loss {:.3f}, {:.0f} tokens/s", result.loss, row.tokens_per_s));
 
-        const auto done = step + 1;
+        const auto done = ++step;
         const bool stop = ranks.any(stop_requested());
         const bool due = (settings_.checkpoint_steps > 0 && done % settings_.checkpoint_steps == 0) ||
                          ranks.any(ranks.is_root() && settings_.checkpoint_minutes > 0 && seconds_since(last_checkpoint) > settings_.checkpoint_minutes * 60);
@@ -303,9 +411,12 @@ void TrainStage::train(StageContext& context) {
         if (stop) checkpoints.finish();
         if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
+    if (is_validation_due(steps)) validate(steps);
     progress.finish();
 
-    const auto& figures = feed.figures();
+    add_up(left_out, feed->figures());
+    const auto& figures = left_out;
+    const auto skipped = std::count_if(training_log.rows().begin(), training_log.rows().end(), [](const LogRow& row) { return row.skipped != 0; });
     const auto failed = ranks.sum(static_cast<std::int64_t>(figures.failed)), cut = ranks.sum(static_cast<std::int64_t>(figures.cut));
     for (const auto& [reason, count] : figures.reasons) log::warn("train: {} samples left out: {}", count, reason);
 
@@ -319,6 +430,7 @@ void TrainStage::train(StageContext& context) {
             file.set_attribute("samples_left_out", failed);
             file.set_attribute("samples_cut", cut);
             file.set_attribute("steps_skipped", skipped);
+            file.set_attribute("peak_tflops", peak);
             file.set_attribute("ranks", ranks.size());
         });
         publish_text(context.paths.file("training_log.csv"), training_log.csv());
@@ -326,15 +438,20 @@ void TrainStage::train(StageContext& context) {
     checkpoints.remove_all();
 
     const auto& rows = training_log.rows();
-    double tokens = 0, seconds = 0;
-    for (const auto& row : rows) tokens += row.tokens, seconds += row.seconds;
+    double tokens = 0, seconds = 0, mfu = 0;
+    for (const auto& row : rows) tokens += row.tokens, seconds += row.seconds, mfu += row.mfu * row.seconds;
     context.figures = {{"steps", static_cast<double>(steps)}, {"samples", static_cast<double>(order.samples_per_epoch())}, {"samples_left_out", static_cast<double>(failed)}, {"samples_cut", static_cast<double>(cut)},
-                       {"steps_skipped", static_cast<double>(skipped)}};
+                       {"steps_skipped", static_cast<double>(skipped)}, {"roll_backs", static_cast<double>(training_log.roll_backs().size())}};
     if (!rows.empty()) {
         context.figures.emplace_back("loss_first", rows.front().loss);
         context.figures.emplace_back("loss_last", rows.back().loss);
         context.figures.emplace_back("tokens_per_s", tokens / std::max(seconds, 1e-9));
+        if (peak > 0) context.figures.emplace_back("mfu", mfu / std::max(seconds, 1e-9));
         context.figures.emplace_back("memory_mib", ranks.max(rows.back().memory_mib));
+    }
+    if (const auto& held = training_log.validation(); !held.empty()) {
+        context.figures.emplace_back("validation_first", held.front().loss);
+        context.figures.emplace_back("validation_last", held.back().loss);
     }
 }
 

@@ -34,7 +34,7 @@ Collectives::Figures operator-(const Collectives::Figures& a, const Collectives:
 Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
-        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained));
+        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
         return units_.back().get();
     };
     together(ranks, [&] {
@@ -45,7 +45,7 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
         // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
         for (auto& layer : parts.language.layers)
             if (auto* adapters = layer.adapters()) {
-                units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true));
+                units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments));
                 adapters_.push_back(units_.back().get());
             }
         for (auto& unit : units_) unit->load(parts.files, parts.names);
@@ -154,7 +154,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     return {sums.loss, batch.tokens()};
 }
 
-StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number) {
+StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept) {
     const torch::NoGradGuard no_grad;
     const auto before = collectives_->figures();
     StepResult result;
@@ -185,7 +185,8 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
     result.tokens = static_cast<std::int64_t>(over_ranks[1]);
     result.gradient_norm = std::sqrt(over_ranks[2]);
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);  // the same on every rank: made of sums
-    if (result.finite) {
+    result.applied = result.finite && (!accept || accept(result));
+    if (result.applied) {
         const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
         const double shrink = clip ? options_.clip_norm / (result.gradient_norm + 1e-6) : 1.0;
         for (std::size_t i = 0; i < units_.size(); ++i) {

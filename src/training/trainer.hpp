@@ -27,6 +27,7 @@ struct TrainerOptions {
     std::int64_t loss_chunk = 1024;
     bool train_projector = true, train_language = true;
     AdamW adam;
+    MomentFormat moments = MomentFormat::fp32;
     double clip_norm = 0;         // 0: none
     double projector_rate = 1;    // times the learning rate
 };
@@ -35,7 +36,8 @@ struct StepResult {
     double loss = 0, gradient_norm = 0;
     std::int64_t tokens = 0, supervised = 0;  // over all ranks
     Collectives::Figures communication;       // of this rank in this step
-    bool finite = true;                       // else nothing was changed
+    bool finite = true;                       // loss and norm are numbers
+    bool applied = true;                      // else nothing was changed
 };
 
 class Trainer {
@@ -43,8 +45,9 @@ public:
     // `parts` described, not loaded. Reads the weights: each rank keeps its share. Collective.
     Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options);
 
-    // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Collective.
-    StepResult step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number);
+    // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Learns if loss and norm are numbers and
+    // `accept`, which sees them before anything is changed and must say the same on every rank, agrees. Collective.
+    StepResult step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept = {});
     // Mean loss of batches without learning. Collective.
     double evaluate(const std::vector<MicroBatch>& batches);
 

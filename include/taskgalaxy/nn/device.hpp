@@ -21,6 +21,8 @@ std::string_view dtype_name(torch::Dtype dtype);  // "fp32", "bf16"
 
 // Does this device multiply bf16 matrices faster than fp32 ones (CUDA from Ampere on, CPUs with AMX or AVX-512 BF16)?
 bool has_fast_bf16(const torch::Device& device);
+// "NVIDIA H100 80GB HBM3"; empty for a CPU, or without CUDA.
+std::string card_name(const torch::Device& device);
 // This process's number among those of its node, as the launcher says (Slurm, Open MPI, MPICH, PMIx); 0 without a launcher.
 int rank_on_node();
 

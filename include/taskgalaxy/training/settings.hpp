@@ -46,7 +46,15 @@ struct TrainSettings {
     int plan_ranks = 0;   // that `plan` is asked about; 0: those of its own launch
     bool activation_checkpointing = false;
     int loss_chunk = 1024;
-    std::string on_nan = "stop";
+    std::string moments = "fp32";
+
+    std::vector<std::string> validation;  // a share of the samples, or files; empty: none
+    std::int64_t validation_steps = 0;    // 0: at the end alone
+    std::string on_nan = "stop", on_spike = "skip";
+    double spike = 0;  // times the median; 0: never
+    int max_roll_backs = 3;
+    bool tensorboard = false;
+    double peak_tflops = 0;  // of one rank's device; 0: as its name says
 
     std::int64_t seed = 1;
     std::int64_t checkpoint_steps = 500;

@@ -77,7 +77,7 @@ TEST(Report, of_a_whole_run_is_one_well_formed_page_that_fetches_nothing) {
     EXPECT_TRUE(has(page, "broken &amp; &quot;cut&quot;.jpg"));
     EXPECT_TRUE(has(page, "weather &lt;reports&gt; &amp; &quot;more&quot;"));
     EXPECT_TRUE(has(page, "a &lt;note&gt;"));
-    for (const char* table : {"types.csv", "level1_types.csv", "bad_pictures.csv", "votes.csv", "judges.csv", "bands.csv", "match_hits.csv", "screening.csv", "scores.csv", "costs.csv", "training.csv", "stages.csv", "figures.csv"})
+    for (const char* table : {"types.csv", "level1_types.csv", "bad_pictures.csv", "votes.csv", "judges.csv", "bands.csv", "match_hits.csv", "screening.csv", "scores.csv", "costs.csv", "training.csv", "validation.csv", "stages.csv", "figures.csv"})
         EXPECT_TRUE(std::filesystem::exists(run.paths.report() / table)) << table;
     EXPECT_TRUE(has(read_text_file(run.paths.report() / "bad_pictures.csv"), "\"animals/birds/broken & \"\"cut\"\".jpg\""));
 }
@@ -122,6 +122,8 @@ TEST(Report, works_after_each_stage) {
     expect_page("Votes for and against", "No model has been fine-tuned.");
     run.make_training();
     expect_page("smoothed", "No benchmark has been answered.");
+    expect_page("Of the samples held out: <b>3.250</b> before, <b>0.750</b> after.", "No benchmark has been answered.");
+    expect_page("MFU: model FLOP/s over the device's peak", "No benchmark has been answered.");
     run.make_evaluation();
     expect_page("Before and after fine-tuning", "The run has no record.");
 }

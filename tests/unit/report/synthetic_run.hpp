@@ -150,6 +150,9 @@ struct SyntheticRun {
             out.write("loss", loss);
             out.write("lr", lr);
             out.write("tokens_per_s", speed);
+            out.write("mfu", std::vector<double>(300, 0.42));
+            out.write("validation/step", std::vector<double>{0, 150, 300});
+            out.write("validation/loss", std::vector<double>{3.25, 1.5, 0.75});
         });
     }
 

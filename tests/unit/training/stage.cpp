@@ -1,5 +1,8 @@
 // The stage as the program runs it: a folder of pictures, LLaVA's JSON, the tiny model; what it leaves, and what transformers' key names say.
+#include <algorithm>
 #include <fstream>
+#include <numeric>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -92,6 +95,123 @@ TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
         b.read(name, y);
         EXPECT_EQ(x, y) << name;
     }
+}
+
+// Thirty samples alike and, in their middle, some of nothing but rare words: steps whose loss stands out.
+tg::TrainSettings job_with_spikes(const fs::path& folder) {
+    std::ofstream json(folder / "data.json");
+    json << "[";
+    for (int i = 0; i < 40; ++i)
+        json << (i ? "," : "") << R"({"conversations": [{"from": "human", "value": "What is )" << i << R"(?"}, {"from": "gpt", "value": ")" << (i % 20 == 13 ? "qq zz xx jj vv kk" : "a number a number") << R"("}]})";
+    json << "]";
+    tg::TrainSettings settings;
+    settings.model = tg::fixture::model;
+    settings.data = {folder / "data.json"};
+    settings.image_root = folder;
+    settings.global_batch = 1;
+    settings.max_steps = 60;
+    settings.learning_rate = 5e-3;
+    settings.warmup_ratio = 0.05;
+    settings.checkpoint_steps = 10;
+    settings.spike = 6;
+    return settings;
+}
+
+struct Trained {
+    std::vector<double> loss, skipped, epoch, back_step, back_to, back_data;
+};
+Trained run_stage(const tg::TrainSettings& settings, const fs::path& folder) {
+    const auto solo = tg::make_solo();
+    fs::create_directories(folder);
+    tg::StageContext context{*solo, tg::RunPaths(folder), "f"};
+    tg::make_train_stage(settings, {})->run(context);
+    const auto log = tg::Hdf5File::open(folder / "training_log.h5");
+    const auto column = [&](const char* name) { return log.read<double>(name); };
+    return {column("loss"), column("skipped"), column("epoch"), column("roll_backs/step"), column("roll_backs/to"), column("roll_backs/data")};
+}
+
+TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_restart) {
+    const tg::fixture::Scratch scratch("stage_spikes");
+    auto settings = job_with_spikes(scratch.path());
+    const auto skipping = run_stage(settings, scratch.path() / "skip");
+    EXPECT_GE(std::count(skipping.skipped.begin(), skipping.skipped.end(), 1.0), 1);
+    EXPECT_TRUE(skipping.back_step.empty());
+
+    settings.on_spike = "roll_back";
+    settings.max_roll_backs = 10;
+    const auto rolling = run_stage(settings, scratch.path() / "back");
+    ASSERT_GE(rolling.back_step.size(), 1u);
+    EXPECT_EQ(rolling.loss.size(), 60u);
+    EXPECT_EQ(std::count(rolling.skipped.begin(), rolling.skipped.end(), 1.0), 0);
+    const auto to = static_cast<std::size_t>(rolling.back_to[0]);
+    EXPECT_EQ(rolling.back_to[0], std::floor(rolling.back_step[0] / 10) * 10);
+    EXPECT_EQ(rolling.back_data[0], rolling.back_step[0] + 1);
+    EXPECT_EQ(rolling.loss[to - 1], skipping.loss[to - 1]);  // the same until there
+    EXPECT_EQ(rolling.epoch[to - 1], static_cast<double>(to - 1) / 40);
+    EXPECT_EQ(rolling.epoch[59], (59 + rolling.back_data.back() - rolling.back_to.back()) / 40);
+
+    // Ended by force behind the roll back (a file where the exported folder should be), and again: the same log.
+    fs::create_directories(scratch.path() / "cut");
+    std::ofstream(scratch.path() / "cut" / "export") << "in the way";
+    EXPECT_ANY_THROW(run_stage(settings, scratch.path() / "cut"));
+    fs::remove(scratch.path() / "cut" / "export");
+    fs::remove(scratch.path() / "cut" / "checkpoints" / "step-00000050.h5");
+    const auto cut = run_stage(settings, scratch.path() / "cut");
+    EXPECT_EQ(cut.loss, rolling.loss);
+    EXPECT_EQ(cut.back_step, rolling.back_step);
+
+    settings.max_roll_backs = 0;
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); }, testing::ThrowsMessage<tg::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
+    settings.on_spike = "stop";
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); }, testing::ThrowsMessage<tg::AgreedFailure>(testing::HasSubstr("on_spike")));
+}
+
+TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
+    const tg::fixture::Scratch scratch("stage_validation");
+    auto settings = job_with_spikes(scratch.path());
+    settings.spike = 0;
+    settings.validation = {"0.3"};
+    settings.validation_steps = 25;
+    settings.tensorboard = true;
+    run_stage(settings, scratch.path() / "share");
+    const auto log = tg::Hdf5File::open(scratch.path() / "share" / "training_log.h5");
+    EXPECT_EQ(log.read<double>("validation/step"), (std::vector<double>{0, 25, 50, 60}));
+    const auto losses = log.read<double>("validation/loss"), tokens = log.read<double>("validation/tokens");
+    EXPECT_LT(losses.back(), losses.front());
+    EXPECT_EQ(std::set<double>(tokens.begin(), tokens.end()).size(), 1u);
+    const auto epochs = log.read<double>("epoch");
+    const auto learnt = std::llround(59 / epochs[59]);  // steps an epoch: samples that are learnt from
+    EXPECT_LT(learnt, 35);
+    EXPECT_GT(learnt, 20);
+    EXPECT_FALSE(fs::is_empty(scratch.path() / "share" / "tensorboard"));
+
+    settings.validation = {scratch.path() / "data.json"};
+    settings.max_steps = 4;
+    settings.validation_steps = 0;
+    run_stage(settings, scratch.path() / "file");
+    EXPECT_EQ(tg::Hdf5File::open(scratch.path() / "file" / "training_log.h5").read<double>("validation/step"), (std::vector<double>{0, 4}));
+    settings.spike = 0.5;
+    EXPECT_THAT([&] { tg::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("train.spike")));
+    settings.spike = 0;
+    settings.validation = {"1.5"};
+    EXPECT_THAT([&] { tg::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("between 0 and 1")));
+}
+
+TEST(TrainStage, decays_norms_where_the_job_says_so) {
+    const tg::fixture::Scratch scratch("stage_decay");
+    auto settings = job(scratch.path(), 4);
+    settings.epochs = 2;
+    settings.weight_decay = 1;
+    settings.learning_rate = 0.1;
+    const auto norm = [&](const std::string& decay) {
+        settings.decay = decay;
+        run_stage(settings, scratch.path() / decay);
+        const tg::SafetensorsFolder files(scratch.path() / decay / "export/model");
+        std::vector<float> values(48);
+        files.read("language_model.model.norm.weight", std::as_writable_bytes(std::span(values)));
+        return std::accumulate(values.begin(), values.end(), 0.0);
+    };
+    EXPECT_LT(norm("all"), norm("matrices") - 0.1);
 }
 
 TEST(TrainStage, says_what_is_missing_before_it_starts) {
