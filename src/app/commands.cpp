@@ -68,6 +68,16 @@ Arguments list_of(const po::variables_map& values, const char* name) {
     return out;
 }
 
+// Numbers from 1, as `5,10,20`; `what` one of them is.
+std::vector<int> counts_of(const po::variables_map& values, const char* name, const char* what, const std::string& usage) {
+    std::vector<int> out;
+    for (const auto& word : list_of(values, name)) {
+        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), out.emplace_back());
+        if (error != std::errc{} || end != word.data() + word.size() || out.back() < 1) throw UsageError(fmt::format("--{}: '{}' is no {}", name, word, what), "usage: taskgalaxy " + usage);
+    }
+    return out;
+}
+
 // Read on rank 0 and broadcast: a thousand ranks do not open one small file, and all see the same text.
 Job read_job(const Communicator& world, const std::string& path, const Arguments& sets, const Arguments& only = {}) {
     std::string text;
@@ -104,6 +114,7 @@ int plan(const Communicator& world, const Arguments& arguments) {
     options.add_options()("set", po::value<Arguments>()->composing(), "section.key=value");
     const auto values = parse(arguments, options, "JOB", 1, usage_of("plan"));
     auto job = read_job(world, one_path(values, "JOB", usage_of("plan")), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
+    if (!world.is_root()) return 0;
     const RunPaths paths(job.run.folder);
     for (const auto& stage : make_pipeline(job)) {
         fmt::print("{}: {}\n", stage->name(), stage->purpose());
@@ -157,11 +168,8 @@ int compare(const Communicator&, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("k", po::value<Arguments>()->composing(), "depths, as 5,10,20");
     auto values = parse(arguments, options, "RUN", 2, usage_of("compare"));
-    std::vector<std::uint64_t> depths;
-    for (const auto& k : list_of(values, "k")) {
-        const auto [end, error] = std::from_chars(k.data(), k.data() + k.size(), depths.emplace_back());
-        if (error != std::errc{} || end != k.data() + k.size() || depths.back() == 0) throw UsageError(fmt::format("--k {}: a depth is a number from 1", k), "usage: taskgalaxy " + usage_of("compare"));
-    }
+    const auto given = counts_of(values, "k", "depth (a number from 1)", usage_of("compare"));
+    std::vector<std::uint64_t> depths(given.begin(), given.end());
     if (depths.empty()) depths = {1, 5, 10, 20};
     const RunPaths run(one_path(values, "RUN", usage_of("compare")));
     fmt::print("{}", overlap_text(match_overlap(run, RunPaths(values["RUN"].as<Arguments>().back()), depths)));
@@ -182,7 +190,6 @@ int simulate(const Communicator& world, const Arguments& arguments) {
 
 int study(const Communicator&, const Arguments& arguments) {
     ScalingSettings settings;
-    settings.ranks.clear();
     po::options_description options("Options");
     options.add_options()("pictures", po::value(&settings.pictures), "folder of pictures, taken in turn until there are enough")("ranks", po::value<Arguments>()->composing(), "rank counts, comma separated; default 1,2")(
         "repeats", po::value(&settings.repeats), "of each point")("items", po::value(&settings.items), "pictures of strong scaling")("items-per-rank", po::value(&settings.items_per_rank), "pictures a rank of weak scaling")(
@@ -196,11 +203,7 @@ int study(const Communicator&, const Arguments& arguments) {
     settings.folder = std::filesystem::absolute(words[1]);
     settings.job = words[2];
     if (values.count("set")) settings.sets = values["set"].as<Arguments>();
-    for (const auto& word : list_of(values, "ranks")) {
-        const int count = std::atoi(word.c_str());
-        if (count < 1) throw UsageError(fmt::format("--ranks: '{}' is no rank count", word), usage);
-        settings.ranks.push_back(count);
-    }
+    settings.ranks = counts_of(values, "ranks", "rank count", usage_of("study"));
     if (settings.ranks.empty()) settings.ranks = {1, 2};
     std::sort(settings.ranks.begin(), settings.ranks.end());
     if (settings.pictures.empty() && !settings.collect_only) throw UsageError("--pictures is missing", usage);

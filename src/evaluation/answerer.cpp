@@ -9,7 +9,6 @@
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
-#include "taskgalaxy/pool/tiles.hpp"
 
 namespace tg {
 
@@ -44,8 +43,8 @@ struct Answerer::Impl {
             const auto pictures = file.pictures(index);
             out.words = word_question(file.questions()[index], style, family, pictures.size(), pictures_seen);
             out.left_out = pictures.size() - std::min(pictures.size(), pictures_seen);
-            const auto pixels = decode_to_tiles(pictures.at(out.words.pictures.at(0)), {}, recipe);
-            out.pixels = torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});
+            const auto seen = out.words.pictures.at(0);
+            out.pixels = picture_tiles(pictures.at(seen), fmt::format("picture {}", seen + 1), recipe);
         } catch (const InputError& error) {  // counted and kept with the question
             out.problem = error.what();
         }

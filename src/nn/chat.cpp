@@ -21,14 +21,8 @@ void check(const ChatSettings& settings) {
 
 torch::Tensor read_picture(const VlmParts& parts, const std::filesystem::path& file) {
     if (!parts.vision) throw InputError(fmt::format("{} is a language model without eyes", parts.folder.string()), "leave --image out, or choose a vision-language model");
-    const auto recipe = parts.picture_recipe();
     const auto bytes = read_text_file(file);
-    try {
-        const auto pixels = decode_to_tiles(std::as_bytes(std::span(bytes)), {}, recipe);
-        return torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});
-    } catch (const UnreadableImage& error) {
-        throw InputError(fmt::format("{}: {}", file.string(), error.what()));
-    }
+    return picture_tiles(std::as_bytes(std::span(bytes)), file.string(), parts.picture_recipe());
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ bool has_rows(const Tensor& x) { return x.is_cpu() && (x.scalar_type() == torch:
 // Calls `work` with a null pointer of the element type that rows:: knows for `x`.
 template <class Work> void by_type(const Tensor& x, Work&& work) {
     if (x.scalar_type() == torch::kFloat32) work(static_cast<float*>(nullptr));
-    else work(static_cast<rows::Bf16*>(nullptr));
+    else work(static_cast<Bf16*>(nullptr));
 }
 template <class E> E* data(const Tensor& x) { return static_cast<E*>(x.data_ptr()); }
 
@@ -37,9 +37,37 @@ Tensor widened(const Tensor& x) { return x.to(torch::kFloat32); }
 
 }  // namespace
 
-Tensor multiply(const Tensor& a, const Tensor& b) { return computes_wide(a) ? torch::mm(widened(a), widened(b)).to(a.scalar_type()) : torch::mm(a, b); }
+namespace {
 
-Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) { return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b); }
+// Up to here reading the weights as they lie beats MKL, which packs them first (tests/benchmarks/sft.py).
+constexpr std::int64_t narrow_rows = 128;
+
+// Few rows, and the transpose of a weight matrix that lies row by row. Where bf16 is fast, ATen multiplies it faster.
+bool is_narrow(const Tensor& a, const Tensor& b) {
+    return has_rows(a) && a.size(0) <= narrow_rows && a.scalar_type() == b.scalar_type() && b.t().is_contiguous() && (a.scalar_type() == torch::kFloat32 || computes_wide(a));
+}
+
+Tensor multiply_narrow(const Tensor& a, const Tensor& b) {  // [M,K] [K,N] -> [M,N] fp32
+    const auto x = widened(a).contiguous();
+    const auto M = a.size(0), K = a.size(1), N = b.size(1);
+    auto y = torch::empty({M, N}, torch::kFloat32);
+    by_type(b, [&]<class E>(E*) {
+        at::parallel_for(0, N, rows_per_task(M * K), [&](std::int64_t begin, std::int64_t end) { narrow_product(data<float>(x), data<E>(b), data<float>(y), M, K, N, begin, end); });
+    });
+    return y;
+}
+
+}  // namespace
+
+Tensor multiply(const Tensor& a, const Tensor& b) {
+    if (is_narrow(a, b)) return multiply_narrow(a, b).to(a.scalar_type());
+    return computes_wide(a) ? torch::mm(widened(a), widened(b)).to(a.scalar_type()) : torch::mm(a, b);
+}
+
+Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) {
+    if (is_narrow(a, b)) return multiply_narrow(a, b).add_(c).to(a.scalar_type());
+    return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b);
+}
 
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
     if (a.scalar_type() == torch::kFloat32) sum.addmm_(a, b);

@@ -4,13 +4,7 @@
 #include <bit>
 #include <cmath>
 
-// The dynamic linker picks the clone; sanitizers are not ready when it does, so they get the plain code.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define TG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define TG_CLONES
-#endif
-#define TG_INLINE [[gnu::always_inline]] inline
+#include "clones.hpp"
 
 namespace tg::rows {
 namespace {

@@ -4,11 +4,9 @@
 
 #include <cstdint>
 
-namespace tg::rows {
+#include "narrow_product.hpp"
 
-struct Bf16 {
-    std::uint16_t bits;
-};
+namespace tg::rows {
 
 // Every function exists for float and Bf16.
 #define TG_ROWS(E)                                                                                                                            \

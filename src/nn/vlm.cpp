@@ -124,6 +124,15 @@ PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
     return recipe;
 }
 
+torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const PictureRecipe& recipe, const DecodeOptions& options) {
+    try {
+        const auto pixels = decode_to_tiles(file, options, recipe);
+        return torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});
+    } catch (const UnreadableImage& error) {
+        throw InputError(fmt::format("{}: {}", name, error.what()));
+    }
+}
+
 std::vector<Unit*> VlmParts::units() {
     std::vector<Unit*> all;
     if (projector) all.push_back(&projector->unit());

@@ -32,6 +32,7 @@ public:
     int rank() const override { return 0; }
     int size() const override { return 1; }
     void barrier() const override {}
+    bool meet(std::stop_token) const override { return true; }
     bool any(bool mine) const override { return mine; }
     std::int64_t sum(std::int64_t mine) const override { return mine; }
     std::int64_t max(std::int64_t mine) const override { return mine; }
@@ -47,6 +48,7 @@ public:
     void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const override { std::copy(mine.begin(), mine.end(), all.begin()); }
     void exchange(std::span<const std::byte> out, int, std::span<std::byte> in, int) const override { std::copy_n(out.begin(), in.size(), in.begin()); }
     std::unique_ptr<Communicator> split(int colour) const override { return colour < 0 ? nullptr : make_solo(); }
+    std::unique_ptr<Communicator> split_by_node() const override { return make_solo(); }
     const void* native() const override { return nullptr; }
 };
 
@@ -56,6 +58,7 @@ public:
     int rank() const override { return rank_; }
     int size() const override { return size_; }
     void barrier() const override { alone(); }
+    bool meet(std::stop_token) const override { alone(); }
     bool any(bool) const override { alone(); }
     std::int64_t sum(std::int64_t) const override { alone(); }
     std::int64_t max(std::int64_t) const override { alone(); }
@@ -71,6 +74,7 @@ public:
     void all_gather(std::span<const std::byte>, std::span<std::byte>) const override { alone(); }
     void exchange(std::span<const std::byte>, int, std::span<std::byte>, int) const override { alone(); }
     std::unique_ptr<Communicator> split(int) const override { alone(); }
+    std::unique_ptr<Communicator> split_by_node() const override { alone(); }
     const void* native() const override { return nullptr; }
 
 private:

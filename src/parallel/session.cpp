@@ -1,14 +1,17 @@
 #include "taskgalaxy/parallel/session.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <mpi.h>
 #include <stdexcept>
+#include <thread>
 
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
+#include "lifeline.hpp"
 #include "watchdog.hpp"
 
 namespace tg {
@@ -59,6 +62,18 @@ public:
     void barrier() const override {
         const Call call("barrier", 0);
         must(MPI_Barrier(comm_), "MPI_Barrier");
+    }
+    bool meet(std::stop_token leave) const override {
+        const Watchdog::Watch watch("meeting of the ranks");  // its wait is hidden behind work, hence no cost
+        MPI_Request request;
+        must(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
+        for (auto pause = std::chrono::microseconds(10);; pause = std::min(2 * pause, std::chrono::microseconds(200))) {
+            int met = 0;
+            must(MPI_Test(&request, &met, MPI_STATUS_IGNORE), "MPI_Test");
+            if (met) return true;
+            if (leave.stop_requested()) return false;
+            std::this_thread::sleep_for(pause);
+        }
     }
     bool any(bool mine) const override {
         int flag = mine ? 1 : 0;
@@ -147,6 +162,11 @@ public:
         if (part == MPI_COMM_NULL) return nullptr;
         return std::make_unique<MpiCommunicator>(part, true);
     }
+    std::unique_ptr<Communicator> split_by_node() const override {
+        MPI_Comm part = MPI_COMM_NULL;
+        must(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &part), "MPI_Comm_split_type");
+        return std::make_unique<MpiCommunicator>(part, true);
+    }
 
 private:
     static void require(bool holds, const char* call) {
@@ -173,20 +193,45 @@ private:
     int rank_ = 0, size_ = 1;
 };
 
+// A line of one rank that the others do not say: only rank 0's console speaks, so the others' goes past it.
+void speak_alone(const Communicator& world, const std::string& message) {
+    log::error("{}", message);
+    log::flush();
+    if (!world.is_root()) std::fprintf(stderr, "taskgalaxy: rank %d: %s\n", world.rank(), message.c_str());
+    std::fflush(nullptr);
+}
+
+// Each rank watches the next. The launcher notices a lost rank within this time, or not at all.
+constexpr std::chrono::seconds grace{10};
+
+std::unique_ptr<Lifeline> watch_next(const Communicator& world) {
+    auto lifeline = std::make_unique<Lifeline>();
+    const int next = (world.rank() + 1) % world.size(), before = (world.rank() + world.size() - 1) % world.size();
+    auto address = lifeline->address(), theirs = address;
+    world.exchange(std::as_bytes(std::span(&address, 1)), before, std::as_writable_bytes(std::span(&theirs, 1)), next);
+    lifeline->watch(next, theirs, grace, [&world](const std::string& line) {
+        speak_alone(world, line);
+        std::_Exit(128 + SIGABRT);  // not MPI_Abort: see the watchdog
+    });
+    return lifeline;
+}
+
 }  // namespace
 
 Session::Session(int& argc, char**& argv) {
     int provided = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    if (provided < MPI_THREAD_FUNNELED) {
-        std::fprintf(stderr, "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_FUNNELED is needed); use another build of it\n");
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
+    if (provided < MPI_THREAD_SERIALIZED) {
+        std::fprintf(stderr, "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_SERIALIZED is needed); use another build of it\n");
         MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal));
     }
     world_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);
     if (!world_->is_root()) log::silence_console();
+    if (world_->size() > 1) lifeline_ = watch_next(*world_);
 }
 
 Session::~Session() {
+    lifeline_.reset();
     world_.reset();
     Watchdog::set_limit(std::chrono::seconds(0));
     MPI_Finalize();
@@ -196,13 +241,9 @@ void Session::watch_collectives(std::chrono::seconds limit) { Watchdog::set_limi
 
 int run_guarded(const Communicator& world, const std::function<int()>& work) {
     const auto alone = [&](ExitCode code, const std::string& message) {
-        log::error("{}", message);
-        log::flush();
-        if (world.size() == 1) return static_cast<int>(code);
-        // The others do not know and may wait in a collective for this rank: end them. Their consoles are silent, so speak here.
-        if (!world.is_root()) std::fprintf(stderr, "taskgalaxy: rank %d: %s\n", world.rank(), message.c_str());
-        std::fflush(nullptr);
-        MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+        speak_alone(world, message);
+        // The others do not know and may wait in a collective for this rank: end them.
+        if (world.size() > 1) MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
         return static_cast<int>(code);
     };
     try {

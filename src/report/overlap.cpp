@@ -16,15 +16,15 @@ using report::whole;
 
 // The files of one run that matching left.
 struct Matched {
-    explicit Matched(const RunPaths& paths) : run(report::RunData::read(paths)) {
-        if (!run.matches || !run.pool || !run.taxonomy) throw InputError(fmt::format("{}: there are no matches", paths.file("matches.h5").string()), "run the match stage first");
+    explicit Matched(const RunPaths& paths) : pool(report::PoolData::read(paths)), taxonomy(report::read_taxonomy(paths)), found(report::MatchData::read(paths)) {
+        if (!pool || !taxonomy || !found) throw InputError(fmt::format("{}: there are no matches", paths.file("matches.h5").string()), "run the match stage first");
     }
-    const report::MatchData& matches() const { return *run.matches; }
+    const report::MatchData& matches() const { return *found; }
     bool usable(std::size_t picture) const { return matches().type[picture * matches().k] >= 0; }
-    std::uint64_t leaves() const { return run.taxonomy->leaves().size(); }
+    std::uint64_t leaves() const { return taxonomy->leaves().size(); }
 
     std::vector<MatchOverlap::Depth> depths(const std::vector<std::uint64_t>& wanted) const {
-        std::vector<std::uint64_t> counts(run.taxonomy->size());
+        std::vector<std::uint64_t> counts(taxonomy->size());
         std::vector<MatchOverlap::Depth> out;
         std::uint64_t rank = 0, pictures = 0;
         for (const auto k : wanted) {
@@ -45,7 +45,9 @@ struct Matched {
         return out;
     }
 
-    report::RunData run;
+    std::optional<report::PoolData> pool;
+    std::optional<Taxonomy> taxonomy;
+    std::optional<report::MatchData> found;
 };
 
 }  // namespace
@@ -66,18 +68,18 @@ MatchOverlap match_overlap(const RunPaths& first_paths, const RunPaths& second_p
     if (!alone) out.second = second.depths(depths);
 
     // The second run's row of each type of the first; -1: it has none of that path.
-    std::vector<std::int64_t> same_type(first.run.taxonomy->size());
+    std::vector<std::int64_t> same_type(first.taxonomy->size());
     for (std::size_t row = 0; row < same_type.size(); ++row) {
-        const auto found = second.run.taxonomy->find(first.run.taxonomy->path(row));
+        const auto found = second.taxonomy->find(first.taxonomy->path(row));
         same_type[row] = found ? static_cast<std::int64_t>(*found) : -1;
     }
     std::unordered_map<std::string_view, std::size_t> by_uri;
-    for (std::size_t i = 0; i < second.matches().images; ++i) by_uri.emplace(second.run.pool->uri[i], i);
+    for (std::size_t i = 0; i < second.matches().images; ++i) by_uri.emplace(second.pool->uri[i], i);
 
     const auto k1 = first.matches().k, k2 = second.matches().k;
     std::uint64_t same_best = 0;
     for (std::size_t i = 0; i < first.matches().images; ++i) {
-        const auto found = by_uri.find(first.run.pool->uri[i]);
+        const auto found = by_uri.find(first.pool->uri[i]);
         if (found == by_uri.end() || !first.usable(i) || !second.usable(found->second)) continue;
         ++out.pictures;
         const auto* theirs = second.matches().type.data() + found->second * k2;

@@ -100,6 +100,24 @@ const StageLine* RunRecordData::find(std::string_view stage) const {
 
 std::uint64_t PoolData::usable() const { return static_cast<std::uint64_t>(std::count(status.begin(), status.end(), std::uint8_t{0})); }
 
+std::optional<PoolData> PoolData::read(const RunPaths& paths) {
+    if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
+    const auto file = Hdf5File::open(paths.file("pool.h5"));
+    return PoolData{TextColumn(file, "uri"), TextColumn(file, "reason"), file.read<std::uint8_t>("status"), file.read<std::uint64_t>("bytes")};
+}
+
+std::optional<MatchData> MatchData::read(const RunPaths& paths) {
+    if (!std::filesystem::exists(paths.file("matches.h5"))) return {};
+    const auto file = Hdf5File::open(paths.file("matches.h5"));
+    const auto shape = file.shape("type");
+    return MatchData{shape.at(0), shape.at(1), file.read<std::int64_t>("type"), file.read<float>("score")};
+}
+
+std::optional<Taxonomy> read_taxonomy(const RunPaths& paths) {
+    if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
+    return Taxonomy::read(paths.file("taxonomy.h5"));
+}
+
 const std::vector<double>* TrainingData::find(const std::string& name) const {
     const auto found = columns.find(name);
     return found == columns.end() ? nullptr : &found->second;
@@ -109,16 +127,9 @@ RunData RunData::read(const RunPaths& paths) {
     RunData run{.paths = paths};
     const auto there = [&](const char* name) { return std::filesystem::exists(paths.file(name)); };
     if (there("run.h5")) run.record = read_record(paths.file("run.h5"));
-    if (there("pool.h5")) {
-        const auto file = Hdf5File::open(paths.file("pool.h5"));
-        run.pool.emplace(PoolData{TextColumn(file, "uri"), TextColumn(file, "reason"), file.read<std::uint8_t>("status"), file.read<std::uint64_t>("bytes")});
-    }
-    if (there("taxonomy.h5")) run.taxonomy.emplace(Taxonomy::read(paths.file("taxonomy.h5")));
-    if (there("matches.h5")) {
-        const auto file = Hdf5File::open(paths.file("matches.h5"));
-        const auto shape = file.shape("type");
-        run.matches.emplace(MatchData{shape.at(0), shape.at(1), file.read<std::int64_t>("type"), file.read<float>("score")});
-    }
+    run.pool = PoolData::read(paths);
+    run.taxonomy = read_taxonomy(paths);
+    run.matches = MatchData::read(paths);
     if (there("samples.h5")) {
         const auto file = Hdf5File::open(paths.file("samples.h5"));
         run.curation.emplace(CurationData{SampleTable(paths.file("samples.h5")), file.read<std::uint8_t>("refine/state"), file.read<std::uint8_t>("refine/kept"), file.shape("refine/kept").at(1)});

@@ -34,12 +34,14 @@ struct PoolData {
     std::vector<std::uint64_t> bytes;
     std::uint64_t size() const { return status.size(); }
     std::uint64_t usable() const;
+    static std::optional<PoolData> read(const RunPaths& paths);
 };
 
 struct MatchData {
     std::uint64_t images = 0, k = 0;
     std::vector<std::int64_t> type;  // [N,k]
     std::vector<float> score;        // [N,k]
+    static std::optional<MatchData> read(const RunPaths& paths);
 };
 
 struct CurationData {
@@ -83,6 +85,8 @@ struct CostRow {
     double usd = 0;
     bool price_known = true;
 };
+
+std::optional<Taxonomy> read_taxonomy(const RunPaths& paths);
 
 struct RunData {
     RunPaths paths;

@@ -194,6 +194,21 @@ Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Comm
     return Hdf5File(std::move(impl));
 }
 
+Hdf5File Hdf5File::create_flat(const std::filesystem::path& path) {
+    const LibraryTurn turn;
+    quiet_errors();
+    auto impl = std::make_unique<Impl>();
+    impl->path = path;
+    impl->writing = true;
+    const CountedFileWork count;
+    const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+    H5Pset_alignment(access, 1 << 20, 1 << 20);
+    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+    if (impl->file < 0) impl->fail("creating", {}, lock_hint);
+    return Hdf5File(std::move(impl));
+}
+
 Hdf5File Hdf5File::open(const std::filesystem::path& path) {
     const LibraryTurn turn;
     quiet_errors();
@@ -284,6 +299,20 @@ void Hdf5File::make_dataset(std::string_view name, Hdf5Type type, std::span<cons
         H5Pset_fletcher32(layout);
     }
     const Id set = impl_->checked(H5Dcreate2(impl_->file, std::string(name).c_str(), native_type(type), space, links, layout, H5P_DEFAULT), H5Dclose, "making the dataset", name);
+}
+
+std::uint64_t Hdf5File::make_flat_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape) {
+    const LibraryTurn turn;
+    const std::vector<hsize_t> extent(shape.begin(), shape.end());
+    const Id space = impl_->checked(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose, "making the dataset", name);
+    const Id layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    H5Pset_layout(layout, H5D_CONTIGUOUS);
+    H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
+    H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+    const Id set = impl_->checked(H5Dcreate2(impl_->file, std::string(name).c_str(), native_type(type), space, H5P_DEFAULT, layout, H5P_DEFAULT), H5Dclose, "making the dataset", name);
+    const auto offset = H5Dget_offset(set);
+    if (offset == HADDR_UNDEF) impl_->fail("placing", name);
+    return offset;
 }
 
 void Hdf5File::write_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type, std::span<const std::byte> values) {

@@ -37,7 +37,9 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("lora_merge", &lora_merge, "besides export/adapter, which peft loads, make export/model with the adapters added in: what evaluate and chat read");
     v.option("precision", &precision, "format of weights and activations; masters and sums are always fp32", one_of({"fp32", "bf16"}));
     v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
-    v.tuning("sharding", &sharding, "optimizer: moments and master weights over the ranks; full: weights and gradients too", one_of({"optimizer", "full"}));
+    v.tuning("sharding", &sharding, "optimizer: moments and master weights over the ranks; full: weights and gradients too; hybrid: full inside a node, copies across", one_of({"optimizer", "full", "hybrid"}));
+    v.tuning("shard_ranks", &shard_ranks, "sharding = hybrid: ranks that share one copy; 0: those of a node", at_least(0));
+    v.tuning("plan_ranks", &plan_ranks, "ranks for which the command plan says the memory; 0: those that plan itself is started with", at_least(0));
     v.tuning("activation_checkpointing", &activation_checkpointing, "keep only each layer's input and compute the rest again: less memory, a third more work");
     v.tuning("loss_chunk", &loss_chunk, "supervised positions whose logits exist at once", at_least(1));
     v.option("moments", &moments, "AdamW's two moments: fp32; 8bit (block-wise, a quarter of the memory); host (fp32 in the host's memory)", one_of({"fp32", "8bit", "host"}));
@@ -53,6 +55,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.tuning("checkpoint_steps", &checkpoint_steps, "steps between checkpoints; 0: none by steps", at_least(0));
     v.tuning("checkpoint_minutes", &checkpoint_minutes, "minutes between checkpoints; 0: none by time", at_least(0));
     v.tuning("keep_checkpoints", &keep_checkpoints, "how many of the last are kept", at_least(1));
+    v.tuning("checkpoint_buffer_mib", &checkpoint_buffer_mib, "memory a rank may take for copies of its state so that training need not wait for the disk; 0: a twentieth of that state", at_least(0));
     v.tuning("decode_threads", &decode_threads, "threads a rank that read and decode pictures ahead", at_least(1));
     v.tuning("feature_cache_mib", &feature_cache_mib, "memory a rank for the tower's features of pictures that come again; 0: none", at_least(0));
 }

@@ -8,31 +8,32 @@ using torch::Tensor;
 
 namespace {
 
-constexpr std::int64_t slice_multiple = 64;  // elements: slices begin on cache lines
-
-std::int64_t padded_slice(std::int64_t elements, std::int64_t ranks) {
-    const auto share = (elements + ranks - 1) / ranks;
-    return (share + slice_multiple - 1) / slice_multiple * slice_multiple;
-}
+bool same_memory(const Tensor& a, const Tensor& b) { return a.defined() && b.defined() && a.data_ptr() == b.data_ptr(); }
 
 }  // namespace
 
+std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards) {
+    constexpr std::int64_t multiple = 64;
+    const auto share = (unit_elements + shards - 1) / shards;
+    return (share + multiple - 1) / multiple * multiple;
+}
+
 ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
-    : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), sharding_(sharding), trained_(trained), elements_(unit.elements()) {
-    slice_ = padded_slice(elements_, ranks.size());
-    begin_ = std::min(elements_, slice_ * ranks.rank());
+    : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), trained_(trained), whole_(sharding == Sharding::optimizer || ranks.shards() == 1), elements_(unit.elements()) {
+    slice_ = slice_elements(elements_, ranks.shards());
+    begin_ = std::min(elements_, slice_ * ranks.shard());
     count_ = std::clamp<std::int64_t>(elements_ - begin_, 0, slice_);
-    const auto floats = torch::dtype(torch::kFloat32).device(device);
-    const auto weights = torch::dtype(dtype).device(device);
-    if (sharding == Sharding::full) value_slice_ = torch::zeros({slice_}, weights);
-    else values_ = torch::zeros({slice_ * ranks.size()}, weights);
+    const auto zeros = [&](std::int64_t n, torch::Dtype type) { return torch::zeros({n}, torch::dtype(type).device(device)); };
+    const bool masters_serve = trained && dtype == torch::kFloat32 && (!whole_ || ranks.shards() == 1);  // as the rank's share of the values
     if (trained) {
-        master_ = values_.defined() && ranks.size() == 1 && dtype == torch::kFloat32 ? values_ : torch::zeros({slice_}, floats);  // one rank in fp32: the weights are the masters
+        master_ = zeros(slice_, torch::kFloat32);
         moments_ = Moments(slice_, device, moments);
-        if (sharding == Sharding::optimizer) gradients_ = torch::zeros({slice_ * ranks.size()}, floats);
-        gradient_slice_ = sharding == Sharding::optimizer && ranks.size() == 1 ? gradients_ : torch::zeros({slice_}, floats);
+        gradient_slice_ = zeros(slice_, torch::kFloat32);
     }
-    if (sharding == Sharding::optimizer) bind(values_, gradients_);
+    auto& values = whole_ ? values_ : value_slice_;
+    values = masters_serve ? master_ : zeros(whole_ ? slice_ * ranks.shards() : slice_, dtype);
+    if (whole_ && trained) gradients_ = ranks.shards() == 1 ? gradient_slice_ : zeros(slice_ * ranks.shards(), torch::kFloat32);
+    if (whole_) bind(values_, gradients_);
 }
 
 void ShardedUnit::bind(const Tensor& values, const Tensor& gradients) {
@@ -52,65 +53,89 @@ void ShardedUnit::load(const SafetensorsFolder& files, const WeightNames& names)
         const auto n = parameter.elements();
         const auto from = std::max(at, begin_), to = std::min(at + n, begin_ + count_);
         const bool mine = from < to;
-        if (mine || sharding_ == Sharding::optimizer) {
-            auto whole = torch::empty(parameter.shape, torch::kFloat32);
-            read_parameter(parameter, files, names, whole);
-            const auto flat = whole.view({-1});
-            if (sharding_ == Sharding::optimizer) values_.narrow(0, at, n).copy_(flat);
+        if (mine || whole_) {
+            auto read = torch::empty(parameter.shape, torch::kFloat32);
+            read_parameter(parameter, files, names, read);
+            const auto flat = read.view({-1});
+            if (whole_) values_.narrow(0, at, n).copy_(flat);
             if (mine) {
                 const auto part = flat.narrow(0, from - at, to - from);
                 if (trained_) master_.narrow(0, from - begin_, to - from).copy_(part);
-                if (sharding_ == Sharding::full) value_slice_.narrow(0, from - begin_, to - from).copy_(part);
+                if (!whole_) value_slice_.narrow(0, from - begin_, to - from).copy_(part);
             }
         }
         at += n;
     }
 }
 
-void ShardedUnit::publish_weights() {
-    if (!trained_) return;
-    if (sharding_ == Sharding::full) value_slice_.copy_(master_);
-    else if (dtype_ == torch::kFloat32) ranks_.all_gather(master_, values_);
-    else ranks_.all_gather(master_.to(dtype_), values_);
+void ShardedUnit::start_publish() {
+    const auto& mine = whole_ ? values_ : value_slice_;
+    if (!trained_ || same_memory(mine, master_)) return;
+    if (!whole_) {
+        value_slice_.copy_(master_);
+        return;
+    }
+    sent_ = dtype_ == torch::kFloat32 ? master_ : master_.to(dtype_);
+    gathering_ = ranks_.all_gather(sent_, values_);
+}
+
+void ShardedUnit::finish_publish() {
+    if (!whole_) return;
+    ranks_.wait(gathering_, Collectives::Kind::gather);
+    sent_ = Tensor();
+}
+
+void ShardedUnit::start_gather() {
+    if (whole_ || values_.defined()) return;
+    values_ = torch::empty({slice_ * ranks_.shards()}, value_slice_.options());
+    gathering_ = ranks_.all_gather(value_slice_, values_);
 }
 
 void ShardedUnit::gather() {
-    if (sharding_ == Sharding::optimizer || users_++ > 0) return;
-    values_ = torch::empty({slice_ * ranks_.size()}, value_slice_.options());
-    ranks_.all_gather(value_slice_, values_);
+    if (whole_ || users_++ > 0) return;
+    start_gather();
+    ranks_.wait(gathering_, Collectives::Kind::gather);
     bind(values_, gradients_);
 }
 
 void ShardedUnit::release() {
-    if (sharding_ == Sharding::optimizer || --users_ > 0) return;
+    if (whole_ || --users_ > 0) return;
     values_ = Tensor();
     bind(values_, gradients_);
 }
 
 void ShardedUnit::begin_gradients() {
-    if (sharding_ == Sharding::optimizer || !trained_ || gradients_.defined()) return;
-    gradients_ = torch::zeros({slice_ * ranks_.size()}, gradient_slice_.options());
+    if (whole_ || !trained_ || gradients_.defined()) return;
+    gradients_ = torch::zeros({slice_ * ranks_.shards()}, gradient_slice_.options());
     bind(values_, gradients_);
 }
 
-void ShardedUnit::end_gradients() {
-    if (sharding_ == Sharding::optimizer || !trained_) return;
-    auto mine = torch::empty_like(gradient_slice_);
-    ranks_.reduce_scatter_sum(gradients_, mine);
-    gradient_slice_.add_(mine);
-    gradients_ = Tensor();
-    bind(values_, gradients_);
+void ShardedUnit::end_gradients(bool last) {
+    if (!trained_ || ranks_.shards() == 1 || (whole_ && !last)) return;
+    reduced_ = whole_ ? gradient_slice_ : torch::empty_like(gradient_slice_);
+    reducing_ = ranks_.reduce_scatter_sum(gradients_, reduced_);
+}
+
+void ShardedUnit::finish_gradients() {
+    if (!reducing_) return;
+    ranks_.wait(reducing_, Collectives::Kind::reduce);
+    if (!whole_) {
+        gradient_slice_.add_(reduced_);
+        gradients_ = Tensor();
+        bind(values_, gradients_);
+    }
+    reduced_ = Tensor();
 }
 
 void ShardedUnit::zero_gradients() {
-    if (!trained_) return;
-    if (sharding_ == Sharding::optimizer) gradients_.zero_();
-    else gradient_slice_.zero_();
+    if (trained_) (whole_ ? gradients_ : gradient_slice_).zero_();
 }
 
-void ShardedUnit::reduce_gradients() {
-    if (trained_ && sharding_ == Sharding::optimizer) ranks_.reduce_scatter_sum(gradients_, gradient_slice_);
+void ShardedUnit::start_replica_sum() {
+    if (trained_) reducing_ = ranks_.replica_sum(gradient_slice_);
 }
+
+void ShardedUnit::finish_replica_sum() { ranks_.wait(reducing_, Collectives::Kind::reduce); }
 
 double ShardedUnit::squared_norm() const {
     if (!trained_ || count_ == 0) return 0;
@@ -137,8 +162,8 @@ std::int64_t ShardedUnit::bytes() const {
     auto sum = moments_.device_bytes();
     for (const auto* tensor : {&values_, &value_slice_, &gradients_})
         if (tensor->defined()) sum += tensor->numel() * static_cast<std::int64_t>(tensor->element_size());
-    if (master_.defined() && (!values_.defined() || master_.data_ptr() != values_.data_ptr())) sum += master_.numel() * 4;
-    if (gradient_slice_.defined() && (!gradients_.defined() || gradient_slice_.data_ptr() != gradients_.data_ptr())) sum += gradient_slice_.numel() * 4;
+    if (master_.defined() && !same_memory(master_, values_) && !same_memory(master_, value_slice_)) sum += master_.numel() * 4;
+    if (gradient_slice_.defined() && !same_memory(gradient_slice_, gradients_)) sum += gradient_slice_.numel() * 4;
     return sum;
 }
 

@@ -12,6 +12,7 @@
 #include "event_file.hpp"
 #include "export_model.hpp"
 #include "flops.hpp"
+#include "memory_plan.hpp"
 #include "sample_feed.hpp"
 #include "step_guard.hpp"
 #include "taskgalaxy/core/costs.hpp"
@@ -126,9 +127,8 @@ public:
             lines.push_back({"samples an epoch", static_cast<double>(order.samples_per_epoch()), "", fmt::format("{} with a picture in the files", samples.pictures())});
             lines.push_back({"steps", static_cast<double>(steps_of(settings_, order)), "", fmt::format("{} samples a step", settings_.global_batch)});
         }
-        const double gib = 1.0 / (1 << 30), P = static_cast<double>(trained), width = settings_.precision == "bf16" ? 2 : 4;
-        lines.push_back({"weights, gradients, masters and moments on one rank", P * (width + 4 + 12) * gib, "GiB", "with N ranks: masters and moments / N; sharding = full: all of it / N"});
-        lines.push_back({"one checkpoint", P * 12 * gib, "GiB", fmt::format("{} are kept", settings_.keep_checkpoints)});
+        add_memory(lines, *parts);
+        lines.push_back({"one checkpoint", static_cast<double>(trained) * 12 / (1 << 30), "GiB", fmt::format("{} are kept", settings_.keep_checkpoints)});
         return lines;
     }
 
@@ -157,6 +157,15 @@ private:
     }
     LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
     GuardOptions guard_options() const { return {step_verdict(settings_.on_nan), step_verdict(settings_.on_spike), settings_.spike}; }
+    PictureRecipe recipe_of(const VlmParts& parts) const {
+        auto recipe = parts.picture_recipe(settings_.pad_images);
+        if (settings_.max_tiles == 0) return recipe;
+        if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
+        recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
+        return recipe;
+    }
+    void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
+    void train(StageContext& context);
     PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
@@ -168,7 +177,8 @@ TrainerOptions TrainStage::trainer_options() const {
     TrainerOptions options;
     options.device = choose_device(settings_.device);
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
-    options.sharding = settings_.sharding == "full" ? Sharding::full : Sharding::optimizer;
+    options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
+    options.shard_ranks = settings_.shard_ranks;
     options.activation_checkpointing = settings_.activation_checkpointing;
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
@@ -180,40 +190,83 @@ TrainerOptions TrainStage::trainer_options() const {
     return options;
 }
 
+// Ranks that this process was started with, in all and on its node, as the launchers say it.
+std::int64_t launched(std::initializer_list<const char*> names) {
+    for (const char* name : names)
+        if (const char* value = std::getenv(name)) return std::max(1, std::atoi(value));
+    return 1;
+}
+
+void TrainStage::add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const {
+    const auto options = trainer_options();
+    const auto ranks = settings_.plan_ranks > 0 ? settings_.plan_ranks : launched({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMI_SIZE"});
+    const auto on_node = std::min<std::int64_t>(ranks, settings_.plan_ranks > 0 && !options.device.is_cpu() ? torch::cuda::device_count() : launched({"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"}));
+    auto question = memory_question(parts, options, options.sharding != Sharding::hybrid ? ranks : options.shard_ranks > 0 ? options.shard_ranks : on_node);
+    question.tokens = std::int64_t{settings_.micro_batch} * std::min<std::int64_t>(settings_.max_length, parts.language.config.context);
+    if (parts.vision) {
+        const auto rule = recipe_of(parts).rule;
+        question.tiles = std::int64_t{settings_.micro_batch} * (rule.max_tiles + (rule.thumbnail ? 1 : 0));
+    }
+    const auto memory = memory_plan(question);
+    const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+    const auto program = static_cast<std::int64_t>(resident_mib() * (1 << 20)), cache = parts.vision ? std::int64_t{settings_.feature_cache_mib} << 20 : 0;
+    const auto here = memory_of(options.device, on_node), needed = memory.peak + (options.device.is_cpu() ? program + cache : cache);
+    const auto add = [&](const char* what, std::int64_t bytes, std::string note = {}) { lines.push_back({what, gib(bytes), "GiB", std::move(note)}); };
+    add("memory a rank: weights", memory.weights, fmt::format("{} ranks, sharding = {}", ranks, settings_.sharding));
+    add("memory a rank: gradients", memory.gradients);
+    add("memory a rank: masters and moments", memory.optimizer);
+    add("memory a rank: vision tower", memory.tower);
+    add("memory a rank: activations", memory.activations, fmt::format("{} positions at once; train.micro_batch and activation_checkpointing change it", question.tokens));
+    add("memory a rank: gathered units", memory.gathered);
+    add("memory a rank: logits", memory.logits, fmt::format("{} rows at once", settings_.loss_chunk));
+    add("memory a rank: most at once", needed, here == 0 ? "" : needed <= here ? fmt::format("fits: a rank has {:.1f} GiB here", gib(here)) : fmt::format("does not fit: a rank has {:.1f} GiB here", gib(here)));
+}
+
 PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples) {
     if (!parts.vision) {
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
     }
-    auto recipe = parts.picture_recipe(settings_.pad_images);
-    if (settings_.max_tiles > 0) {
-        if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
-        recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
-    }
-    const auto tiles_of = [recipe](std::span<const std::byte> bytes, const DecodeOptions& options, const std::string& image) {
-        try {
-            const auto pixels = decode_to_tiles(bytes, options, recipe);
-            const auto tiles = static_cast<std::int64_t>(pixels.size() / recipe.tile.values());
-            return torch::tensor(torch::ArrayRef<float>(pixels)).view({tiles, 3, recipe.tile.size, recipe.tile.size});
-        } catch (const UnreadableImage& error) {
-            throw InputError(fmt::format("{}: {}", image, error.what()));
-        }
-    };
+    const auto recipe = recipe_of(parts);
     if (!settings_.image_root.empty())
-        return [tiles_of, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
+        return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
             const auto bytes = read_text_file(root / image);
-            return tiles_of(std::as_bytes(std::span(bytes)), options, image);
+            return picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
         };
     opened_pool_.emplace(paths.file("pool.h5"), pool_);
-    return [tiles_of, &pool = *opened_pool_](const std::string& image) {
+    return [recipe, &pool = *opened_pool_](const std::string& image) {
         const auto row = pool.find(image);
         if (!row) throw InputError(fmt::format("{} is not in the pool", image));
-        return tiles_of(pool.read(*row), pool.decode_options(), image);
+        return picture_tiles(pool.read(*row), image, recipe, pool.decode_options());
     };
 }
 
-// Where a run may be after a restart: the loop goes from `first` to `steps`.
+// A failure for want of memory, in the words of whoever met it, gets the setting that helps; others pass.
 void TrainStage::run(StageContext& context) {
+    const auto lack = [](std::string_view what) { return what.find("allocate memory") != what.npos || what.find("out of memory") != what.npos || what.find("bad_alloc") != what.npos; };
+    const auto advice = [&] {
+        std::vector<std::string> knobs;
+        if (settings_.micro_batch > 1) knobs.push_back(fmt::format("train.micro_batch = {}", settings_.micro_batch / 2));
+        if (!settings_.activation_checkpointing) knobs.push_back("train.activation_checkpointing = yes");
+        if (settings_.sharding == "optimizer") knobs.push_back("train.sharding = full");
+        knobs.push_back("more ranks");
+        return fmt::format("what helps, the cheapest first: {}; the command plan says how much each takes", fmt::join(knobs, ", "));
+    };
+    try {
+        train(context);
+    } catch (const AgreedFailure& failure) {
+        if (!lack(failure.what())) throw;
+        throw AgreedFailure(ExitCode::input, failure.failed_rank(), fmt::format("train: out of memory ({}); {}", excerpt(failure.what(), 160), advice()));
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& failure) {
+        if (!lack(failure.what())) throw;
+        throw InputError(fmt::format("train: out of memory ({})", excerpt(failure.what(), 160)), advice());
+    }
+}
+
+// Where a run may be after a restart: the loop goes from `first` to `steps`.
+void TrainStage::train(StageContext& context) {
     const auto& ranks = context.ranks;
     std::unique_ptr<VlmParts> parts;
     std::vector<SampleSource> data;
@@ -238,7 +291,8 @@ void TrainStage::run(StageContext& context) {
     const Schedule schedule{settings_.learning_rate, settings_.warmup_ratio, steps, settings_.schedule == "cosine"};
 
     TrainingLog training_log;
-    const Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks);
+    const auto aside = settings_.checkpoint_buffer_mib > 0 ? std::int64_t{settings_.checkpoint_buffer_mib} << 20 : trainer.bytes() / 20;
+    Checkpoints checkpoints(context.paths.checkpoints(), context.fingerprint, settings_.keep_checkpoints, ranks, aside);
     const auto first = checkpoints.read_newest(trainer, training_log);
     if (first > 0 && ranks.is_root()) log::info("train: goes on after step {} of {}", first, steps);
     if (first == 0 && rolls_back()) checkpoints.write(0, trainer, training_log);  // so that there is one to go back to
@@ -293,6 +347,7 @@ void TrainStage::run(StageContext& context) {
         const auto next_data = training_log.data_step(step) + 1;
         if (std::ssize(rows) >= settings_.max_roll_backs)
             throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
+        checkpoints.finish();
         const auto to = checkpoints.read_newest(trainer, training_log);
         rows.push_back({static_cast<double>(step), static_cast<double>(to), static_cast<double>(next_data)});
         training_log.set_roll_backs(std::move(rows));
@@ -329,13 +384,14 @@ void TrainStage::run(StageContext& context) {
             step = roll_back(step, result);
             continue;
         }
-        const auto seconds = seconds_since(start);
+        const auto seconds = seconds_since(start), data_wait = feed->figures().waited_s - waited;
         std::int64_t sums[] = {size.tokens, size.padded, size.supervised, size.picture_rows, size.squares};
         ranks.all_reduce_sum(std::span<std::int64_t>(sums));
         const double tflops = flops.of({sums[0], sums[1], sums[2], sums[3], sums[4]}) / seconds / static_cast<double>(ranks.size()) * 1e-12;
         training_log.add({.step = static_cast<double>(step), .epoch = static_cast<double>(training_log.data_step(step)) / static_cast<double>(order.steps_per_epoch()), .loss = result.loss, .lr = rate, .grad_norm = result.gradient_norm,
                           .tokens = static_cast<double>(result.tokens), .supervised = static_cast<double>(result.supervised), .seconds = seconds, .tokens_per_s = static_cast<double>(result.tokens) / seconds,
-                          .data_wait_s = feed->figures().waited_s - waited, .communication_s = result.communication_s, .memory_mib = resident_mib(), .padded_tokens_per_s = static_cast<double>(sums[1]) / seconds,
+                          .data_wait_s = data_wait, .communication_s = result.communication.waited_s(), .gather_wait_s = result.communication.gather_wait_s, .reduce_wait_s = result.communication.reduce_wait_s,
+                          .compute_s = seconds - data_wait - result.communication.waited_s(), .sent_mib = static_cast<double>(result.communication.sent_bytes()) / (1 << 20), .memory_mib = resident_mib(), .padded_tokens_per_s = static_cast<double>(sums[1]) / seconds,
                           .tflops = tflops, .mfu = peak > 0 ? tflops / peak : 0, .skipped = verdict == StepVerdict::skip ? 1.0 : 0.0});
         const auto& row = training_log.rows().back();
         guard.add(row);
@@ -347,10 +403,12 @@ void TrainStage::run(StageContext& context) {
         const bool stop = ranks.any(stop_requested());
         const bool due = (settings_.checkpoint_steps > 0 && done % settings_.checkpoint_steps == 0) ||
                          ranks.any(ranks.is_root() && settings_.checkpoint_minutes > 0 && seconds_since(last_checkpoint) > settings_.checkpoint_minutes * 60);
+        checkpoints.poll();
         if (stop || (due && done < steps)) {
-            checkpoints.write(done, trainer, training_log);
+            checkpoints.begin(done, trainer, training_log);
             last_checkpoint = Clock::now();
         }
+        if (stop) checkpoints.finish();
         if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
     if (is_validation_due(steps)) validate(steps);

@@ -6,21 +6,46 @@ namespace tg {
 
 using torch::Tensor;
 
-Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device)) {
-    if (options_.sharding == Sharding::full) options_.activation_checkpointing = true;
+namespace {
+
+RankGrid grid_of(const TrainerOptions& options) { return {options.sharding != Sharding::hybrid ? 0 : options.shard_ranks > 0 ? options.shard_ranks : -1}; }
+
+// The order in which units are used. While one is used the next is gathered, and no further one.
+class Walk {
+public:
+    explicit Walk(std::vector<ShardedUnit*> order) : order_(std::move(order)) { order_.front()->start_gather(); }
+    // The next unit of the order, which the caller releases.
+    void use(ShardedUnit& unit) {
+        unit.gather();
+        if (++at_ < order_.size()) order_[at_]->start_gather();
+    }
+
+private:
+    std::vector<ShardedUnit*> order_;
+    std::size_t at_ = 0;
+};
+
+Collectives::Figures operator-(const Collectives::Figures& a, const Collectives::Figures& b) {
+    return {a.gather_wait_s - b.gather_wait_s, a.reduce_wait_s - b.reduce_wait_s, a.sum_wait_s - b.sum_wait_s, a.gathered_bytes - b.gathered_bytes, a.reduced_bytes - b.reduced_bytes, a.replicated_bytes - b.replicated_bytes};
+}
+
+}  // namespace
+
+Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
         units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
         return units_.back().get();
     };
-    if (parts.projector) projector_ = add(parts.projector->unit(), options_.train_projector);
-    embeddings_ = add(parts.language.embeddings, options_.train_language);
-    for (auto& layer : parts.language.layers) layers_.push_back(add(layer.unit(), options_.train_language));
-    head_ = add(parts.language.head, options_.train_language);
-    // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
-    for (auto& layer : parts.language.layers)
-        if (auto* adapters = layer.adapters()) units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments));
     together(ranks, [&] {
+        if (parts.projector) projector_ = add(parts.projector->unit(), options_.train_projector);
+        embeddings_ = add(parts.language.embeddings, options_.train_language);
+        for (auto& layer : parts.language.layers) layers_.push_back(add(layer.unit(), options_.train_language));
+        head_ = add(parts.language.head, options_.train_language);
+        // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
+        for (auto& layer : parts.language.layers)
+            if (auto* unit = layer.adapters())
+                adapters_.push_back(units_.emplace_back(std::make_unique<ShardedUnit>(*unit, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments)).get());
         for (auto& unit : units_) unit->load(parts.files, parts.names);
         parts.load_vision(options_.device, options_.dtype);
     });
@@ -30,7 +55,14 @@ Tensor Trainer::features(const Tensor& pixels) const {
     return parts_.vision->features(pixels.to(options_.device)).reshape({-1, parts_.vision->channels}).to(options_.dtype);
 }
 
-Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<double> scale) {
+// The reduction of the unit before this one is over by now, or is waited for: two are never alive.
+void Trainer::begin_reduction(ShardedUnit& unit, bool last) {
+    if (options_.sharding != Sharding::optimizer && reducing_) reducing_->finish_gradients();
+    unit.end_gradients(last);
+    reducing_ = &unit;
+}
+
+Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last) {
     auto& language = parts_.language;
     const bool some = batch.tokens() > 0, learn = scale.has_value();
     const bool through_language = learn;  // gradients pass the language model even where only the projector learns
@@ -41,12 +73,21 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     Tensor x;
     Packing packing;
     Projector::Kept projector_kept;
-    embeddings_->gather();  // stays until the end where it is the output matrix too
+    std::vector<ShardedUnit*> order{embeddings_};
+    if (projector_) order.push_back(projector_);
+    order.insert(order.end(), layers_.begin(), layers_.end());
+    order.push_back(head_);
+    if (through_language) {
+        order.insert(order.end(), layers_.rbegin(), layers_.rend());
+        if (projector_) order.push_back(projector_);
+    }
+    Walk walk(std::move(order));
+    walk.use(*embeddings_);  // stays until the end where it is the output matrix too
     if (some) x = language.embed(ids), packing = language.pack(batch.starts);
     const bool tied = language.config.tied_embeddings;
     if (!tied) embeddings_->release();
     if (projector_) {
-        projector_->gather();
+        walk.use(*projector_);
         if (pictures) {
             const auto seen = batch.features.defined() ? batch.features.to(device, options_.dtype) : features(batch.pixels);
             x.index_copy_(0, image_rows, parts_.projector->forward(seen, learn ? &projector_kept : nullptr));
@@ -57,7 +98,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     std::vector<Tensor> inputs(layers_.size());
     std::vector<DecoderLayer::Kept> kept(layers_.size());
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-        layers_[i]->gather();
+        walk.use(*layers_[i]);
         if (some) {
             if (learn) inputs[i] = x;
             x = language.layers[i].forward(x, packing, learn && !options_.activation_checkpointing ? &kept[i] : nullptr);
@@ -65,7 +106,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
         layers_[i]->release();
     }
 
-    head_->gather();
+    walk.use(*head_);
     if (learn) {
         head_->begin_gradients();
         if (tied) embeddings_->begin_gradients();
@@ -73,13 +114,13 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     LossSums sums;
     if (some) sums = language.loss(x, batch.labels.to(device), scale, options_.loss_chunk);
     x = Tensor();
-    if (learn) head_->end_gradients();
+    if (learn) begin_reduction(*head_, last);
     head_->release();
 
     if (through_language) {
         auto d = sums.d_hidden;
         for (std::size_t i = layers_.size(); i-- > 0;) {
-            layers_[i]->gather();
+            walk.use(*layers_[i]);
             layers_[i]->begin_gradients();
             if (some) {
                 if (options_.activation_checkpointing) language.layers[i].forward(inputs[i], packing, &kept[i]);
@@ -87,75 +128,90 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
                 inputs[i] = Tensor();
                 kept[i] = {};
             }
-            layers_[i]->end_gradients();
+            begin_reduction(*layers_[i], last);
             layers_[i]->release();
         }
         if (projector_) {
-            projector_->gather();
+            walk.use(*projector_);
             projector_->begin_gradients();
             if (pictures) {
                 parts_.projector->backward(d.index_select(0, image_rows), projector_kept);
                 d.index_fill_(0, image_rows, 0);  // these rows were not looked up
             }
-            projector_->end_gradients();
+            begin_reduction(*projector_, last);
             projector_->release();
         }
         embeddings_->begin_gradients();
         if (some) language.embed_backward(ids, d);
-        embeddings_->end_gradients();
+        begin_reduction(*embeddings_, last);
+        if (options_.sharding != Sharding::optimizer) embeddings_->finish_gradients();
     }
+    reducing_ = nullptr;
     if (tied) embeddings_->release();
     return {sums.loss, batch.tokens()};
 }
 
 StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept) {
     const torch::NoGradGuard no_grad;
-    const auto waited = collectives_->figures().seconds;
+    const auto before = collectives_->figures();
     StepResult result;
-    std::int64_t supervised = 0;
-    for (const auto& batch : batches) supervised += batch.supervised;
-    result.supervised = static_cast<std::int64_t>(collectives_->sum(static_cast<double>(supervised)));
-    const double scale = 1.0 / static_cast<double>(std::max<std::int64_t>(1, result.supervised));
+    double supervised = 0;
+    for (const auto& batch : batches) supervised += static_cast<double>(batch.supervised);
+    collectives_->sum({&supervised, 1});
+    result.supervised = static_cast<std::int64_t>(supervised);
+    const double scale = 1.0 / std::max(1.0, supervised);
 
     for (auto& unit : units_) unit->zero_gradients();
     Sums sums;
     for (const auto& batch : batches) {
-        const auto part = forward_backward(batch, scale);
+        const auto part = forward_backward(batch, scale, &batch == &batches.back());
         sums.loss += part.loss;
         sums.tokens += part.tokens;
     }
-    for (auto& unit : units_) unit->reduce_gradients();
+    for (auto* unit : adapters_) unit->end_gradients(true);
+    for (auto& unit : units_) unit->finish_gradients();
+    for (auto& unit : units_) unit->start_replica_sum();
 
     double squares = 0;
-    for (const auto& unit : units_) squares += unit->squared_norm();
-    result.loss = collectives_->sum(sums.loss) * scale;
-    result.tokens = static_cast<std::int64_t>(collectives_->sum(static_cast<double>(sums.tokens)));
-    result.gradient_norm = std::sqrt(collectives_->sum(squares));
+    for (auto& unit : units_) {
+        unit->finish_replica_sum();
+        squares += unit->squared_norm();
+    }
+    double over_ranks[] = {sums.loss, static_cast<double>(sums.tokens), squares / collectives_->replicas()};
+    collectives_->sum(over_ranks);
+    result.loss = over_ranks[0] * scale;
+    result.tokens = static_cast<std::int64_t>(over_ranks[1]);
+    result.gradient_norm = std::sqrt(over_ranks[2]);
     result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);  // the same on every rank: made of sums
     result.applied = result.finite && (!accept || accept(result));
     if (result.applied) {
         const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
         const double shrink = clip ? options_.clip_norm / (result.gradient_norm + 1e-6) : 1.0;
-        for (auto& unit : units_) unit->step(options_.adam, unit.get() == projector_ ? rate * options_.projector_rate : rate, shrink, number + 1);
-        publish_weights();
+        for (std::size_t i = 0; i < units_.size(); ++i) {
+            if (on_update_ && units_[i]->trained()) on_update_(i);
+            units_[i]->step(options_.adam, units_[i].get() == projector_ ? rate * options_.projector_rate : rate, shrink, number + 1);
+            units_[i]->start_publish();
+        }
+        for (auto& unit : units_) unit->finish_publish();
     }
-    result.communication_s = collectives_->figures().seconds - waited;
+    result.communication = collectives_->figures() - before;
     return result;
 }
 
 double Trainer::evaluate(const std::vector<MicroBatch>& batches) {
     const torch::NoGradGuard no_grad;
-    double loss = 0;
-    std::int64_t supervised = 0;
+    double sums[] = {0, 0};  // loss, supervised
     for (const auto& batch : batches) {
-        loss += forward_backward(batch, std::nullopt).loss;
-        supervised += batch.supervised;
+        sums[0] += forward_backward(batch, std::nullopt, false).loss;
+        sums[1] += static_cast<double>(batch.supervised);
     }
-    return collectives_->sum(loss) / std::max(1.0, collectives_->sum(static_cast<double>(supervised)));
+    collectives_->sum(sums);
+    return sums[0] / std::max(1.0, sums[1]);
 }
 
 void Trainer::publish_weights() {
-    for (auto& unit : units_) unit->publish_weights();
+    for (auto& unit : units_) unit->start_publish();
+    for (auto& unit : units_) unit->finish_publish();
 }
 
 std::int64_t Trainer::bytes() const {

@@ -1,6 +1,7 @@
 // One optimiser step of a vision-language model over all ranks. The order of gathers, computations and reductions is written down in
-// forward_backward(): a unit is gathered, used, let go; on the way back its gradients leave as soon as they are complete. It is the same
-// on every rank whatever its samples hold (text, pictures or nothing), so no dummy picture is needed.
+// forward_backward(): a unit is gathered while the one before it computes, used, let go; on the way back its gradients leave as soon as
+// they are complete, while the next are computed. At most two gathered layers and two layers' unreduced gradients are alive. The order is
+// the same on every rank whatever its samples hold (text, pictures or nothing), so no dummy picture is needed.
 // The loss is the mean over the supervised tokens of the whole global batch: the same number for any number of ranks.
 #pragma once
 
@@ -21,7 +22,8 @@ struct TrainerOptions {
     torch::Device device = torch::kCPU;
     torch::Dtype dtype = torch::kFloat32;
     Sharding sharding = Sharding::optimizer;
-    bool activation_checkpointing = false;  // always with Sharding::full
+    int shard_ranks = 0;                    // Sharding::hybrid: ranks that share one copy of the state; 0: those of a node
+    bool activation_checkpointing = false;
     std::int64_t loss_chunk = 1024;
     bool train_projector = true, train_language = true;
     AdamW adam;
@@ -33,7 +35,7 @@ struct TrainerOptions {
 struct StepResult {
     double loss = 0, gradient_norm = 0;
     std::int64_t tokens = 0, supervised = 0;  // over all ranks
-    double communication_s = 0;               // of this rank
+    Collectives::Figures communication;       // of this rank in this step
     bool finite = true;                       // loss and norm are numbers
     bool applied = true;                      // else nothing was changed
 };
@@ -53,6 +55,8 @@ public:
     torch::Tensor features(const torch::Tensor& pixels) const;
 
     std::vector<std::unique_ptr<ShardedUnit>>& units() { return units_; }
+    // Called before the optimiser changes a unit, by its place in units(): who still reads its state takes a copy or keeps the caller waiting.
+    void on_update(std::function<void(std::size_t unit)> callback) { on_update_ = std::move(callback); }
     Collectives& collectives() { return *collectives_; }
     // Makes the weights follow the masters after a checkpoint was read. Collective.
     void publish_weights();
@@ -63,14 +67,18 @@ private:
         double loss = 0;
         std::int64_t tokens = 0;
     };
-    Sums forward_backward(const MicroBatch& batch, std::optional<double> scale);
+    // `last`: micro-batch of the step.
+    Sums forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last);
+    void begin_reduction(ShardedUnit& unit, bool last);
 
     VlmParts& parts_;
     TrainerOptions options_;
     std::unique_ptr<Collectives> collectives_;
     std::vector<std::unique_ptr<ShardedUnit>> units_;
     ShardedUnit *projector_ = nullptr, *embeddings_ = nullptr, *head_ = nullptr;
-    std::vector<ShardedUnit*> layers_;
+    std::vector<ShardedUnit*> layers_, adapters_;
+    ShardedUnit* reducing_ = nullptr;  // its unreduced gradients still live
+    std::function<void(std::size_t)> on_update_;
 };
 
 }  // namespace tg

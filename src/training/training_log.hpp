@@ -13,7 +13,7 @@
 namespace tg {
 
 struct LogRow {
-    double step = 0, epoch = 0, loss = 0, lr = 0, grad_norm = 0, tokens = 0, supervised = 0, seconds = 0, tokens_per_s = 0, data_wait_s = 0, communication_s = 0, memory_mib = 0;
+    double step = 0, epoch = 0, loss = 0, lr = 0, grad_norm = 0, tokens = 0, supervised = 0, seconds = 0, tokens_per_s = 0, data_wait_s = 0, communication_s = 0, gather_wait_s = 0, reduce_wait_s = 0, compute_s = 0, sent_mib = 0, memory_mib = 0;
     double padded_tokens_per_s = 0;  // had every sequence been padded to its micro-batch's longest
     double tflops = 0, mfu = 0;      // model FLOPs a second and rank (flops.hpp), and their share of the peak; mfu 0: peak not known
     double skipped = 0;              // 1: nothing was learnt from this step

@@ -1,15 +1,20 @@
-// Fine-tuning steps and greedy answers of a language model on random tokens, for tests/benchmarks/sft.py.
-//   bench_sft train  FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS   -> tokens a second of the steps behind the first, loss of each step
+// Fine-tuning steps and greedy answers of a language model on random tokens, for tests/benchmarks/sft.py, fsdp.py and checkpoint.py.
+//   bench_sft train  FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid [CHECKPOINTS]]  -> tokens a second of the steps
+//     behind the first, loss of each step; under mpirun BATCH is over all ranks; CHECKPOINTS: a folder, one is written behind the steps
 //   bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS -> answers a second
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <string>
 
+#include "checkpoint.hpp"
+#include "memory_plan.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/parallel/partition.hpp"
+#include "taskgalaxy/parallel/session.hpp"
 #include "trainer.hpp"
 
 namespace {
@@ -32,30 +37,64 @@ torch::Dtype dtype(const std::string& name) { return name == "bf16" ? torch::kBF
 // The ids that sft.py gives transformers: (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4.
 std::int64_t id_at(std::int64_t row, std::int64_t column, std::int64_t vocabulary) { return (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4; }
 
-int train(char** a) {
+int train(int words, char** a) {
+    const tg::Session session(words, a);
+    const auto& ranks = session.world();
     const auto parts = tg::VlmParts::describe(a[0]);
     const auto batch = std::stoll(a[1]), length = std::stoll(a[2]), steps = std::stoll(a[3]);
     at::set_num_threads(std::stoi(a[5]));
     tg::TrainerOptions options;
     options.dtype = dtype(a[4]);
-    const auto solo = tg::make_solo();
-    tg::Trainer trainer(*parts, *solo, options);
-    std::vector<tg::EncodedSample> samples(static_cast<std::size_t>(batch));
+    const std::string sharding = words > 6 ? a[6] : "optimizer", checkpoints_folder = words > 7 ? a[7] : "";
+    options.sharding = sharding == "full" ? tg::Sharding::full : sharding == "hybrid" ? tg::Sharding::hybrid : tg::Sharding::optimizer;
+    const auto program_mib = peak_mib();  // before the model is there
+    tg::Trainer trainer(*parts, ranks, options);
+    const auto mine = tg::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+    std::vector<tg::EncodedSample> samples(mine.size());
     std::vector<const tg::EncodedSample*> rows;
-    for (std::int64_t r = 0; r < batch; ++r) {
-        auto& sample = samples[static_cast<std::size_t>(r)];
-        for (std::int64_t c = 0; c < length; ++c) sample.ids.push_back(id_at(r, c, parts->language.config.vocabulary));
+    for (auto& sample : samples) {
+        const auto row = static_cast<std::int64_t>(mine.begin + rows.size());
+        for (std::int64_t c = 0; c < length; ++c) sample.ids.push_back(id_at(row, c, parts->language.config.vocabulary));
         sample.labels.assign(sample.ids.begin() + 1, sample.ids.end());
         sample.labels.push_back(tg::ignored_label);
         rows.push_back(&sample);
     }
     const std::vector<tg::MicroBatch> batches{tg::pack(rows)};
-    double start = 0;
+    const auto say = [&](const char* name, double value) {
+        if (ranks.is_root()) std::printf("%s %.6f\n", name, value);
+    };
+    tg::Checkpoints checkpoints(checkpoints_folder, "bench", 2, ranks, trainer.bytes() / 20);
+    const tg::TrainingLog log;
+    auto question = tg::memory_question(*parts, options, trainer.collectives().shards());
+    question.tokens = static_cast<std::int64_t>(mine.size()) * length;
+    say("planned_mib", program_mib + static_cast<double>(tg::memory_plan(question).peak) / (1 << 20));
+    const auto begin_checkpoint = [&](std::int64_t step) {
+        say("peak_calm_mib", ranks.max(peak_mib()));
+        checkpoints.begin(step, trainer, log);
+    };
+    double start = 0, began = 0, calm = 0, busy = 0;
+    tg::Collectives::Figures waits;
     for (std::int64_t step = 0; step < steps; ++step) {
         if (step == 1) start = seconds();
-        std::printf("loss %.6f\n", trainer.step(batches, 1e-4, step).loss);
+        const auto at = seconds();
+        const auto result = trainer.step(batches, 1e-4, step);
+        const auto took = seconds() - at;
+        say("loss", result.loss);
+        if (step == 0) continue;
+        waits.gather_wait_s += result.communication.gather_wait_s, waits.reduce_wait_s += result.communication.reduce_wait_s, waits.sum_wait_s += result.communication.sum_wait_s;
+        if (checkpoints_folder.empty()) continue;
+        // Steps in turn: one without, one while a checkpoint is written.
+        (step % 2 ? calm : busy) += took;
+        if (step % 2) begin_checkpoint(step + 1), began = seconds();
+        else checkpoints.finish(), say("checkpoint_s", seconds() - began);
     }
-    std::printf("tokens_per_s %.1f\npeak_mib %.0f\n", static_cast<double>(batch * length * (steps - 1)) / (seconds() - start), peak_mib());
+    const auto per_step = 1.0 / static_cast<double>(steps - 1);
+    say("tokens_per_s", static_cast<double>(batch * length * (steps - 1)) / (seconds() - start));
+    say("gather_wait_s", waits.gather_wait_s * per_step);
+    say("reduce_wait_s", waits.reduce_wait_s * per_step);
+    say("sum_wait_s", waits.sum_wait_s * per_step);
+    if (!checkpoints_folder.empty()) say("calm_step_s", 2 * calm * per_step), say("busy_step_s", 2 * busy * per_step);
+    say("peak_mib", ranks.max(peak_mib()));
     return 0;
 }
 
@@ -81,8 +120,8 @@ int answer(char** a) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc == 8 && std::string(argv[1]) == "train") return train(argv + 2);
+    if (argc >= 8 && argc <= 10 && std::string(argv[1]) == "train") return train(argc - 2, argv + 2);
     if (argc == 9 && std::string(argv[1]) == "answer") return answer(argv + 2);
-    std::fprintf(stderr, "usage: bench_sft train FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS\n       bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS\n");
+    std::fprintf(stderr, "usage: bench_sft train FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid [CHECKPOINTS]]\n       bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS\n");
     return 2;
 }

@@ -1,4 +1,5 @@
-// Training over several ranks: the same losses, norms and weights as one process, in both shardings; checkpoints that any number of ranks reads.
+// Training over several ranks: the same losses, norms and weights as one process, in all shardings; checkpoints that any number of ranks reads.
+#include <array>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -77,18 +78,22 @@ Run reference() {
     return alone.run;
 }
 
+constexpr std::array shardings{tg::Sharding::optimizer, tg::Sharding::full, tg::Sharding::hybrid};
+// Of Sharding::hybrid: two copies of the state where the ranks can be halved, else a copy a rank.
+int shard_ranks() { return world().size() % 2 == 0 ? world().size() / 2 : 1; }
+
 TEST(TrainingOverRanks, has_the_losses_and_norms_of_one_process) {
     const auto wanted = reference();
-    for (const auto sharding : {tg::Sharding::optimizer, tg::Sharding::full})
-        for (const bool recompute : {false, true})
-            for (const std::size_t micro : {std::size_t{4}, std::size_t{1}}) {
-                tg::TrainerOptions options;
-                options.sharding = sharding;
-                options.activation_checkpointing = recompute;
-                Training training(world(), options, micro);
-                training.steps(0, 20);
-                expect_same(training.run, wanted, 1e-4);
-            }
+    for (const auto sharding : shardings)
+        for (const bool sparing : {false, true}) {  // else packed rows that keep all activations
+            tg::TrainerOptions options;
+            options.sharding = sharding;
+            options.shard_ranks = shard_ranks();
+            options.activation_checkpointing = sparing;
+            Training training(world(), options, sparing ? 1 : 4);  // one sample at a time: several micro-batches a step
+            training.steps(0, 20);
+            expect_same(training.run, wanted, 1e-4);
+        }
 }
 
 TEST(TrainingOverRanks, holds_its_share_of_the_state_only) {
@@ -103,25 +108,39 @@ TEST(TrainingOverRanks, holds_its_share_of_the_state_only) {
     EXPECT_LE(static_cast<double>(training.trainer().bytes()), static_cast<double>(whole.bytes()) / ranks + padding);
 }
 
+// N ranks, S of them to a copy, P parameters: (S - 1) / S of the whole a gather or reduction, 2 (R - 1) / R of its slice the sum over R copies.
 TEST(TrainingOverRanks, sends_what_the_arithmetic_says) {
-    Training training(world(), {}, 4);
-    const auto& figures = training.trainer().collectives().figures();
-    const auto before = figures.bytes_sent;
-    training.steps(0, 1);
-    std::uint64_t wanted = 0;  // fp32 gradients out, fp32 weights back, a slice to each other rank
-    const auto ranks = static_cast<std::uint64_t>(world().size());
-    for (const auto& unit : training.trainer().units()) {
-        const auto slice = (static_cast<std::uint64_t>(unit->elements()) + ranks - 1) / ranks;
-        wanted += 2 * 4 * (ranks - 1) * ((slice + 63) / 64 * 64);
-    }
-    EXPECT_EQ(figures.bytes_sent - before, wanted);
+    for (const auto sharding : shardings)
+        for (const std::size_t micro : {std::size_t{4}, std::size_t{1}}) {
+            tg::TrainerOptions options;
+            options.sharding = sharding;
+            options.shard_ranks = shard_ranks();
+            Training training(world(), options, micro);
+            const auto before = training.trainer().collectives().figures();
+            training.steps(0, 1);
+            const auto& after = training.trainer().collectives().figures();
+            const auto N = static_cast<std::uint64_t>(world().size()), S = sharding == tg::Sharding::hybrid ? static_cast<std::uint64_t>(shard_ranks()) : N, R = N / S;
+            const auto micro_batches = ((4 + N - 1) / N + micro - 1) / micro;
+            std::uint64_t gathered = 0, reduced = 0, replicated = 0;
+            for (const auto& unit : training.trainer().units()) {
+                const auto share = (static_cast<std::uint64_t>(unit->elements()) + S - 1) / S, bytes = 4 * ((share + 63) / 64 * 64);
+                // Optimizer: gradients out and weights back, once a step. Else layers and projector are used twice a micro-batch, the table and the head once.
+                const auto uses = sharding == tg::Sharding::optimizer ? 1 : micro_batches * (unit->name().starts_with("layer") || unit->name() == "projector" ? 2 : 1);
+                gathered += uses * (S - 1) * bytes;
+                reduced += (sharding == tg::Sharding::optimizer ? 1 : micro_batches) * (S - 1) * bytes;
+                replicated += 2 * bytes * (R - 1) / R;
+            }
+            EXPECT_EQ(after.gathered_bytes - before.gathered_bytes, gathered);
+            EXPECT_EQ(after.reduced_bytes - before.reduced_bytes, reduced);
+            EXPECT_EQ(after.replicated_bytes - before.replicated_bytes, replicated);
+        }
 }
 
 TEST(TrainingOverRanks, goes_on_from_the_checkpoint_of_another_number_of_ranks) {
     const auto folder = fs::temp_directory_path() / ("tg_mpi_training_" + world().broadcast_text(std::to_string(::getpid())));
     Training training(world(), {}, 4);
     training.steps(0, 4);
-    const tg::Checkpoints together(folder, "job", 2, world());
+    tg::Checkpoints together(folder, "job", 2, world());
     together.write(4, training.trainer(), training.log);
 
     // The same ranks: the same bits.
@@ -142,6 +161,17 @@ TEST(TrainingOverRanks, goes_on_from_the_checkpoint_of_another_number_of_ranks) 
     ASSERT_EQ(together.read_newest(sharded.trainer(), sharded.log), 4);
     sharded.steps(4, 8);
     expect_same(sharded.run, alone.run, 1e-5);
+    full.sharding = tg::Sharding::hybrid;
+    full.shard_ranks = shard_ranks();
+    Training copied(world(), full, 2);
+    ASSERT_EQ(together.read_newest(copied.trainer(), copied.log), 4);
+    copied.steps(4, 8);
+    expect_same(copied.run, alone.run, 1e-5);
+    together.write(8, copied.trainer(), copied.log);  // by the first copy alone
+    Training at_eight(world(), {}, 4);
+    ASSERT_EQ(together.read_newest(at_eight.trainer(), at_eight.log), 8);
+    const auto c = copied.weights(), d = at_eight.weights();
+    for (std::size_t i = 0; i < c.size(); ++i) EXPECT_TRUE(torch::equal(c[i], d[i])) << "tensor " << i;
     expect_same(again.run, alone.run, 1e-5);
     world().barrier();
     if (world().is_root()) fs::remove_all(folder);

@@ -61,6 +61,9 @@ struct VlmParts {
     PictureRecipe picture_recipe(std::string_view pad = "auto") const;
 };
 
+// The file of a picture as what the tower takes of it: [tiles,3,S,S] fp32. Throws InputError that names `name` where it cannot be read.
+torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const PictureRecipe& recipe, const DecodeOptions& options = {});
+
 // A prompt as ids: image_placeholder at each position of its picture.
 struct TokenPrompt {
     std::vector<std::int64_t> ids;

@@ -1,6 +1,6 @@
 // A group of ranks and what they say to each other. Three kinds: MPI, Solo (one process, no launcher) and Pretend (any rank of
 // any size, for tests of arithmetic; its collectives throw). <mpi.h> stays in src/parallel and src/storage.
-// Only a rank's main thread may call these (MPI_THREAD_FUNNELED). Every collective must be called by every rank of the group, in
+// One thread at a time may call these (MPI_THREAD_SERIALIZED): who hands them to a thread of its own leaves MPI alone meanwhile. Every collective must be called by every rank of the group, in
 // the same order; MPI's own errors and the watchdog end the job, so no call returns on one rank and hangs on another.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,9 @@ public:
     bool is_root() const { return rank() == 0; }
 
     virtual void barrier() const = 0;
+    // A barrier that sleeps, for a thread that must not take the core of the one that computes. False: `leave` was asked for before the
+    // others came; the group is then of no further use.
+    virtual bool meet(std::stop_token leave) const = 0;
     virtual bool any(bool mine) const = 0;  // true everywhere if true on one rank
     virtual std::int64_t sum(std::int64_t mine) const = 0;
     virtual std::int64_t max(std::int64_t mine) const = 0;
@@ -51,6 +55,7 @@ public:
 
     // Ranks that give the same colour form a new group, in rank order; a negative colour gets an empty pointer.
     virtual std::unique_ptr<Communicator> split(int colour) const = 0;
+    virtual std::unique_ptr<Communicator> split_by_node() const = 0;  // those that share this rank's memory
 
     // The MPI_Comm, as an opaque pointer to it; only storage asks, for parallel HDF5. Null where MPI is not running.
     virtual const void* native() const = 0;

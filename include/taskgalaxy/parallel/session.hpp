@@ -9,7 +9,10 @@
 
 namespace tg {
 
-// Initialises MPI (FUNNELED) and finalises it; one a process, created first in main. Without a launcher it is a world of one.
+class Lifeline;
+
+// Initialises MPI (SERIALIZED) and finalises it; one a process, created first in main. Without a launcher it is a world of one. While it
+// lives each rank watches the next one over TCP: where a rank is lost and the launcher does not end the job, the job ends with one line.
 class Session {
 public:
     Session(int& argc, char**& argv);
@@ -24,6 +27,7 @@ public:
 
 private:
     std::unique_ptr<Communicator> world_;
+    std::unique_ptr<Lifeline> lifeline_;
 };
 
 // Runs `work` on every rank and returns the exit code for main. An AgreedFailure is printed once and every rank returns its code. A

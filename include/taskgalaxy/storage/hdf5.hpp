@@ -47,6 +47,8 @@ public:
     static Hdf5File create(const std::filesystem::path& path);
     // A new file written by all ranks of `ranks` together: create, datasets, attributes, write_rows and close are collective.
     static Hdf5File create_together(const std::filesystem::path& path, const Communicator& ranks);
+    // A new file of this process, for make_flat_dataset(): only its small parts pass through here, its metadata carries checksums.
+    static Hdf5File create_flat(const std::filesystem::path& path);
     // Read only; any number of ranks may have it open.
     static Hdf5File open(const std::filesystem::path& path);
 
@@ -65,6 +67,9 @@ public:
 
     // Groups on the way ("a/b/c") are made. `rows_per_chunk` 0 picks chunks of about 1 MiB.
     void make_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk = 0);
+    // Of a file of create_flat(): one piece of it without content or checksum. Returns the byte where it begins: once the file is closed,
+    // any number of processes may write there by themselves.
+    std::uint64_t make_flat_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape);
     template <class T> void write(std::string_view name, std::span<const T> values, std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk = 0) {
         make_dataset(name, hdf5_type<T>(), shape, rows_per_chunk);
         write_rows(name, 0, shape.empty() ? 0 : shape[0], values);

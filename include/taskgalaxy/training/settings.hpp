@@ -42,6 +42,8 @@ struct TrainSettings {
     std::string precision = "fp32";
     std::string device = "auto";
     std::string sharding = "optimizer";
+    int shard_ranks = 0;  // of sharding = hybrid; 0: those of a node
+    int plan_ranks = 0;   // that `plan` is asked about; 0: those of its own launch
     bool activation_checkpointing = false;
     int loss_chunk = 1024;
     std::string moments = "fp32";
@@ -58,6 +60,7 @@ struct TrainSettings {
     std::int64_t checkpoint_steps = 500;
     double checkpoint_minutes = 20;
     int keep_checkpoints = 2;
+    int checkpoint_buffer_mib = 0;  // 0: a twentieth of the state
     int decode_threads = 1;
     int feature_cache_mib = 512;
 

@@ -58,7 +58,7 @@ TEST(Checkpoints, go_on_to_the_same_bits_as_an_uninterrupted_run) {
 TEST(Checkpoints, keep_the_last_ones_and_fall_back_from_a_broken_one) {
     const tg::fixture::Scratch scratch("broken");
     Training training;
-    const tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo);
+    tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo);
     training.steps(0, 1);
     checkpoints.write(1, training.trainer, training.log);
     training.steps(1, 2);
@@ -80,6 +80,55 @@ TEST(Checkpoints, keep_the_last_ones_and_fall_back_from_a_broken_one) {
     fs::resize_file(scratch.path() / "step-00000002.h5", 10);
     Training again;
     EXPECT_THROW(checkpoints.read_newest(again.trainer, again.log), tg::StorageError);
+}
+
+// With room for copies of everything, of one unit at a time, and of none: then the optimiser waits.
+TEST(Checkpoints, hold_the_state_of_their_beginning_while_training_goes_on) {
+    for (const std::int64_t room : {std::int64_t{1} << 30, std::int64_t{1} << 17, std::int64_t{0}}) {
+        const tg::fixture::Scratch scratch("behind");
+        Training training;
+        training.steps(0, 3);
+        const auto at_three = training.weights().clone();
+        tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo, room);
+        checkpoints.begin(3, training.trainer, training.log);
+        training.steps(3, 5);
+        checkpoints.finish();
+        EXPECT_TRUE(checkpoints.poll());
+        Training again;
+        ASSERT_EQ(checkpoints.read_newest(again.trainer, again.log), 3);
+        EXPECT_TRUE(torch::equal(again.weights(), at_three));
+        again.steps(3, 5);
+        EXPECT_TRUE(torch::equal(again.weights(), training.weights()));
+    }
+}
+
+TEST(Checkpoints, dropped_ones_leave_nothing_that_is_used) {
+    const tg::fixture::Scratch scratch("dropped");
+    Training training;
+    { tg::Checkpoints(scratch.path(), "job", 2, *training.solo).begin(1, training.trainer, training.log); }
+    Training again;
+    EXPECT_EQ(tg::Checkpoints(scratch.path(), "job", 2, *again.solo).read_newest(again.trainer, again.log), 0);
+    EXPECT_TRUE(fs::is_empty(scratch.path()));
+}
+
+TEST(CheckpointChecksum, adds_up_over_any_cut_and_sees_every_bit) {
+    std::vector<float> values;
+    for (int i = 0; i < 1000; ++i) values.push_back(std::sin(static_cast<float>(i)));
+    const auto whole = tg::checkpoint_checksum(values, 7);
+    for (const std::size_t cut : {0u, 1u, 333u, 1000u}) {
+        const std::span all(values);
+        EXPECT_EQ(tg::checkpoint_checksum(all.first(cut), 7) + tg::checkpoint_checksum(all.subspan(cut), 7 + cut), whole);
+    }
+    for (int bit = 0; bit < 32; ++bit) {
+        auto changed = values;
+        std::uint32_t bits;
+        std::memcpy(&bits, &changed[500], 4);
+        bits ^= 1u << bit;
+        std::memcpy(&changed[500], &bits, 4);
+        EXPECT_NE(tg::checkpoint_checksum(changed, 7), whole);
+    }
+    std::swap(values[3], values[4]);
+    EXPECT_NE(tg::checkpoint_checksum(values, 7), whole);
 }
 
 TEST(Checkpoints, of_other_settings_are_not_used) {

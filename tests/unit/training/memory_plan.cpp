@@ -1,0 +1,77 @@
+#include "memory_plan.hpp"
+
+#include <gtest/gtest.h>
+
+#include "fixture.hpp"
+#include "taskgalaxy/core/text.hpp"
+
+namespace {
+
+tg::MemoryQuestion llava(bool large, std::int64_t shards) {
+    tg::LanguageConfig config;  // the defaults are LLaMA-7B's
+    if (large) config.hidden = 5120, config.intermediate = 13824, config.layers = 40, config.heads = config.kv_heads = 40;
+    auto q = tg::memory_question(config, (1024 + 1) * config.hidden + (config.hidden + 1) * config.hidden);
+    q.tower = 303'507'456;  // CLIP ViT-L/14-336
+    q.width = q.tower_width = 2;
+    q.sharding = tg::Sharding::full;
+    q.activation_checkpointing = true;
+    q.shards = shards;
+    return q;
+}
+
+TEST(MemoryPlan, has_the_bytes_a_parameter_that_the_literature_says) {
+    const double P[] = {6.759e9, 13.047e9};
+    for (const bool large : {false, true}) {
+        auto q = llava(large, 8);
+        const auto full = tg::memory_plan(q);
+        EXPECT_NEAR(static_cast<double>(full.state()), 18 * P[large] / 8, 2e-3 * 18 * P[large] / 8);  // ZeRO-3, fp32 gradients
+        q.sharding = tg::Sharding::optimizer;
+        const auto optimizer = tg::memory_plan(q);
+        EXPECT_NEAR(static_cast<double>(optimizer.weights), 2 * P[large], 4e-3 * P[large]);
+        EXPECT_NEAR(static_cast<double>(optimizer.optimizer), 12 * P[large] / 8, 3e-3 * P[large]);
+        EXPECT_EQ(optimizer.gathered, 0);
+    }
+}
+
+TEST(MemoryPlan, knows_the_state_of_a_trainer) {
+    const auto parts = tg::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::make_solo();
+    for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
+        tg::TrainerOptions options;
+        options.dtype = dtype;
+        const tg::Trainer trainer(*parts, *solo, options);
+        EXPECT_EQ(tg::memory_plan(tg::memory_question(*parts, options, 1)).state(), trainer.bytes());
+    }
+}
+
+TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bits) {
+    const auto solo = tg::make_solo();
+    for (const auto moments : {tg::MomentFormat::fp32, tg::MomentFormat::int8, tg::MomentFormat::host})
+        for (const int rank : {0, 4}) {
+            const auto parts = tg::VlmParts::describe(tg::fixture::model);
+            if (rank > 0) parts->language.add_adapters({.rank = rank, .alpha = 8});
+            tg::TrainerOptions options;
+            options.moments = moments;
+            const tg::Trainer trainer(*parts, *solo, options);
+            EXPECT_EQ(tg::memory_plan(tg::memory_question(*parts, options, 1)).state(), trainer.bytes()) << rank;
+        }
+}
+
+// The tables of docs/training.md, which this makes: GiB of one of 8 ranks, sharding = full, activation checkpointing, 2,048 positions a sample.
+TEST(MemoryPlan, is_what_the_documentation_says) {
+    const auto page = tg::read_text_file(std::filesystem::path(TG_SOURCE_DIR) / "docs/training.md");
+    for (const bool large : {false, true})
+        for (const std::int64_t micro : {16, 8, 4, 1}) {
+            auto q = llava(large, 8);
+            q.tokens = micro * 2048;
+            q.tiles = micro, q.tower_positions = 577, q.tower_channels = 1024, q.image_values = 3 * 336 * 336;
+            const auto plan = tg::memory_plan(q);
+            const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+            const auto fits = [&](double gb) { return static_cast<double>(plan.peak) < (gb - 2) * 1e9 ? "yes" : "no"; };  // 2 GB are CUDA's own
+            const auto row = fmt::format("| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {} | {} |", large ? "13B" : "7B", micro, gib(plan.weights), gib(plan.gradients),
+                                         gib(plan.optimizer), gib(plan.tower), gib(plan.activations), gib(plan.gathered), gib(plan.logits), gib(plan.peak), fits(80), fits(40));
+            EXPECT_NE(page.find(row), page.npos) << row;
+        }
+}
+
+}  // namespace
