@@ -319,7 +319,7 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
             std::uint64_t unit_begin = 0;
             for (const auto& unit : trainer.units()) {
                 if (!unit->trained()) continue;
-                auto host = torch::empty({unit->slice_size()}, torch::kFloat32);
+                const auto host = torch::empty({unit->slice_size()}, torch::kFloat32);
                 const auto first = unit_begin + static_cast<std::uint64_t>(unit->slice_begin());
                 in.read_rows_into(quantity.name, first, static_cast<std::uint64_t>(host.numel()), std::span<float>(host.data_ptr<float>(), static_cast<std::size_t>(host.numel())));
                 sums.push_back(trainer.collectives().replica() == 0 ? static_cast<std::int64_t>(checkpoint_checksum(floats(host), first)) : 0);

@@ -35,8 +35,10 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
         q.image_values = std::int64_t{3} * parts.vision->image_size * parts.vision->image_size;
     }
     q.train_projector = options.train_projector;
-    if (auto* adapters = parts.language.has_adapters() ? parts.language.layers.front().adapters() : nullptr) q.adapters = adapters->elements();
-    q.train_language = options.train_language && q.adapters == 0;
+    q.train_language = options.train_language && !parts.language.has_adapters();
+    if (parts.language.has_adapters()) q.adapters = parts.language.layers.front().adapters()->elements();
+    q.moments = options.moments;
+    q.host_apart = !options.device.is_cpu();
     q.activation_checkpointing = options.activation_checkpointing;
     q.width = options.dtype == torch::kBFloat16 ? 2 : 4;
     q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
@@ -54,22 +56,18 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     const bool whole = q.sharding == Sharding::optimizer || S == 1;
     MemoryPlan plan;
 
-    const auto moment_bytes = [&](std::int64_t n) {
-        if (q.moments == MomentFormat::int8) return 2 * ((n + BlockCodes::block - 1) / BlockCodes::block) * (BlockCodes::block + 4);
-        return q.moments == MomentFormat::host && !q.on_cpu ? 0 : 8 * n;
-    };
-    const auto unit = [&](std::int64_t elements, bool trained, std::int64_t times, bool entire) {
+    const auto unit = [&](std::int64_t elements, bool trained, std::int64_t times, bool is_whole) {
         const auto slice = slice_elements(elements, S);
-        if (trained) plan.optimizer += times * (4 * slice + moment_bytes(slice));
-        const bool masters_serve = trained && w == 4 && (!entire || S == 1);
-        if (!masters_serve) plan.weights += times * (entire ? slice * S : slice) * w;
-        if (trained) plan.gradients += times * 4 * (slice + (entire && S > 1 ? slice * S : 0));
+        if (trained) plan.optimizer += times * (4 * slice + Moments::bytes_of(slice, q.moments, q.host_apart));
+        const bool masters_serve = trained && w == 4 && (!is_whole || S == 1);
+        if (!masters_serve) plan.weights += times * (is_whole ? slice * S : slice) * w;
+        if (trained) plan.gradients += times * 4 * (slice + (is_whole && S > 1 ? slice * S : 0));
     };
     unit(q.projector, q.train_projector, 1, whole);
     unit(q.embeddings, q.train_language, 1, whole);
     unit(q.layer, q.train_language, c.layers, whole);
-    unit(q.adapters, true, c.layers, true);
     unit(q.head, q.train_language, 1, whole);
+    if (q.adapters > 0) unit(q.adapters, true, c.layers, true);
     plan.tower = q.tower * q.tower_width;
 
     // Of a layer: what its backward needs beside its input, then what the two ways hold at their widest.

@@ -14,12 +14,15 @@ namespace tg {
 struct MemoryQuestion {
     // Of a model: elements of its units by kind.
     LanguageConfig language;
-    std::int64_t projector = 0, embeddings = 0, layer = 0, adapters = 0, head = 0;  // layer, adapters: of one of them
+    std::int64_t projector = 0, embeddings = 0, layer = 0, head = 0;
+    std::int64_t adapters = 0;            // of a layer; the layer itself is frozen then
     std::int64_t tower = 0;               // elements of the frozen tower
     std::int64_t tower_positions = 0, tower_channels = 0, image_values = 0;  // of one tile
     // Of a run.
     bool train_projector = true, train_language = true, activation_checkpointing = false;
     int width = 4, tower_width = 4;       // bytes of a weight or an activation
+    MomentFormat moments = MomentFormat::fp32;
+    bool host_apart = false;              // the host's memory is not the device's
     std::int64_t shards = 1;              // ranks that share one copy of the state
     Sharding sharding = Sharding::optimizer;
     MomentFormat moments = MomentFormat::fp32;  // host: counted where the weights lie on a CPU, that is in the same memory

@@ -57,8 +57,6 @@ void BlockCodes::write(std::int64_t from, const Tensor& values) {
     largest_.narrow(0, first, blocks).copy_(largest);
 }
 
-std::int64_t BlockCodes::bytes() const { return codes_.defined() ? codes_.numel() + 4 * largest_.numel() : 0; }
-
 Moments::Moments(std::int64_t size, torch::Device device, MomentFormat format) : format_(format), size_(size) {
     if (format == MomentFormat::int8) {
         first_codes_ = BlockCodes(size, device, true);
@@ -104,9 +102,9 @@ void Moments::set_second(const Tensor& values) {
     else second_.narrow(0, 0, values.numel()).copy_(values);
 }
 
-std::int64_t Moments::device_bytes() const {
-    if (format_ == MomentFormat::host && first_.defined()) return first_.is_pinned() ? 0 : 8 * size_;
-    return first_codes_.bytes() + second_codes_.bytes() + (first_.defined() ? 8 * size_ : 0);
+std::int64_t Moments::bytes_of(std::int64_t size, MomentFormat format, bool host_apart) {
+    if (format == MomentFormat::int8) return 2 * ((size + BlockCodes::block - 1) / BlockCodes::block) * (BlockCodes::block + 4);
+    return format == MomentFormat::host && host_apart ? 0 : 8 * size;
 }
 
 }  // namespace tg

@@ -31,7 +31,6 @@ public:
     BlockCodes(std::int64_t size, torch::Device device, bool is_signed);
     torch::Tensor read(std::int64_t from, std::int64_t count) const;      // fp32 [count]; from: of a block's beginning
     void write(std::int64_t from, const torch::Tensor& values);           // what lies behind `values` in their last block becomes zero
-    std::int64_t bytes() const;
     torch::Device device() const { return codes_.device(); }
 
 private:
@@ -52,7 +51,9 @@ public:
     torch::Tensor second(std::int64_t count) const;
     void set_first(const torch::Tensor& values);
     void set_second(const torch::Tensor& values);
-    std::int64_t device_bytes() const;
+    std::int64_t device_bytes() const { return bytes_of(size_, format_, first_.defined() && first_.is_pinned()); }
+    // On the device, of so many elements; `host_apart`: the host's memory is not the device's.
+    static std::int64_t bytes_of(std::int64_t size, MomentFormat format, bool host_apart);
 
 private:
     MomentFormat format_ = MomentFormat::fp32;

@@ -77,9 +77,9 @@ private:
     torch::Tensor value_slice_;   // [slice_] dtype, where not whole; the masters themselves where those have the same type
     torch::Tensor gradients_;     // [shards * slice_] fp32: whole, or only during a backward
     torch::Tensor gradient_slice_, master_;  // [slice_] fp32
+    Moments moments_;
     torch::Tensor sent_, reduced_;  // of collectives under way
     Ticket gathering_, reducing_;
-    Moments moments_;
     int users_ = 0;               // gather() without release() yet
 };
 

@@ -146,8 +146,6 @@ private:
     }
     bool rolls_back() const { return settings_.on_nan == "roll_back" || (settings_.spike > 0 && settings_.on_spike == "roll_back"); }
     TrainerOptions trainer_options() const;
-    void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
-    void train(StageContext& context);
     std::vector<Unit*> trained_units(VlmParts& parts) const {
         std::vector<Unit*> units;
         if (parts.projector && settings_.train_parts != "language") units.push_back(&parts.projector->unit());
@@ -160,6 +158,15 @@ private:
     }
     LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
     GuardOptions guard_options() const { return {step_verdict(settings_.on_nan), step_verdict(settings_.on_spike), settings_.spike}; }
+    PictureRecipe recipe_of(const VlmParts& parts) const {
+        auto recipe = parts.picture_recipe(settings_.pad_images);
+        if (settings_.max_tiles == 0) return recipe;
+        if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
+        recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
+        return recipe;
+    }
+    void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
+    void train(StageContext& context);
     PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
@@ -198,7 +205,7 @@ void TrainStage::add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const
     auto question = memory_question(parts, options, options.sharding != Sharding::hybrid ? ranks : options.shard_ranks > 0 ? options.shard_ranks : on_node);
     question.tokens = std::int64_t{settings_.micro_batch} * std::min<std::int64_t>(settings_.max_length, parts.language.config.context);
     if (parts.vision) {
-        const auto rule = parts.picture_recipe(settings_.pad_images).rule;
+        const auto rule = recipe_of(parts).rule;
         question.tiles = std::int64_t{settings_.micro_batch} * (rule.max_tiles + (rule.thumbnail ? 1 : 0));
     }
     const auto memory = memory_plan(question);
@@ -221,11 +228,7 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
     }
-    auto recipe = parts.picture_recipe(settings_.pad_images);
-    if (settings_.max_tiles > 0) {
-        if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
-        recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
-    }
+    const auto recipe = recipe_of(parts);
     if (!settings_.image_root.empty())
         return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
             const auto bytes = read_text_file(root / image);
@@ -346,7 +349,7 @@ void TrainStage::train(StageContext& context) {
         const auto next_data = training_log.data_step(step) + 1;
         if (std::ssize(rows) >= settings_.max_roll_backs)
             throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
-        checkpoints.finish();  // what is being written is read from what is about to change
+        checkpoints.finish();
         const auto to = checkpoints.read_newest(trainer, training_log);
         rows.push_back({static_cast<double>(step), static_cast<double>(to), static_cast<double>(next_data)});
         training_log.set_roll_backs(std::move(rows));
@@ -384,14 +387,13 @@ void TrainStage::train(StageContext& context) {
             continue;
         }
         const auto seconds = seconds_since(start), data_wait = feed->figures().waited_s - waited;
-        const auto& communication = result.communication;
         std::int64_t sums[] = {size.tokens, size.padded, size.supervised, size.picture_rows, size.squares};
         ranks.all_reduce_sum(std::span<std::int64_t>(sums));
         const double tflops = flops.of({sums[0], sums[1], sums[2], sums[3], sums[4]}) / seconds / static_cast<double>(ranks.size()) * 1e-12;
         training_log.add({.step = static_cast<double>(step), .epoch = static_cast<double>(training_log.data_step(step)) / static_cast<double>(order.steps_per_epoch()), .loss = result.loss, .lr = rate, .grad_norm = result.gradient_norm,
                           .tokens = static_cast<double>(result.tokens), .supervised = static_cast<double>(result.supervised), .seconds = seconds, .tokens_per_s = static_cast<double>(result.tokens) / seconds,
-                          .data_wait_s = data_wait, .communication_s = communication.waited_s(), .gather_wait_s = communication.gather_wait_s, .reduce_wait_s = communication.reduce_wait_s,
-                          .compute_s = seconds - data_wait - communication.waited_s(), .sent_mib = static_cast<double>(communication.sent_bytes()) / (1 << 20), .memory_mib = resident_mib(), .padded_tokens_per_s = static_cast<double>(sums[1]) / seconds,
+                          .data_wait_s = data_wait, .communication_s = result.communication.waited_s(), .gather_wait_s = result.communication.gather_wait_s, .reduce_wait_s = result.communication.reduce_wait_s,
+                          .compute_s = seconds - data_wait - result.communication.waited_s(), .sent_mib = static_cast<double>(result.communication.sent_bytes()) / (1 << 20), .memory_mib = resident_mib(), .padded_tokens_per_s = static_cast<double>(sums[1]) / seconds,
                           .tflops = tflops, .mfu = peak > 0 ? tflops / peak : 0, .skipped = verdict == StepVerdict::skip ? 1.0 : 0.0});
         const auto& row = training_log.rows().back();
         guard.add(row);

@@ -44,10 +44,8 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
         head_ = add(parts.language.head, options_.train_language);
         // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
         for (auto& layer : parts.language.layers)
-            if (auto* adapters = layer.adapters()) {
-                units_.push_back(std::make_unique<ShardedUnit>(*adapters, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments));
-                adapters_.push_back(units_.back().get());
-            }
+            if (auto* unit = layer.adapters())
+                adapters_.push_back(units_.emplace_back(std::make_unique<ShardedUnit>(*unit, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments)).get());
         for (auto& unit : units_) unit->load(parts.files, parts.names);
         parts.load_vision(options_.device, options_.dtype);
     });
@@ -171,6 +169,7 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
         sums.loss += part.loss;
         sums.tokens += part.tokens;
     }
+    for (auto* unit : adapters_) unit->end_gradients(true);
     for (auto& unit : units_) unit->finish_gradients();
     for (auto& unit : units_) unit->start_replica_sum();
 

@@ -76,7 +76,7 @@ private:
     std::unique_ptr<Collectives> collectives_;
     std::vector<std::unique_ptr<ShardedUnit>> units_;
     ShardedUnit *projector_ = nullptr, *embeddings_ = nullptr, *head_ = nullptr;
-    std::vector<ShardedUnit*> layers_, adapters_;  // adapters_: one a layer, or empty
+    std::vector<ShardedUnit*> layers_, adapters_;
     ShardedUnit* reducing_ = nullptr;  // its unreduced gradients still live
     std::function<void(std::size_t)> on_update_;
 };

@@ -61,8 +61,8 @@ def base():
 
 def adapters(folder):
     plain, alone = logits_of(base()), log_of(train(folder, "lora", 1, lora_rank=4, lora_alpha=8))
-    for sharding in ("optimizer", "full"):
-        run = train(folder, f"lora-{sharding}", 2, sharding=sharding, lora_rank=4, lora_alpha=8)
+    for sharding, more in (("optimizer", {}), ("full", {}), ("hybrid", {"shard_ranks": 1})):
+        run = train(folder, f"lora-{sharding}", 2, sharding=sharding, lora_rank=4, lora_alpha=8, **more)
         assert max(furthest(log_of(run), alone), furthest(log_of(run), alone, "grad_norm")) < 1e-4, sharding
         config = json.loads((run / "export/adapter/adapter_config.json").read_text())
         assert (config["r"], config["lora_alpha"], config["modules_to_save"]) == (4, 8, ["multi_modal_projector"]), config

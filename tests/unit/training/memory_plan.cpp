@@ -44,6 +44,19 @@ TEST(MemoryPlan, knows_the_state_of_a_trainer) {
     }
 }
 
+TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bits) {
+    const auto solo = tg::make_solo();
+    for (const auto moments : {tg::MomentFormat::fp32, tg::MomentFormat::int8, tg::MomentFormat::host})
+        for (const int rank : {0, 4}) {
+            const auto parts = tg::VlmParts::describe(tg::fixture::model);
+            if (rank > 0) parts->language.add_adapters({.rank = rank, .alpha = 8});
+            tg::TrainerOptions options;
+            options.moments = moments;
+            const tg::Trainer trainer(*parts, *solo, options);
+            EXPECT_EQ(tg::memory_plan(tg::memory_question(*parts, options, 1)).state(), trainer.bytes()) << rank;
+        }
+}
+
 // The tables of docs/training.md, which this makes: GiB of one of 8 ranks, sharding = full, activation checkpointing, 2,048 positions a sample.
 TEST(MemoryPlan, is_what_the_documentation_says) {
     const auto page = tg::read_text_file(std::filesystem::path(TG_SOURCE_DIR) / "docs/training.md");
