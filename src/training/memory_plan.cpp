@@ -44,8 +44,6 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
     q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
     q.shards = shards;
     q.sharding = options.sharding;
-    q.moments = options.moments;
-    q.on_cpu = options.device.is_cpu();
     q.loss_chunk = options.loss_chunk;
     return q;
 }

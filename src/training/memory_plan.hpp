@@ -25,8 +25,6 @@ struct MemoryQuestion {
     bool host_apart = false;              // the host's memory is not the device's
     std::int64_t shards = 1;              // ranks that share one copy of the state
     Sharding sharding = Sharding::optimizer;
-    MomentFormat moments = MomentFormat::fp32;  // host: counted where the weights lie on a CPU, that is in the same memory
-    bool on_cpu = true;
     std::int64_t tokens = 0;              // positions of a micro-batch
     std::int64_t tiles = 0;               // pictures' tiles in it
     std::int64_t loss_chunk = 1024;

@@ -169,7 +169,6 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
         sums.loss += part.loss;
         sums.tokens += part.tokens;
     }
-    for (auto* unit : adapters_) unit->end_gradients(true);
     for (auto& unit : units_) unit->finish_gradients();
     for (auto& unit : units_) unit->start_replica_sum();
 
