@@ -72,6 +72,7 @@ public:
         read_sources(settings_.data);
         const auto parts = VlmParts::describe(settings_.model);
         check_exportable(*parts);
+        if (settings_.shard_vision && !parts->family.starts_with("internvl")) throw UsageError(fmt::format("train.shard_vision: the tower of a {} is kept whole on every rank", parts->family), "only InternViT is cut");
         if (settings_.style != "auto") conversation_style(settings_.style);
     }
 
@@ -116,6 +117,7 @@ TrainerOptions TrainStage::trainer_options() const {
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
     options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
     options.shard_ranks = settings_.shard_ranks;
+    options.shard_vision = settings_.shard_vision;
     options.activation_checkpointing = settings_.activation_checkpointing;
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
@@ -243,7 +245,7 @@ void TrainStage::train(StageContext& context) {
     feed_options.max_length = std::min<std::int64_t>(settings_.max_length, parts->language.config.context);
     feed_options.steps = steps;
     feed_options.threads = static_cast<std::size_t>(settings_.decode_threads);
-    feed_options.feature_cache_bytes = std::int64_t{settings_.feature_cache_mib} << 20;
+    feed_options.feature_cache_bytes = settings_.shard_vision ? 0 : std::int64_t{settings_.feature_cache_mib} << 20;  // made on the way: the ranks pass a sharded tower together
     feed_options.rank = ranks.rank();
     feed_options.ranks = ranks.size();
     SampleFeed feed(samples, order, *parts, reader, [&](const torch::Tensor& pixels) { return trainer.features(pixels); }, feed_options, first);
