@@ -37,6 +37,7 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
     q.train_projector = options.train_projector;
     q.train_language = options.train_language;
     q.activation_checkpointing = options.activation_checkpointing;
+    q.shard_tower = options.shard_vision;
     q.width = options.dtype == torch::kBFloat16 ? 2 : 4;
     q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
     q.shards = shards;
@@ -62,7 +63,7 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     unit(q.embeddings, q.train_language, 1);
     unit(q.layer, q.train_language, c.layers);
     unit(q.head, q.train_language, 1);
-    plan.tower = q.tower * q.tower_width;
+    plan.tower = (q.shard_tower ? slice_elements(q.tower, S) : q.tower) * q.tower_width;
 
     // Of a layer: what its backward needs beside its input, then what the two ways hold at their widest.
     const auto kept = T * ((3 * H + R + A + 2 * F) * w + 4 * (c.heads + 2));

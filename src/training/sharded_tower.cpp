@@ -20,7 +20,8 @@ void ShardedTower::cut(std::size_t index) {
     auto& block = blocks_.emplace_back();
     std::vector<Tensor> flat;
     std::int64_t elements = 0;
-    for (auto* tensor : tower_.blocks().at(index)) {
+    const auto tensors = tower_.blocks().at(index);
+    for (auto* tensor : tensors) {
         if (!tensor->defined()) continue;  // a model without it
         block.tensors.push_back(tensor);
         block.shapes.push_back(tensor->sizes().vec());
