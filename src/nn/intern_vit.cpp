@@ -105,6 +105,7 @@ public:
         }
         position_ = weights.to(position);
         blocks_.clear();
+        blocks_.reserve(static_cast<std::size_t>(shape_.layers));  // blocks() points into them
         for (std::int64_t i = 0; i < shape_.layers; ++i) {
             const auto layer = name(fmt::format("{}{}", names_.blocks, i));
             const auto attention = fmt::format("{}.{}.", layer, names_.attention);
@@ -127,9 +128,18 @@ public:
             block.mlp = Mlp(weights, layer + ".mlp", shape_);
             block.scale1 = weights(fmt::format("{}.{}", layer, names_.scale1), {h});
             block.scale2 = weights(fmt::format("{}.{}", layer, names_.scale2), {h});
+            if (on_block) on_block(static_cast<std::size_t>(i), false);
         }
         weights.ignore(embedding("mask_token"));
         weights.finish("an InternViT", name("embeddings."));
+    }
+
+    std::vector<std::vector<Tensor*>> blocks() override {
+        std::vector<std::vector<Tensor*>> all;
+        for (auto& b : blocks_)
+            all.push_back({&b.norm1.weight, &b.norm1.bias, &b.norm2.weight, &b.norm2.bias, &b.q_norm.weight, &b.k_norm.weight, &b.qkv, &b.qkv_bias, &b.out, &b.out_bias, &b.scale1, &b.scale2, &b.mlp.fc1_weight,
+                           &b.mlp.fc1_bias, &b.mlp.fc2_weight, &b.mlp.fc2_bias});
+        return all;
     }
 
     Tensor features(const Tensor& pixels) const override {
@@ -138,12 +148,15 @@ public:
         const auto B = patches.size(0), T = patches.size(1) + 1, h = shape_.hidden;
         auto x = torch::cat({cls_.expand({B, 1, h}), patches}, 1) + position_;
         const auto heads_of = [&](const Tensor& t) { return t.view({B, T, shape_.heads, h / shape_.heads}).transpose(1, 2); };
-        for (const auto& block : blocks_) {
+        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+            const auto& block = blocks_[i];
+            if (on_block) on_block(i, true);
             auto qkv = torch::linear(block.norm1(x), block.qkv, block.qkv_bias).chunk(3, -1);
             if (qk_norm_) qkv[0] = block.q_norm(qkv[0]), qkv[1] = block.k_norm(qkv[1]);  // over all channels, not a head's
             const auto attended = at::scaled_dot_product_attention(heads_of(qkv[0]), heads_of(qkv[1]), heads_of(qkv[2]));
             x = x + torch::linear(attended.transpose(1, 2).reshape({B, T, h}), block.out, block.out_bias) * block.scale1;
             x = x + block.mlp(block.norm2(x)) * block.scale2;
+            if (on_block) on_block(i, false);
         }
         if (options_.keep_cls) return x;
         x = x.narrow(1, 1, side_ * side_).contiguous();

@@ -287,7 +287,7 @@ bool Checkpoints::poll() {
 
 void Checkpoints::finish() {
     if (!writing_) return;
-    const CostPhase phase("checkpoint_finish");
+    const CostPhase phase("checkpoint_write");
     const auto writing = std::move(writing_);
     together(ranks_, [&] { writing->wait(); });
     ranks_.all_reduce_sum(std::span(writing->checksums()));  // of bits: sums modulo 2^64

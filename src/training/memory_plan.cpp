@@ -40,6 +40,7 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
     q.moments = options.moments;
     q.host_apart = !options.device.is_cpu();
     q.activation_checkpointing = options.activation_checkpointing;
+    q.shard_tower = options.shard_vision;
     q.width = options.dtype == torch::kBFloat16 ? 2 : 4;
     q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
     q.shards = shards;
@@ -66,7 +67,7 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     unit(q.layer, q.train_language, c.layers, whole);
     unit(q.head, q.train_language, 1, whole);
     if (q.adapters > 0) unit(q.adapters, true, c.layers, true);
-    plan.tower = q.tower * q.tower_width;
+    plan.tower = (q.shard_tower ? slice_elements(q.tower, S) : q.tower) * q.tower_width;
 
     // Of a layer: what its backward needs beside its input, then what the two ways hold at their widest.
     const auto kept = T * ((3 * H + R + A + 2 * F) * w + 4 * (c.heads + 2));

@@ -19,7 +19,7 @@ struct MemoryQuestion {
     std::int64_t tower = 0;               // elements of the frozen tower
     std::int64_t tower_positions = 0, tower_channels = 0, image_values = 0;  // of one tile
     // Of a run.
-    bool train_projector = true, train_language = true, activation_checkpointing = false;
+    bool train_projector = true, train_language = true, activation_checkpointing = false, shard_tower = false;
     int width = 4, tower_width = 4;       // bytes of a weight or an activation
     MomentFormat moments = MomentFormat::fp32;
     bool host_apart = false;              // the host's memory is not the device's

@@ -39,6 +39,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
     v.tuning("sharding", &sharding, "optimizer: moments and master weights over the ranks; full: weights and gradients too; hybrid: full inside a node, copies across", one_of({"optimizer", "full", "hybrid"}));
     v.tuning("shard_ranks", &shard_ranks, "sharding = hybrid: ranks that share one copy; 0: those of a node", at_least(0));
+    v.tuning("shard_vision", &shard_vision, "cut a frozen InternViT over the ranks too: its blocks are gathered as they compute, for every micro-batch");
     v.tuning("plan_ranks", &plan_ranks, "ranks for which the command plan says the memory; 0: those that plan itself is started with", at_least(0));
     v.tuning("activation_checkpointing", &activation_checkpointing, "keep only each layer's input and compute the rest again: less memory, a third more work");
     v.tuning("loss_chunk", &loss_chunk, "supervised positions whose logits exist at once", at_least(1));

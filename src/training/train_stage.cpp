@@ -112,6 +112,7 @@ public:
         check_exportable(*parts);
         if (settings_.lora_rank > 0 && settings_.train_parts == "projector") throw UsageError("train.lora_rank gives adapters to the language model, and train.train_parts = projector freezes it", "choose one");
         if (settings_.lora_rank == 0 && !settings_.lora_targets.empty()) throw UsageError("train.lora_targets is set without train.lora_rank", "set train.lora_rank, 128 for example");
+        if (settings_.shard_vision && !parts->family.starts_with("internvl")) throw UsageError(fmt::format("train.shard_vision: the tower of a {} is kept whole on every rank", parts->family), "only InternViT is cut");
         if (settings_.style != "auto") conversation_style(settings_.style);
     }
 
@@ -180,6 +181,7 @@ TrainerOptions TrainStage::trainer_options() const {
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
     options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
     options.shard_ranks = settings_.shard_ranks;
+    options.shard_vision = settings_.shard_vision;
     options.activation_checkpointing = settings_.activation_checkpointing;
     options.loss_chunk = settings_.loss_chunk;
     options.train_projector = settings_.train_parts != "language";
@@ -303,7 +305,7 @@ void TrainStage::train(StageContext& context) {
     feed_options.micro_batch = settings_.micro_batch;
     feed_options.max_length = std::min<std::int64_t>(settings_.max_length, parts->language.config.context);
     feed_options.threads = static_cast<std::size_t>(settings_.decode_threads);
-    feed_options.feature_cache_bytes = std::int64_t{settings_.feature_cache_mib} << 20;
+    feed_options.feature_cache_bytes = settings_.shard_vision ? 0 : std::int64_t{settings_.feature_cache_mib} << 20;  // made on the way: the ranks pass a sharded tower together
     feed_options.rank = ranks.rank();
     feed_options.ranks = ranks.size();
     const auto features = [&](const torch::Tensor& pixels) { return trainer.features(pixels); };
@@ -349,7 +351,7 @@ void TrainStage::train(StageContext& context) {
         const auto next_data = training_log.data_step(step) + 1;
         if (std::ssize(rows) >= settings_.max_roll_backs)
             throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
-        checkpoints.finish();
+        checkpoints.finish();  // it may be reading what is about to change
         const auto to = checkpoints.read_newest(trainer, training_log);
         rows.push_back({static_cast<double>(step), static_cast<double>(to), static_cast<double>(next_data)});
         training_log.set_roll_backs(std::move(rows));

@@ -47,12 +47,23 @@ Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOption
             if (auto* unit = layer.adapters())
                 adapters_.push_back(units_.emplace_back(std::make_unique<ShardedUnit>(*unit, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments)).get());
         for (auto& unit : units_) unit->load(parts.files, parts.names);
+        if (options_.shard_vision && parts.vision) tower_ = std::make_unique<ShardedTower>(*parts.vision, *collectives_);
         parts.load_vision(options_.device, options_.dtype);
     });
 }
 
 Tensor Trainer::features(const Tensor& pixels) const {
     return parts_.vision->features(pixels.to(options_.device)).reshape({-1, parts_.vision->channels}).to(options_.dtype);
+}
+
+// What the tower makes of a micro-batch's pictures; a sharded one is passed by all ranks as soon as one has a picture.
+Tensor Trainer::seen(const MicroBatch& batch, bool pictures) {
+    if (!tower_) return !pictures ? Tensor() : batch.features.defined() ? batch.features.to(options_.device, options_.dtype) : features(batch.pixels);
+    double any = pictures;
+    collectives_->sum({&any, 1});
+    if (any == 0) return {};
+    const auto features = tower_->features(pictures ? batch.pixels.to(options_.device) : Tensor());
+    return pictures ? features.reshape({-1, parts_.vision->channels}).to(options_.dtype) : Tensor();
 }
 
 // The reduction of the unit before this one is over by now, or is waited for: two are never alive.
@@ -81,6 +92,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
         order.insert(order.end(), layers_.rbegin(), layers_.rend());
         if (projector_) order.push_back(projector_);
     }
+    const auto features = projector_ ? seen(batch, pictures) : Tensor();  // before any gather: a sharded tower has its own
     Walk walk(std::move(order));
     walk.use(*embeddings_);  // stays until the end where it is the output matrix too
     if (some) x = language.embed(ids), packing = language.pack(batch.starts);
@@ -88,10 +100,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     if (!tied) embeddings_->release();
     if (projector_) {
         walk.use(*projector_);
-        if (pictures) {
-            const auto seen = batch.features.defined() ? batch.features.to(device, options_.dtype) : features(batch.pixels);
-            x.index_copy_(0, image_rows, parts_.projector->forward(seen, learn ? &projector_kept : nullptr));
-        }
+        if (pictures) x.index_copy_(0, image_rows, parts_.projector->forward(features, learn ? &projector_kept : nullptr));
         projector_->release();
     }
 

@@ -13,6 +13,7 @@
 #include "batch.hpp"
 #include "collectives.hpp"
 #include "schedule.hpp"
+#include "sharded_tower.hpp"
 #include "sharded_unit.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"
 
@@ -24,6 +25,7 @@ struct TrainerOptions {
     Sharding sharding = Sharding::optimizer;
     int shard_ranks = 0;                    // Sharding::hybrid: ranks that share one copy of the state; 0: those of a node
     bool activation_checkpointing = false;
+    bool shard_vision = false;              // the tower too is cut over the ranks; pictures come as pixels then
     std::int64_t loss_chunk = 1024;
     bool train_projector = true, train_language = true;
     AdamW adam;
@@ -51,7 +53,7 @@ public:
     // Mean loss of batches without learning. Collective.
     double evaluate(const std::vector<MicroBatch>& batches);
 
-    // The tower's features of pictures [B,3,S,S] -> [B*N,C]; not collective.
+    // The tower's features of pictures [B,3,S,S] -> [B*N,C]; not collective, hence not of a sharded tower.
     torch::Tensor features(const torch::Tensor& pixels) const;
 
     std::vector<std::unique_ptr<ShardedUnit>>& units() { return units_; }
@@ -68,12 +70,14 @@ private:
         std::int64_t tokens = 0;
     };
     // `last`: micro-batch of the step.
+    torch::Tensor seen(const MicroBatch& batch, bool pictures);
     Sums forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last);
     void begin_reduction(ShardedUnit& unit, bool last);
 
     VlmParts& parts_;
     TrainerOptions options_;
     std::unique_ptr<Collectives> collectives_;
+    std::unique_ptr<ShardedTower> tower_;
     std::vector<std::unique_ptr<ShardedUnit>> units_;
     ShardedUnit *projector_ = nullptr, *embeddings_ = nullptr, *head_ = nullptr;
     std::vector<ShardedUnit*> layers_, adapters_;

@@ -7,6 +7,7 @@
 Exits with 1 where something is not as it should be.
 """
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import tempfile
 
 from sft import SHAPES, figures, make
 
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 LARGE = dict(vocab_size=8000, hidden_size=1024, intermediate_size=2752, num_hidden_layers=12, num_attention_heads=16, num_key_value_heads=16, rms_norm_eps=1e-5)
 
 
@@ -44,7 +46,9 @@ def under_a_limit(program, scratch):
         done = subprocess.run(["mpirun", "--oversubscribe", "-n", str(ranks), "bash", "-c", command], capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
-    plan = subprocess.run([program, "plan", scratch / "job.cfg", "--set", f"run.folder={scratch}/plan", "--set", f"pool.sources=folder:{scratch}"], capture_output=True, text=True).stdout
+    (scratch / "pictures").mkdir()  # plan looks at every stage
+    (scratch / "pictures/dot.png").write_bytes(base64.b64decode(DOT))
+    plan = subprocess.run([program, "plan", scratch / "job.cfg", "--set", f"run.folder={scratch}/plan", "--set", f"pool.sources=folder:{scratch}/pictures"], capture_output=True, text=True).stdout
     print("\n".join(line.strip() for line in plan.splitlines() if "memory a rank" in line))
     limit = 2560 << 10  # KiB: less than the model's state
     code, output = run(1, limit)

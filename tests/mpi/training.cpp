@@ -96,6 +96,29 @@ TEST(TrainingOverRanks, has_the_losses_and_norms_of_one_process) {
         }
 }
 
+// Of a text, then of pictures that only some ranks have.
+TEST(TrainingOverRanks, is_the_same_with_a_vision_tower_cut_over_the_ranks) {
+    std::vector<std::vector<double>> losses;
+    for (const bool cut : {false, true}) {
+        const auto parts = tg::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
+        tg::TrainerOptions options;
+        options.sharding = tg::Sharding::full;
+        options.shard_vision = cut;
+        tg::Trainer trainer(*parts, world(), options);
+        auto& found = losses.emplace_back();
+        for (std::int64_t step = 0; step < 4; ++step) {
+            const bool picture = step > 0 && (world().rank() == 0 || step == 2);
+            tg::Sample sample{"s", picture ? "picture" : "", {{"What is this?", fmt::format("It is picture {}.", world().rank())}}};
+            auto encoded = tg::encode_sample(sample, *parts, 1, 1024);
+            const auto S = parts->vision->image_size;
+            if (picture) encoded.pixels = torch::sin(torch::arange(3 * S * S, torch::kFloat32) * (1 + world().rank())).view({1, 3, S, S});
+            found.push_back(trainer.step({tg::pack({&encoded})}, 1e-3, step).loss);
+        }
+    }
+    for (std::size_t i = 0; i < losses[0].size(); ++i) EXPECT_NEAR(losses[1][i], losses[0][i], 1e-6 * losses[0][i]) << "step " << i;
+    EXPECT_NE(losses[0][0], losses[0][1]);
+}
+
 TEST(TrainingOverRanks, holds_its_share_of_the_state_only) {
     tg::TrainerOptions options;
     options.sharding = tg::Sharding::full;

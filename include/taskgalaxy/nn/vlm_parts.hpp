@@ -28,6 +28,10 @@ public:
     virtual ~VisionTower() = default;
     virtual torch::Tensor features(const torch::Tensor& pixels) const = 0;
     virtual void load(const SafetensorsFolder& files, const WeightNames& names, torch::Device device, torch::Dtype dtype) = 0;
+    // The tensors of each block in the order of use, for those who keep only a share of them between uses; none: a tower that is kept whole.
+    virtual std::vector<std::vector<torch::Tensor*>> blocks() { return {}; }
+    // Called as a block's tensors are needed (true) and are no longer (false); load() says false after each that it has read.
+    std::function<void(std::size_t block, bool needed)> on_block{};
     int image_size = 0;          // S
     std::int64_t positions = 0;  // N, of one picture or tile
     std::int64_t channels = 0;   // C

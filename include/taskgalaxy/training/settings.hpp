@@ -43,6 +43,7 @@ struct TrainSettings {
     std::string device = "auto";
     std::string sharding = "optimizer";
     int shard_ranks = 0;  // of sharding = hybrid; 0: those of a node
+    bool shard_vision = false;
     int plan_ranks = 0;   // that `plan` is asked about; 0: those of its own launch
     bool activation_checkpointing = false;
     int loss_chunk = 1024;
