@@ -4,7 +4,7 @@ the middle and gone on with; scores on held-out pictures before and after, and t
     jobs/demo.sh                                     # makes the samples: runs/demo/export/train.json
     python3 tests/live/smollm2_vlm.py [--steps 60]
 
-Not part of the test suite: SmolLM2 is a download of 100 MB, and two cores take some twenty minutes. Exit code 1 where an answer differs, or
+Not part of the test suite: SmolLM2 is a download of 100 MB, and two cores take half an hour or more. Exit code 1 where an answer differs, or
 where the held-out scores did not rise.
 """
 import argparse
