@@ -130,11 +130,13 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
         std::erase_if(active, [](const Answering& a) { return a.slot < 0; });
     };
 
+    // Prompts are read in rows of about this length: longer ones gain nothing, and their activations leave the caches.
+    constexpr std::size_t row_positions = 2048;
     const auto admit = [&] {
         std::vector<std::int64_t> ids, starts{0}, slots, image_rows, last_rows;
         std::vector<Tensor> pixels;
         const auto first = active.size();
-        while (!free_slots.empty() && next < prompts.size()) {
+        while (!free_slots.empty() && next < prompts.size() && (ids.empty() || ids.size() + prompts[next].ids.size() <= row_positions)) {
             const auto& prompt = prompts[next];
             for (const auto id : prompt.ids) {
                 if (id == image_placeholder) image_rows.push_back(static_cast<std::int64_t>(ids.size()));

@@ -15,9 +15,9 @@ double matrices(const Unit& unit) {
     return sum;
 }
 
-// Vendors' data sheets, without sparsity; the first name that is part of the card's wins.
+// Vendors' data sheets, without sparsity; the first name that is part of the card's wins (NVIDIA A40: and not the RTX A4000).
 constexpr std::array peaks{std::pair{"H100 PCIe", 756.0}, std::pair{"H100 NVL", 835.0}, std::pair{"H100", 989.0}, std::pair{"H200", 989.0}, std::pair{"H800", 989.0}, std::pair{"GH200", 989.0},
-                           std::pair{"B200", 2250.0},     std::pair{"A100", 312.0},     std::pair{"A800", 312.0}, std::pair{"A40", 149.7},  std::pair{"A30", 165.0},  std::pair{"L40S", 362.0}};
+                           std::pair{"B200", 2250.0},     std::pair{"A100", 312.0},     std::pair{"A800", 312.0}, std::pair{"NVIDIA A40", 149.7}, std::pair{"NVIDIA A30", 165.0},  std::pair{"L40S", 362.0}};
 
 }  // namespace
 

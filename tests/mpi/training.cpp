@@ -96,6 +96,20 @@ TEST(TrainingOverRanks, has_the_losses_and_norms_of_one_process) {
         }
 }
 
+TEST(TrainingOverRanks, has_on_gpus_the_losses_of_the_cpu) {
+    if (static_cast<int>(torch::cuda::device_count()) < world().size()) GTEST_SKIP() << "fewer GPUs than ranks here";
+    const auto wanted = reference();
+    for (const auto sharding : shardings) {
+        tg::TrainerOptions options;
+        options.device = torch::Device(torch::kCUDA, static_cast<torch::DeviceIndex>(world().rank()));
+        options.sharding = sharding;
+        options.shard_ranks = shard_ranks();
+        Training training(world(), options, 4);
+        training.steps(0, 20);
+        expect_same(training.run, wanted, 1e-3);  // other kernels, other order of sums
+    }
+}
+
 // Of a text, then of pictures that only some ranks have.
 TEST(TrainingOverRanks, is_the_same_with_a_vision_tower_cut_over_the_ranks) {
     std::vector<std::vector<double>> losses;
