@@ -269,7 +269,7 @@ void TrainStage::run(StageContext& context) {
     }
 }
 
-// Where a run may be after a restart: the loop goes from `first` to `steps`.
+// Goes on from the newest checkpoint; a roll back takes `step` back, so that the loop may pass a step twice.
 void TrainStage::train(StageContext& context) {
     const auto& ranks = context.ranks;
     std::unique_ptr<VlmParts> parts;

@@ -69,8 +69,8 @@ private:
         double loss = 0;
         std::int64_t tokens = 0;
     };
-    // `last`: micro-batch of the step.
     torch::Tensor seen(const MicroBatch& batch, bool pictures);
+    // `last`: micro-batch of the step.
     Sums forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last);
     void begin_reduction(ShardedUnit& unit, bool last);
 
