@@ -10,6 +10,7 @@
 #include "run_lock.hpp"
 #include "run_record.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg::app {
@@ -35,7 +36,7 @@ std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder)
     std::error_code missing;
     for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
         if (entry.path().extension() != ".json") continue;
-        const auto state = nlohmann::json::parse(read_text_file(entry.path()), nullptr, false);
+        const auto state = parse_json_if_good(read_text_file(entry.path()));
         if (state.is_discarded() || state.value("finished", false)) continue;
         auto& sum = all[state.value("stage", "?")];
         sum.done += state.value("done", std::uint64_t{0});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
@@ -60,8 +61,6 @@ std::string mended(std::string_view object) {
     return out;
 }
 
-nlohmann::json parsed(std::string_view text) { return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false); }
-
 }  // namespace
 
 std::string without_fence(std::string_view answer, Notes& notes) {
@@ -98,7 +97,7 @@ std::string without_fence(std::string_view answer, Notes& notes) {
 std::optional<nlohmann::json> whole_json(std::string_view text) {
     text = trimmed(text);
     if (text.empty() || (text.front() != '{' && text.front() != '[')) return std::nullopt;
-    auto value = parsed(text);
+    auto value = parse_json_if_good(text);
     if (value.is_discarded()) return std::nullopt;
     return value;
 }
@@ -113,8 +112,8 @@ std::vector<nlohmann::json> json_objects(std::string_view text, Notes& notes) {
             ++at;
             continue;
         }
-        auto value = parsed(text.substr(at, end - at));
-        if (value.is_discarded()) value = parsed(mended(text.substr(at, end - at)));
+        auto value = parse_json_if_good(text.substr(at, end - at));
+        if (value.is_discarded()) value = parse_json_if_good(mended(text.substr(at, end - at)));
         if (value.is_object()) objects.push_back(std::move(value));
         else ++notes[Note::broken_json];
         at = end;

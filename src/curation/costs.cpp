@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
@@ -119,7 +120,7 @@ void write_costs(const std::filesystem::path& file, const Costs& costs) { publis
 Costs read_costs(const std::filesystem::path& file) {
     if (!std::filesystem::exists(file)) return {};
     try {
-        return from_json(json::parse(read_text_file(file)));
+        return from_json(read_json(file));
     } catch (const json::exception& error) {
         throw InputError(fmt::format("{}: no cost table ({})", file.string(), error.what()), "remove it; it is written again by the next run");
     }

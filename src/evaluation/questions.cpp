@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 #include "taskgalaxy/evaluation/tsv_file.hpp"
@@ -41,7 +42,7 @@ void each_json_line(const std::filesystem::path& path, const std::function<void(
         ++number;
         if (line.empty()) continue;
         const auto where = fmt::format("{}:{}", path.string(), number);
-        Json value = Json::parse(line, nullptr, false);
+        const auto value = parse_json_if_good(line);
         if (!value.is_object()) throw InputError(where + ": not a JSON object: " + excerpt(line, 60), "the file must hold one object a line");
         each(value, where);
     }

@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg {
@@ -30,7 +31,7 @@ std::string encoded(const AnswerRecord& r) {
 
 std::optional<AnswerRecord> decoded(std::string_view value) {
     const auto end = value.find('\n');
-    const auto line = Json::parse(value.substr(0, end), nullptr, false);
+    const auto line = parse_json_if_good(value.substr(0, end));
     if (end == std::string_view::npos || !line.is_object()) return std::nullopt;
     AnswerRecord r;
     const auto outcome = line.value("outcome", std::string());

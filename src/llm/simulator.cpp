@@ -18,6 +18,7 @@
 #include "simulator_server.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -109,7 +110,7 @@ void read_part(const Json& part, std::string& text, Parsed& parsed) {
 Parsed parse(const std::string& body) {
     Parsed parsed;
     auto& call = parsed.call;
-    const auto json = Json::parse(body, nullptr, false);
+    const auto json = parse_json_if_good(body);
     if (!json.is_object() || !json.contains("messages") || !json["messages"].is_array() || json["messages"].empty()) {
         parsed.error = "the body is no JSON object with messages";
         return parsed;

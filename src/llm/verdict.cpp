@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg {
@@ -40,7 +41,7 @@ std::string as_text(const Json& value) {
 
 ServerError server_error(const std::string& body) {
     ServerError error;
-    const auto json = Json::parse(body, nullptr, false);
+    const auto json = parse_json_if_good(body);
     if (!json.is_object()) return {body, {}, {}};
     const Json& inner = json.contains("error") ? json["error"] : json;
     if (!inner.is_object()) return {as_text(inner), {}, {}};
@@ -136,7 +137,7 @@ std::string content_of(const Json& message) {
 Verdict of_success(const HttpOutcome& outcome) {
     Verdict v;
     v.fate = Fate::ask_again;
-    const auto json = Json::parse(outcome.body, nullptr, false);
+    const auto json = parse_json_if_good(outcome.body);
     if (!json.is_object()) {
         const bool html = outcome.header("content-type").find("html") != std::string_view::npos || trimmed(outcome.body).starts_with("<");
         v.kind = html ? "not JSON (HTML)" : "broken JSON";

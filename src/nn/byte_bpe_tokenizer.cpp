@@ -8,8 +8,8 @@
 #include <unicode/normalizer2.h>
 #include <unicode/unistr.h>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/pattern.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"

@@ -9,8 +9,8 @@
 #include <unicode/utf8.h>
 #include <unordered_map>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/tokenizer.hpp"
 

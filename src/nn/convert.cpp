@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/model_folder.hpp"
 #include "taskgalaxy/nn/vlm_parts.hpp"

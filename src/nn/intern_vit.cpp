@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "encoder.hpp"
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "weights.hpp"
 
 namespace tg {

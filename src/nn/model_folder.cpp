@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
@@ -24,8 +25,8 @@ bool holds_weights(const fs::path& file) {
 }
 
 // Vicuna's file sets temperature and top_p without do_sample, which transformers refuses to save again (LLaVA #1144).
-std::string mended_generation_config(const std::string& text) {
-    auto config = json::parse(text);
+std::string mended_generation_config(const fs::path& file) {
+    auto config = read_json(file);
     if (!config.value("do_sample", false) && (config.contains("temperature") || config.contains("top_p"))) config["do_sample"] = true;
     return config.dump(2) + "\n";
 }
@@ -36,8 +37,7 @@ void copy_small_files(const fs::path& from, const fs::path& to, const std::set<s
     for (const auto& entry : fs::directory_iterator(from)) {
         const auto name = entry.path().filename().string();
         if (!entry.is_regular_file() || holds_weights(entry.path()) || but.contains(name)) continue;
-        const auto text = read_text_file(entry.path());
-        publish_text(to / name, name == "generation_config.json" ? mended_generation_config(text) : text);
+        publish_text(to / name, name == "generation_config.json" ? mended_generation_config(entry.path()) : read_text_file(entry.path()));
     }
 }
 
@@ -53,9 +53,9 @@ void check_exportable(const VlmParts& parts) {
     const auto file = parts.folder / "generation_config.json";
     if (!fs::exists(file)) return;
     try {
-        mended_generation_config(read_text_file(file));
+        mended_generation_config(file);
     } catch (const json::exception& e) {
-        throw InputError(fmt::format("{} is not JSON: {}", file.string(), e.what()));
+        throw InputError(fmt::format("{}: {}", file.string(), e.what()));
     }
 }
 

@@ -14,8 +14,8 @@
 #include <numeric>
 #include <set>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <sentencepiece_processor.h>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/language_tokenizer.hpp"
 

@@ -7,8 +7,8 @@
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
 
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/tokenizer.hpp"
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "intern_vit.hpp"
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "vlm_families.hpp"
 
 namespace tg {

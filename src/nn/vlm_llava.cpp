@@ -4,8 +4,8 @@
 
 #include "clip_tower.hpp"
 #include "intern_vit.hpp"
-#include "json_file.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "vlm_families.hpp"
 
 namespace tg {

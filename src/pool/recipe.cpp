@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pool/preprocess.hpp"
 
@@ -12,12 +13,7 @@ using Json = nlohmann::json;
 
 class Config {
 public:
-    explicit Config(const std::filesystem::path& file) : file_(file) {
-        try {
-            json_ = Json::parse(read_text_file(file));
-        } catch (const Json::exception& error) {
-            throw InputError(fmt::format("{}: not JSON ({})", file.string(), error.what()));
-        }
+    explicit Config(const std::filesystem::path& file) : file_(file), json_(read_json(file)) {
         if (!json_.is_object()) fail("the file", "an object");
     }
     [[noreturn]] void fail(std::string_view key, std::string_view wanted) const { throw InputError(fmt::format("{}: {} should be {}", file_.string(), key, wanted), "give the folder of a CLIP, SigLIP, LLaVA or InternVL model"); }

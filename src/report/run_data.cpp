@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg::report {
@@ -82,7 +83,7 @@ void read_costs(const std::filesystem::path& folder, std::vector<CostRow>& costs
         if (entry.path().extension() == ".json") files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     for (const auto& path : files) {
-        const auto rows = nlohmann::json::parse(read_text_file(path), nullptr, false);
+        const auto rows = parse_json_if_good(read_text_file(path));
         if (!rows.is_array()) throw StorageError(path.string() + ": no table of costs");
         for (const auto& row : rows)
             costs.push_back({row.value("stage", ""), row.value("endpoint", ""), row.value("asked", std::int64_t{}), row.value("from_journal", std::int64_t{}), row.value("failed", std::int64_t{}),

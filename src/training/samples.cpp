@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 
@@ -63,7 +64,7 @@ Sample sample_of(const json& entry, std::uint64_t index, const std::string& wher
 
 Sample parse_sample(std::string_view text, std::uint64_t index, const std::string& where) {
     try {
-        return sample_of(json::parse(text), index, where);
+        return sample_of(parse_json(text, fmt::format("{}: sample {}", where, index)), index, where);
     } catch (const json::exception& e) {
         throw InputError(fmt::format("{}: sample {}: {}", where, index, excerpt(e.what(), 200)));
     }
@@ -132,7 +133,7 @@ void split_lines(std::string_view text, const std::function<void(std::size_t, st
 std::vector<SampleSource> read_data_list(const fs::path& file) {
     std::vector<SampleSource> sources;
     try {
-        const auto list = json::parse(read_text_file(file));
+        const auto list = read_json(file);
         for (const auto& [name, set] : list.items()) {
             if (!set.is_object() || !set.contains("annotation")) throw InputError(fmt::format("{}: {} has no field `annotation`", file.string(), name), "a data list is {name: {annotation, root, repeat_time}}");
             sources.push_back({set["annotation"].get<std::string>(), set.value("root", ""), set.value("repeat_time", 1.0)});
@@ -149,7 +150,7 @@ bool is_data_list(const fs::path& file) {
     std::ifstream in(file);
     char first = 0;
     if (file.extension() != ".json" || !(in >> first) || first != '{') return false;
-    const auto parsed = json::parse(read_text_file(file), nullptr, false);
+    const auto parsed = parse_json_if_good(read_text_file(file));
     return parsed.is_object() && !parsed.contains("conversations");
 }
 

@@ -7,6 +7,7 @@
 #include "checkpoint.hpp"
 #include "mpi_world.hpp"
 #include "schedule.hpp"
+#include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 #include "unit/training/fixture.hpp"
 
@@ -97,7 +98,7 @@ TEST(TrainingOverRanks, has_the_losses_and_norms_of_one_process) {
 }
 
 TEST(TrainingOverRanks, has_on_gpus_the_losses_of_the_cpu) {
-    if (static_cast<int>(torch::cuda::device_count()) < world().size()) GTEST_SKIP() << "fewer GPUs than ranks here";
+    if (!tg::has_cuda() || static_cast<int>(torch::cuda::device_count()) < world().size()) GTEST_SKIP() << "fewer GPUs than ranks here";
     const auto wanted = reference();
     for (const auto sharding : shardings) {
         tg::TrainerOptions options;

@@ -15,6 +15,9 @@ namespace tg {
 torch::Device choose_device(std::string_view name);
 // "auto" (bf16 where the device computes it in hardware, else fp32), "fp32" or "bf16".
 torch::Dtype choose_dtype(std::string_view name, const torch::Device& device);
+// Does this process see a CUDA device? Ask here, not torch::cuda: libtorch's CUDA half is loaded at the first question, where there is
+// a driver, and torch keeps what it answered before.
+bool has_cuda();
 std::vector<std::string> device_names();
 std::vector<std::string> dtype_names();
 std::string_view dtype_name(torch::Dtype dtype);  // "fp32", "bf16"

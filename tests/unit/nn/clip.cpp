@@ -82,7 +82,7 @@ TEST_P(ClipTest, the_same_bits_on_one_thread_and_on_two_and_in_batches_of_any_mu
 }
 
 TEST_P(ClipTest, cuda_agrees_with_the_cpu) {
-    if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device here";
+    if (!has_cuda()) GTEST_SKIP() << "no CUDA device here";
     const auto on_cpu = load_dual_encoder(folder);
     const auto on_cuda = load_dual_encoder(folder, choose_device("cuda"));
     EXPECT_GT(least_cosine(on_cuda->encode_images(fixture_pixels()), on_cpu->encode_images(fixture_pixels())), 0.9999f);
@@ -163,7 +163,7 @@ TEST(device_choice, words_of_job_files_become_devices_and_formats) {
     EXPECT_EQ(choose_dtype("bf16", torch::kCPU), torch::kBFloat16);
     EXPECT_THROW(choose_device("tpu"), UsageError);
     EXPECT_THROW(choose_dtype("fp8", torch::kCPU), UsageError);
-    if (!torch::cuda::is_available()) {
+    if (!has_cuda()) {
         EXPECT_THROW(choose_device("cuda"), UsageError);
     }
 }

@@ -87,13 +87,14 @@ std::vector<Harm> harms() {
         {"a token number past all vocabularies", bpe, tokenizer([](json& t) { t["model"]["vocab"]["a"] = 99999999; }), "99999999"},
         {"a negative token number", bpe, tokenizer([](json& t) { t["model"]["vocab"]["a"] = -1; }), "has id -1"},
         {"a pattern that is none", bpe, tokenizer([](json& t) { t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(((("}}}}; }), "pre_tokenizer"},
-        {"pre-tokenizers without end", bpe,
+        {"pre-tokenizers inside pre-tokenizers", bpe,
          tokenizer([](json& t) {
              json nested = {{"type", "ByteLevel"}};
-             for (int i = 0; i < 5000; ++i) nested = {{"type", "Sequence"}, {"pretokenizers", json::array({std::move(nested)})}};
+             for (int i = 0; i < 20; ++i) nested = {{"type", "Sequence"}, {"pretokenizers", json::array({std::move(nested)})}};
              t["pre_tokenizer"] = std::move(nested);
          }),
          "inside each other"},
+        {"lists without end", bpe, [](const fs::path& f) { write_file(f / "tokenizer.json", R"({"pre_tokenizer":)" + std::string(1000000, '[') + std::string(1000000, ']') + "}"); }, "more than 64 levels"},
         {"a normalizer that is not known", bpe, tokenizer([](json& t) { t["normalizer"] = {{"type", "Replace"}}; }), "normalizer Replace"},
         {"a tokenizer that is no JSON", bpe, [](const fs::path& f) { fs::resize_file(f / "tokenizer.json", 500); }, "tokenizer.json is not JSON"},
         {"no tokenizer", bpe, [](const fs::path& f) { fs::remove(f / "tokenizer.json"); }, "holds no tokenizer"},
