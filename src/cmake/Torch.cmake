@@ -20,6 +20,14 @@ target_compile_options(taskgalaxy_torch INTERFACE "SHELL:-idirafter ${TG_TORCH_R
 target_link_directories(taskgalaxy_torch INTERFACE ${TG_TORCH_ROOT}/lib)
 # The C++ library comes first, and by name: libtorch.so exports an older std::filesystem of its own, half of which is null.
 target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed stdc++ -Wl,--as-needed torch torch_cpu c10 Threads::Threads)
+# The very OpenMP runtime that this libtorch uses, whatever its file is called: another one would not know that we are inside a region.
+file(GLOB TG_TORCH_GOMP ${TG_TORCH_ROOT}/lib/libgomp*.so*)
+if(TG_TORCH_GOMP)
+  list(GET TG_TORCH_GOMP 0 TG_TORCH_GOMP)
+else()
+  set(TG_TORCH_GOMP gomp)
+endif()
+target_link_libraries(taskgalaxy_torch INTERFACE ${TG_TORCH_GOMP})
 
 # CUDA and NCCL, where this libtorch has them. The libraries carry $ORIGIN-relative paths to each other inside the wheel's tree.
 if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)

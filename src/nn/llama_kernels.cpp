@@ -8,6 +8,10 @@
 #include "llama_rows.hpp"
 #include "taskgalaxy/nn/device.hpp"
 
+#ifndef INTRA_OP_PARALLEL
+#error "compile with -fopenmp, as this libtorch was: without it at::parallel_for is a plain loop"
+#endif
+
 namespace tg::kernels {
 namespace {
 
