@@ -46,8 +46,8 @@ import json, sys, time
 from pathlib import Path
 import torch
 from PIL import Image
-which, model_folder, pictures, dtype, threads, batches, name = sys.argv[1:8]
-threads, batches = int(threads), int(batches)
+which, model_folder, pictures, dtype, threads, batches, name, size = sys.argv[1:9]
+threads, batches, size = int(threads), int(batches), int(size)
 torch.set_num_threads(threads)
 kind = torch.bfloat16 if dtype == "bf16" else torch.float32
 files = sorted(Path(pictures).glob("*.jpg"))
@@ -71,15 +71,15 @@ class Pictures(torch.utils.data.Dataset):
 
 out = {}
 with torch.inference_mode():
-    pixels = torch.randn(64, 3, 224, 224, dtype=kind)
+    pixels = torch.randn(size, 3, 224, 224, dtype=kind)
     encode(pixels[:16])
     start = time.perf_counter()
     for _ in range(batches):
         encode(pixels)
-    out["forward_images_per_s"] = 64 * batches / (time.perf_counter() - start)
+    out["forward_images_per_s"] = size * batches / (time.perf_counter() - start)
     best, vectors = 0.0, None
     for workers in range(threads + 1):
-        loader = torch.utils.data.DataLoader(Pictures(), batch_size=64, num_workers=workers, prefetch_factor=2 if workers else None)
+        loader = torch.utils.data.DataLoader(Pictures(), batch_size=size, num_workers=workers, prefetch_factor=2 if workers else None)
         start = time.perf_counter()
         rows = torch.cat([encode(batch.to(kind)).float() for batch in loader])
         speed = len(files) / (time.perf_counter() - start)
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--batches", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=64, help="pictures at once, in the peers and in the forward pass alone; fewer where a large model takes a second a picture")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=["speed", "parity"])
@@ -157,9 +158,9 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", photos, Path(__file__).parent, pictures, str(args.pictures)], env=env, check=True)
         for _ in range(args.rounds if args.only != "parity" else 1):
             runs = {
-                "ours": [[args.bench, "images", model, pictures, args.dtype], [args.bench, "forward", model, args.batches, args.dtype]],
-                "transformers": [[sys.executable, "-c", PEER, "transformers", model, pictures, args.dtype, args.threads, args.batches, geometry["name"]]],
-                "open_clip": [[sys.executable, "-c", PEER, "open_clip", model, pictures, args.dtype, args.threads, args.batches, geometry["name"]]],
+                "ours": [[args.bench, "images", model, pictures, args.dtype], [args.bench, "forward", model, args.batches, args.dtype, args.batch]],
+                "transformers": [[sys.executable, "-c", PEER, "transformers", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
+                "open_clip": [[sys.executable, "-c", PEER, "open_clip", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
             }
             for name, commands in runs.items():
                 if args.only == "parity" and name == "open_clip":
@@ -168,6 +169,7 @@ def main() -> None:
                 for command in commands:
                     new = last_json(command, env)
                     got |= {"forward_images_per_s": new["images_per_s"]} if command[1] == "forward" else new
+                print(name, *(f"{key} {value:.5g}" for key, value in got.items()), file=sys.stderr, flush=True)
                 for key, value in got.items():
                     figures[name][key] = max(value, figures[name].get(key, 0)) if key.endswith("per_s") else value
         if args.only != "speed":

@@ -1,6 +1,6 @@
 // What embed.py and match.py run of ours, with figures as JSON lines on standard output:
 //   embed_match_bench images MODEL FOLDER DTYPE    every picture of FOLDER, from files to vectors; written to FOLDER/vectors.f32 [N, D]
-//   embed_match_bench forward MODEL BATCHES DTYPE  the vision tower alone on random pixels, batches of 64
+//   embed_match_bench forward MODEL BATCHES DTYPE BATCH  the vision tower alone on random pixels, BATCH at once
 //   embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
 //   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard output
 //   embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q, K]
@@ -84,14 +84,14 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     fmt::print("{{\"images_per_s\": {:.3f}, \"images\": {}, \"decode_s\": {:.3f}, \"read_s\": {:.3f}, \"model_waited_s\": {:.3f}, \"seconds\": {:.3f}}}\n", static_cast<double>(pool.size()) / took, pool.size(), figures.decode_s, figures.read_s, figures.consumer_waited_s, took);
 }
 
-void forward(const fs::path& model_folder, int batches, const std::string& dtype) {
+void forward(const fs::path& model_folder, int batches, const std::string& dtype, int batch) {
     const auto device = tg::choose_device("auto");
     const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
-    const auto pixels = torch::randn({64, 3, model->image_size(), model->image_size()});
-    model->encode_images(pixels.narrow(0, 0, 16));
+    const auto pixels = torch::randn({batch, 3, model->image_size(), model->image_size()});
+    model->encode_images(pixels.narrow(0, 0, std::min(batch, 16)));
     const auto start = Clock::now();
     for (int i = 0; i < batches; ++i) model->encode_images(pixels);
-    fmt::print("{{\"images_per_s\": {:.3f}}}\n", 64.0 * batches / seconds_since(start));
+    fmt::print("{{\"images_per_s\": {:.3f}}}\n", static_cast<double>(batch) * batches / seconds_since(start));
 }
 
 void texts(const fs::path& model_folder, const fs::path& file, const std::string& dtype) {
@@ -227,7 +227,7 @@ int main(int argc, char** argv) {
     }
     try {
         if (is("images", 3)) images(words[1], words[2], words[3]);
-        else if (is("forward", 3)) forward(words[1], std::stoi(words[2]), words[3]);
+        else if (is("forward", 4)) forward(words[1], std::stoi(words[2]), words[3], std::stoi(words[4]));
         else if (is("texts", 3)) texts(words[1], words[2], words[3]);
         else if (is("tokens", 2)) tokens(words[1], words[2]);
         else if (is("match", 5)) match(words[1], words[2], std::stoll(words[3]), std::stoi(words[4]), words[5]);
