@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -72,42 +73,70 @@ json common_config(const Llava& llava, const char* architecture, const char* typ
     return out;
 }
 
-// Tokens of the tokenizer's JSON files that are to be added, or (none given) whose ids are from `first` on taken away.
-void edit_tokens(const fs::path& folder, const std::vector<std::pair<std::int64_t, std::string>>& add, std::int64_t first) {
-    const auto entry = [](const std::string& text) { return json{{"content", text}, {"lstrip", false}, {"normalized", false}, {"rstrip", false}, {"single_word", false}, {"special", true}}; };
+// A change to each of the JSON files in which a tokenizer's folder tells of added tokens.
+struct TokenEdit {
+    std::function<void(json& config)> tokenizer_config;
+    std::function<void(json& ids_of_texts)> added_tokens;
+    std::function<void(json& entries)> tokenizer;  // of its list added_tokens
+    bool makes_added_tokens;                       // where the folder has no such file
+};
+
+void edit_tokens(const fs::path& folder, const TokenEdit& edit) {
     if (const auto file = folder / "tokenizer_config.json"; fs::exists(file)) {
         auto config = read_json(file);
-        auto& decoder = config["added_tokens_decoder"];
-        if (decoder.is_null()) decoder = json::object();
-        for (const auto& [id, text] : add) decoder[std::to_string(id)] = entry(text);
-        if (add.empty())
-            for (auto it = decoder.begin(); it != decoder.end();) it = std::stoll(it.key()) >= first ? decoder.erase(it) : std::next(it);
-        for (const auto& [id, text] : add)
-            if (text == "<pad>") config["pad_token"] = text;
-        if (add.empty() && config.value("pad_token", json()) == "<pad>") config["pad_token"] = config.value("unk_token", json("<unk>"));
+        if (auto& decoder = config["added_tokens_decoder"]; decoder.is_null()) decoder = json::object();
+        edit.tokenizer_config(config);
         publish_text(file, config.dump(2) + "\n");
     }
-    if (const auto file = folder / "added_tokens.json"; fs::exists(file) || !add.empty()) {
-        auto tokens = read_json_if_any(file);
-        for (const auto& [id, text] : add) tokens[text] = id;
-        if (add.empty())
-            for (auto it = tokens.begin(); it != tokens.end();) it = it->get<std::int64_t>() >= first ? tokens.erase(it) : std::next(it);
-        publish_text(file, tokens.dump(2) + "\n");
+    if (const auto file = folder / "added_tokens.json"; fs::exists(file) || edit.makes_added_tokens) {
+        auto ids = read_json_if_any(file);
+        edit.added_tokens(ids);
+        publish_text(file, ids.dump(2) + "\n");
     }
     if (const auto file = folder / "tokenizer.json"; fs::exists(file)) {
         auto description = read_json(file);
-        auto& tokens = description["added_tokens"];
-        if (tokens.is_null()) tokens = json::array();
-        for (const auto& [id, text] : add) {
-            auto token = entry(text);
-            token["id"] = id;
-            tokens.push_back(std::move(token));
-        }
-        if (add.empty())
-            for (std::size_t i = tokens.size(); i-- > 0;)
-                if (tokens[i].at("id").get<std::int64_t>() >= first) tokens.erase(i);
+        auto& entries = description["added_tokens"];
+        if (entries.is_null()) entries = json::array();
+        edit.tokenizer(entries);
         publish_text(file, description.dump() + "\n");
     }
+}
+
+// llava-hf's two tokens behind the language model's own.
+void add_image_and_pad(const fs::path& folder, std::int64_t image) {
+    const std::array<std::pair<std::int64_t, const char*>, 2> tokens{{{image, "<image>"}, {image + 1, "<pad>"}}};
+    const auto entry = [](const char* text) { return json{{"content", text}, {"lstrip", false}, {"normalized", false}, {"rstrip", false}, {"single_word", false}, {"special", true}}; };
+    edit_tokens(folder, {.tokenizer_config =
+                             [&](json& config) {
+                                 for (const auto& [id, text] : tokens) config["added_tokens_decoder"][std::to_string(id)] = entry(text);
+                                 config["pad_token"] = "<pad>";
+                             },
+                         .added_tokens =
+                             [&](json& ids) {
+                                 for (const auto& [id, text] : tokens) ids[text] = id;
+                             },
+                         .tokenizer =
+                             [&](json& entries) {
+                                 for (const auto& [id, text] : tokens) {
+                                     entries.push_back(entry(text));
+                                     entries.back()["id"] = id;
+                                 }
+                             },
+                         .makes_added_tokens = true});
+}
+
+void drop_tokens_from(const fs::path& folder, std::int64_t first) {
+    const auto drop = [](json& from, const auto& is_dropped) {
+        for (auto it = from.begin(); it != from.end();) it = is_dropped(it) ? from.erase(it) : std::next(it);
+    };
+    edit_tokens(folder, {.tokenizer_config =
+                             [&](json& config) {
+                                 drop(config["added_tokens_decoder"], [&](const auto& it) { return std::stoll(it.key()) >= first; });
+                                 if (config.value("pad_token", json()) == "<pad>") config["pad_token"] = config.value("unk_token", json("<unk>"));
+                             },
+                         .added_tokens = [&](json& ids) { drop(ids, [&](const auto& it) { return it->template get<std::int64_t>() >= first; }); },
+                         .tokenizer = [&](json& entries) { drop(entries, [&](const auto& it) { return it->at("id").template get<std::int64_t>() >= first; }); },
+                         .makes_added_tokens = false});
 }
 
 // A table of `rows` rows: the first ones of `table`, and their mean where it has less.
@@ -147,6 +176,12 @@ void write_units(VlmParts& parts, const Target& target, SafetensorsWriter& write
     }
 }
 
+void copy_tensor(const SafetensorsFolder& files, const std::string& name, SafetensorsWriter& writer, const std::string& as) {
+    std::vector<std::byte> bytes(files.info(name).bytes());
+    files.read(name, bytes);
+    writer.write(as, bytes);
+}
+
 // The tower's tensors byte by byte: those whose names begin with `from` go under `to`.
 struct Copies {
     const SafetensorsFolder& files;
@@ -161,13 +196,8 @@ struct Copies {
             if (takes(name)) specs.push_back({to + name.substr(from.size()), info});
     }
     void write(SafetensorsWriter& writer) const {
-        std::vector<std::byte> bytes;
-        for (const auto& [name, info] : files.tensors()) {
-            if (!takes(name)) continue;
-            bytes.resize(info.bytes());
-            files.read(name, bytes);
-            writer.write(to + name.substr(from.size()), bytes);
-        }
+        for (const auto& [name, info] : files.tensors())
+            if (takes(name)) copy_tensor(files, name, writer, to + name.substr(from.size()));
     }
 };
 Copies tower_copies(const VlmParts& parts, std::string to) {
@@ -192,13 +222,8 @@ ConvertedModel write_same(VlmParts& parts, const fs::path& output) {
     const auto count = specs.size();
     SafetensorsWriter writer(output, std::move(specs));
     write_units(parts, target, writer);
-    std::vector<std::byte> bytes;
-    for (const auto& [name, info] : parts.files.tensors()) {
-        if (ours.contains(name)) continue;
-        bytes.resize(info.bytes());
-        parts.files.read(name, bytes);
-        writer.write(name, bytes);
-    }
+    for (const auto& [name, info] : parts.files.tensors())
+        if (!ours.contains(name)) copy_tensor(parts.files, name, writer, name);
     const auto done = finished(writer, count);
     copy_side_files(parts, output);
     return done;
@@ -214,7 +239,7 @@ ConvertedModel write_llava_hf(VlmParts& parts, const fs::path& output) {
         publish_text(output / "preprocessor_config.json", read_text_file(parts.vision_files->path() / "preprocessor_config.json"));
     if (!llava.from_hf) {
         image_token = rows;
-        edit_tokens(output, {{rows, "<image>"}, {rows + 1, "<pad>"}}, 0);
+        add_image_and_pad(output, image_token);
         rows = (rows + 2 + 63) / 64 * 64;
     }
     auto text = language_config(llava, rows);
@@ -253,7 +278,7 @@ ConvertedModel write_liuhaotian(VlmParts& parts, const fs::path& output) {
         const bool own_behind = std::any_of(added.begin(), added.end(), [&](const AddedToken& token) { return token.id > image_token && token.text != "<pad>"; });
         if (image_token < 1 || image_token > rows || own_behind) throw InputError(fmt::format("{}: image_token_index {} is not behind the language model's own tokens", parts.folder.string(), image_token));
         rows = image_token;
-        edit_tokens(output, {}, rows);
+        drop_tokens_from(output, rows);
     }
     auto config = common_config(llava, "LlavaLlamaForCausalLM", "llava_llama");
     config.update(language_config(llava, rows));

@@ -88,6 +88,18 @@ constexpr auto lock_hint = "on file systems without locks set HDF5_USE_FILE_LOCK
 
 }  // namespace
 
+namespace {
+
+void quiet_errors() {
+    static const bool once = [] {
+        H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // its stack trace is turned into one line by library_reason()
+        return true;
+    }();
+    (void)once;
+}
+
+}  // namespace
+
 struct Hdf5File::Impl {
     std::filesystem::path path;
     Id file;
@@ -95,6 +107,16 @@ struct Hdf5File::Impl {
     bool together = false;
     bool writing = false;
     bool in_memory = false;  // the bytes go to the disk in close()
+
+    // An empty file opened through `access`.
+    static std::unique_ptr<Impl> created(const std::filesystem::path& path, hid_t access) {
+        auto impl = std::make_unique<Impl>();
+        impl->path = path;
+        impl->writing = true;
+        impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
+        if (impl->file < 0) impl->fail("creating", {}, lock_hint);
+        return impl;
+    }
 
     [[noreturn]] void fail(std::string_view doing, std::string_view name = {}, const std::string& fix = {}) const {
         throw StorageError(fmt::format("{}{}{}: {} failed ({})", path.string(), name.empty() ? "" : " /", name, doing, excerpt_of(library_reason())), fix);
@@ -146,31 +168,15 @@ Hdf5File::~Hdf5File() {
     impl_.reset();
 }
 
-namespace {
-
-void quiet_errors() {
-    static const bool once = [] {
-        H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // its stack trace is turned into one line by library_reason()
-        return true;
-    }();
-    (void)once;
-}
-
-}  // namespace
-
 // Made in memory and written by ourselves: when the disk is full, HDF5 1.10 cannot get rid of an open file any more and crashes when
 // the process ends. Files of one process are small (parts, tables, records).
 Hdf5File Hdf5File::create(const std::filesystem::path& path) {
     const LibraryTurn turn;
     quiet_errors();
-    auto impl = std::make_unique<Impl>();
-    impl->path = path;
-    impl->writing = true;
-    impl->in_memory = true;
     const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_fapl_core(access, std::size_t{1} << 20, false);
-    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
-    if (impl->file < 0) impl->fail("creating", {}, lock_hint);
+    auto impl = Impl::created(path, access);
+    impl->in_memory = true;
     return Hdf5File(std::move(impl));
 }
 
@@ -178,17 +184,13 @@ Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Comm
     if (ranks.native() == nullptr) return create(path);
     const LibraryTurn turn;
     quiet_errors();
-    auto impl = std::make_unique<Impl>();
-    impl->path = path;
-    impl->writing = true;
-    impl->together = true;
     const CountedFileWork count;
     const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_fapl_mpio(access, *static_cast<const MPI_Comm*>(ranks.native()), MPI_INFO_NULL);
     H5Pset_coll_metadata_write(access, true);
     H5Pset_alignment(access, 1 << 20, 1 << 20);  // big chunks begin on stripe borders of parallel file systems
-    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
-    if (impl->file < 0) impl->fail("creating", {}, lock_hint);
+    auto impl = Impl::created(path, access);
+    impl->together = true;
     impl->transfer = {H5Pcreate(H5P_DATASET_XFER), H5Pclose};
     H5Pset_dxpl_mpio(impl->transfer, H5FD_MPIO_COLLECTIVE);
     return Hdf5File(std::move(impl));
@@ -197,16 +199,11 @@ Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Comm
 Hdf5File Hdf5File::create_flat(const std::filesystem::path& path) {
     const LibraryTurn turn;
     quiet_errors();
-    auto impl = std::make_unique<Impl>();
-    impl->path = path;
-    impl->writing = true;
     const CountedFileWork count;
     const Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
     H5Pset_alignment(access, 1 << 20, 1 << 20);
-    impl->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access), H5Fclose};
-    if (impl->file < 0) impl->fail("creating", {}, lock_hint);
-    return Hdf5File(std::move(impl));
+    return Hdf5File(Impl::created(path, access));
 }
 
 Hdf5File Hdf5File::open(const std::filesystem::path& path) {
