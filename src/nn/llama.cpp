@@ -51,6 +51,10 @@ LanguageConfig LanguageConfig::read(const json& config, const std::string& where
     c.norm_eps = field(config, "rms_norm_eps", c.norm_eps);
     c.rope_theta = read_rope(config, where);
     c.tied_embeddings = field(config, "tie_word_embeddings", false);
+    if (const auto pad = config.find("pad_token_id"); pad != config.end() && !pad->is_null()) {
+        c.pad_token = pad->get<std::int64_t>();
+        if (c.pad_token < 0) c.pad_token += c.vocabulary;  // as padding_idx counts
+    }
     c.qkv_bias = qwen2;
     c.grouped_qkv = internlm2;
     if (internlm2 && field(config, "bias", true)) refuse(where, "bias", "true", "false");
@@ -276,7 +280,11 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
 }
 
 void LanguageModel::embed_backward(const Tensor& ids, const Tensor& d_embedded) {
-    if (auto& table = embeddings.parameters.front(); table.grad.defined()) kernels::add_rows(table.grad, ids, d_embedded);
+    auto& table = embeddings.parameters.front();
+    if (!table.grad.defined()) return;
+    const auto learnt = torch::nonzero(ids.ne(config.pad_token)).squeeze(1);
+    if (learnt.size(0) == ids.size(0)) kernels::add_rows(table.grad, ids, d_embedded);
+    else kernels::add_rows(table.grad, ids.index_select(0, learnt), d_embedded.index_select(0, learnt));
 }
 
 }  // namespace tg

@@ -23,6 +23,7 @@ struct LanguageConfig {
     std::int64_t hidden = 4096, intermediate = 11008, layers = 32, heads = 32, kv_heads = 32, head_dim = 128, vocabulary = 32000, context = 2048;
     double norm_eps = 1e-6, rope_theta = 1e4;
     bool qkv_bias = false, tied_embeddings = false;
+    std::int64_t pad_token = -1;  // its row of the embeddings does not learn where it is looked up (torch.nn.Embedding's padding_idx, as transformers sets it); -1: none
     bool grouped_qkv = false;  // InternLM2: one tensor, in which each key head lies behind its queries, its value head behind it
     std::int64_t qkv_rows() const { return (heads + 2 * kv_heads) * head_dim; }
     // `text_config`, or a whole config.json of a language model; absent fields are LLaMA-7B's as in transformers. Throws InputError
@@ -117,7 +118,7 @@ struct LanguageModel {
     // Cross-entropy of labels[t] against the logits at t (labels already shifted; -100: not supervised), `chunk` rows of logits alive
     // at once. With `scale` set, adds scale * gradient to the head's parameters and returns scale * d_hidden.
     LossSums loss(const torch::Tensor& hidden, const torch::Tensor& labels, std::optional<double> scale, std::int64_t chunk = 1024);
-    // Adds the gradient of the rows of `ids` ([T], d [T,H]) into the embedding table's.
+    // Adds the gradient of the rows of `ids` ([T], d [T,H]) into the embedding table's, but for the padding token's.
     void embed_backward(const torch::Tensor& ids, const torch::Tensor& d_embedded);
 
     torch::Dtype dtype() const { return embeddings.parameters.front().value.scalar_type(); }
