@@ -3,12 +3,13 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <omp.h>
+
+#include "taskgalaxy/core/threads.hpp"
 
 namespace tg {
 
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads) {
-    const int wanted = threads > 0 ? threads : omp_get_max_threads();
+    const int wanted = threads > 0 ? threads : static_cast<int>(usable_cores());
     std::atomic<bool> failed = false;
     std::exception_ptr failure;
     std::mutex mutex;
