@@ -137,16 +137,15 @@ void ShardedUnit::start_replica_sum() {
 
 void ShardedUnit::finish_replica_sum() { ranks_.wait(reducing_, Collectives::Kind::reduce); }
 
-double ShardedUnit::squared_norm() const {
-    if (!trained_ || count_ == 0) return 0;
-    // Rows of their own sums, added in fp64: one fp32 sum over the 28 million elements of an embedding table is wrong by 1e-3.
-    constexpr std::int64_t row = 1 << 14;
-    const auto gradient = gradient_slice_.narrow(0, 0, count_);
-    const auto rows = count_ / row;
-    auto sum = at::linalg_vector_norm(gradient.narrow(0, rows * row, count_ % row), 2).to(torch::kFloat64).square();
-    if (rows > 0) sum += at::linalg_vector_norm(gradient.narrow(0, 0, rows * row).view({rows, row}), 2, at::IntArrayRef{1}).to(torch::kFloat64).square().sum();
+double sum_of_squares(const torch::Tensor& values) {
+    constexpr std::int64_t row = 256;
+    const auto n = values.size(0), rows = n / row;
+    auto sum = at::linalg_vector_norm(values.narrow(0, rows * row, n % row), 2).to(torch::kFloat64).square();
+    if (rows > 0) sum += at::linalg_vector_norm(values.narrow(0, 0, rows * row).view({rows, row}), 2, at::IntArrayRef{1}).to(torch::kFloat64).square().sum();
     return sum.item<double>();
 }
+
+double ShardedUnit::squared_norm() const { return trained_ && count_ > 0 ? sum_of_squares(gradient_slice_.narrow(0, 0, count_)) : 0; }
 
 void ShardedUnit::step(const AdamW& adam, double rate, double gradient_scale, std::int64_t step_number) {
     if (!trained_) return;
