@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/parallel/session.hpp"
 
 int main(int argc, char** argv) {
@@ -25,7 +24,6 @@ int main(int argc, char** argv) {
     const bool on_ranks = std::any_of(all.begin(), all.end(), [&](const auto& row) { return row.name == command && row.on_ranks; });
     if (on_ranks) {
         const tg::Session session(argc, argv);
-        tg::share_node(static_cast<std::size_t>(session.world().split_by_node()->size()));
         return act(session.world());
     }
     // MPI takes a second to start, which is long for a look at a run.

@@ -39,19 +39,12 @@ void ThreadPool::enqueue(std::function<void()> work) {
     wake_.notify_one();
 }
 
-namespace {
-std::size_t ranks_of_node = 1;
-}
-
-void share_node(std::size_t ranks) { ranks_of_node = std::max<std::size_t>(ranks, 1); }
-
 std::size_t usable_cores() {
     if (const char* set = std::getenv("OMP_NUM_THREADS"))
         if (const int threads = std::atoi(set); threads > 0) return static_cast<std::size_t>(threads);
     cpu_set_t cores;
-    const std::size_t all = std::max(1u, std::thread::hardware_concurrency()), share = std::max<std::size_t>(1, all / ranks_of_node);
-    const bool known = sched_getaffinity(0, sizeof cores, &cores) == 0;
-    return std::min(share, known ? static_cast<std::size_t>(std::max(1, CPU_COUNT(&cores))) : all);
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(std::max(1, CPU_COUNT(&cores)));
+    return std::max(1u, std::thread::hardware_concurrency());
 }
 
 }  // namespace tg

@@ -26,7 +26,6 @@ struct Answerer::Impl {
           batch(settings.batch),
           pictures_seen(model.image_size() > 0 ? 1 : 0),
           decoders(settings.threads > 0 ? static_cast<std::size_t>(settings.threads) : usable_cores()) {
-        at::set_num_threads(static_cast<int>(usable_cores()));
         if (pictures_seen == 0) throw InputError(fmt::format("{}: a language model without eyes cannot answer questions about pictures", folder.string()));
         recipe = model.parts().picture_recipe(settings.pad_images);
     }

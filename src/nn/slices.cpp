@@ -3,13 +3,12 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-
-#include "taskgalaxy/core/threads.hpp"
+#include <omp.h>
 
 namespace tg {
 
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads) {
-    const int wanted = threads > 0 ? threads : static_cast<int>(usable_cores());
+    const int wanted = threads > 0 ? threads : omp_get_max_threads();
     std::atomic<bool> failed = false;
     std::exception_ptr failure;
     std::mutex mutex;

@@ -83,11 +83,7 @@ private:
     std::vector<std::jthread> threads_;
 };
 
-// Cores this rank may use: OMP_NUM_THREADS if set, else its CPU affinity (what Slurm or mpirun bound it to), but no more than its share
-// of the node.
+// Cores this rank may use: OMP_NUM_THREADS if set, else its CPU affinity (what Slurm or mpirun bound it to).
 std::size_t usable_cores();
-// That `ranks` of this program share the node; called once, before the first thread. Unbound ranks that each took every core would
-// spin on each other's: ten times slower.
-void share_node(std::size_t ranks);
 
 }  // namespace tg

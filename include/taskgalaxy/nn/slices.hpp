@@ -8,8 +8,9 @@
 
 namespace tg {
 
-// Calls work(0) ... work(count - 1), in any order, on up to `threads` threads (0: usable_cores()); returns when all are done. The first
-// exception is rethrown after the running pieces have ended. Thread-local torch modes (InferenceMode) must be set inside `work`.
+// Calls work(0) ... work(count - 1), in any order, on up to `threads` threads (0: OMP_NUM_THREADS, or the cores of this process's
+// affinity); returns when all are done. The first exception is rethrown after the running pieces have ended. Thread-local torch modes
+// (InferenceMode) must be set inside `work`.
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads = 0);
 
 }  // namespace tg
