@@ -16,6 +16,15 @@ if [ -n "$TASKGALAXY_STAGE" ]; then
   srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && flock "$0" cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
 fi
 
+# A model served beside the run (slurm/serve.sbatch) takes minutes to load; the file says that it answers.
+if [ -n "${TASKGALAXY_WAIT_FOR:-}" ]; then
+  for ((waited = 0; waited < ${TASKGALAXY_WAIT_S:-3600}; waited += 5)); do
+    [ ! -s "$TASKGALAXY_WAIT_FOR" ] || break
+    sleep 5
+  done
+  [ -s "$TASKGALAXY_WAIT_FOR" ] || { echo "$TASKGALAXY_WAIT_FOR was not written within ${TASKGALAXY_WAIT_S:-3600} s; look at the log of the job that serves the model, or raise TASKGALAXY_WAIT_S" >&2; exit 4; }
+fi
+
 # Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell forwards it.
 forwarding() {
   "$@" &
