@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/core/text.hpp"
 
 namespace tg::app {
 namespace {

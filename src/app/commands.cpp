@@ -5,7 +5,6 @@
 #include <boost/program_options.hpp>
 #include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <fmt/format.h>
 #include <iostream>
 #include <unistd.h>

@@ -1,7 +1,6 @@
 #include "job.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"
 

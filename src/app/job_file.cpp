@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <map>
-#include <set>
 #include <sstream>
 
 #include "taskgalaxy/core/error.hpp"

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <vector>
 
 #include "pipeline.hpp"

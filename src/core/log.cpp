@@ -1,6 +1,5 @@
 #include "taskgalaxy/core/log.hpp"
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <spdlog/sinks/basic_file_sink.h>

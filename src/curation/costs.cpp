@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace tg {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <fmt/format.h>
 
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
 
 namespace tg {

@@ -5,7 +5,6 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 namespace tg {

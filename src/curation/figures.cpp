@@ -1,6 +1,5 @@
 #include "figures.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
 #include <limits>

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <future>
 #include <optional>
-#include <set>
 
 #include "answerer.hpp"
 #include "judge.hpp"

@@ -4,7 +4,6 @@
 #include <array>
 #include <fmt/format.h>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 #include <unordered_set>
 

@@ -1,7 +1,6 @@
 #include "answer_record.hpp"
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"

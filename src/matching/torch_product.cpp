@@ -1,7 +1,6 @@
 // Matrix products by torch (MKL, oneDNN): for processors without AVX2, and in bf16 where the processor multiplies that faster (AMX,
 // AVX-512 BF16). A tile of scores stays in the second-level cache between the product and the scan.
 #include <algorithm>
-#include <cmath>
 
 #include "product.hpp"
 

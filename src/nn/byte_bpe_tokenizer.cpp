@@ -4,10 +4,9 @@
 #include <unordered_map>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
-#include <unicode/normalizer2.h>
 #include <unicode/unistr.h>
 
+#include "nfc.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/pattern.hpp"
@@ -77,7 +76,7 @@ struct ByteBpeTokenizer::Impl {
     std::unordered_map<std::pair<std::int32_t, std::int32_t>, Merge, PairHash> merges;
     std::array<std::int32_t, 256> byte_ids{};
     std::vector<Pattern> cutters;
-    bool nfc = false, add_prefix_space = false, ignore_merges = false;
+    bool composes = false, add_prefix_space = false, ignore_merges = false;
 
     void bpe(std::string_view bytes, std::size_t offset, std::vector<Token>& out) const;
     void add_pre_tokenizer(const json& step, const std::string& where, int depth = 0);
@@ -199,7 +198,7 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
         if (const auto found = description.find("normalizer"); found != description.end() && !found->is_null()) {
             const auto type = found->value("type", "");
             if (type != "NFC") throw InputError(fmt::format("{}: normalizer {} is not supported", where, type), "known here: none, NFC");
-            impl.nfc = true;
+            impl.composes = true;
         }
         if (!description.contains("pre_tokenizer") || description["pre_tokenizer"].is_null()) throw InputError(where + ": no pre-tokenizer", "ByteLevel is needed");
         impl.add_pre_tokenizer(description["pre_tokenizer"], where);
@@ -231,16 +230,9 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
 void ByteBpeTokenizer::tokenize_plain(std::string_view given, bool first, std::size_t offset, std::vector<Token>& out) const {
     std::string text(given);
     bool moved = false;  // normalisation changed lengths: tokens then know only where their text begins, at most
-    if (impl_->nfc) {
-        UErrorCode error = U_ZERO_ERROR;
-        const auto* nfc = icu::Normalizer2::getNFCInstance(error);
-        const auto source = icu::UnicodeString::fromUTF8(icu::StringPiece(given.data(), static_cast<std::int32_t>(given.size())));
-        if (U_SUCCESS(error) && !nfc->isNormalized(source, error)) {
-            text.clear();
-            nfc->normalize(source, error).toUTF8String(text);
-            moved = text.size() != given.size();
-        }
-        if (U_FAILURE(error)) throw InputError(fmt::format("text cannot be normalised: {}", u_errorName(error)));
+    if (impl_->composes) {
+        text = nfc(given);
+        moved = text.size() != given.size();
     }
     std::size_t shift = 0;
     if (impl_->add_prefix_space && first && !text.starts_with(' ')) {

@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <queue>
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 #include <unordered_map>
 
+#include "nfc.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -57,13 +55,7 @@ void append_lower(std::string& out, UChar32 c) {
 }
 
 std::string normalised(std::string_view text) {
-    std::string composed;
-    UErrorCode status = U_ZERO_ERROR;
-    icu::StringByteSink<std::string> sink(&composed);
-    const auto* nfc = icu::Normalizer2::getNFCInstance(status);
-    if (U_SUCCESS(status)) nfc->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())), sink, nullptr, status);
-    if (U_FAILURE(status)) throw std::runtime_error(fmt::format("Unicode normalisation failed: {}", u_errorName(status)));
-
+    const auto composed = nfc(text);
     std::string out;
     out.reserve(composed.size());
     bool in_space = false;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/log.hpp"
 
 namespace tg {
 
@@ -30,8 +31,12 @@ namespace {
 const std::string& why_no_cuda() {
     static const std::string why = []() -> std::string {
 #if TASKGALAXY_WITH_CUDA
-        for (const char* library : {"libcuda.so.1", "libtorch_cuda.so"})
-            if (!::dlopen(library, RTLD_NOW | RTLD_GLOBAL)) return ::dlerror();
+        if (!::dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return ::dlerror();
+        if (!::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) {
+            const std::string why_not = ::dlerror();
+            log::warn("this machine has a GPU driver, but libtorch's CUDA half cannot be loaded: {}; device = auto computes on the CPU", why_not);
+            return why_not;
+        }
         return torch::cuda::is_available() ? "" : "the driver shows this process no device";
 #else
         return "this libtorch was built without CUDA";

@@ -1,10 +1,6 @@
 #include "intern_vit.hpp"
 
-#include <array>
-#include <cmath>
-
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "encoder.hpp"
 #include "taskgalaxy/core/error.hpp"

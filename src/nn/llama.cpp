@@ -1,9 +1,6 @@
 #include "taskgalaxy/nn/llama.hpp"
 
-#include <cmath>
-
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "llama_kernels.hpp"
 #include "taskgalaxy/core/error.hpp"

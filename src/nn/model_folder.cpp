@@ -4,7 +4,6 @@
 #include <array>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"

@@ -2,7 +2,6 @@
 #include <charconv>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sentencepiece_processor.h>
 
 #include "taskgalaxy/core/error.hpp"

@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sentencepiece_processor.h>
 #include <unicode/locid.h>
 #include <unicode/uchar.h>

@@ -1,11 +1,9 @@
 #include "tower_config.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
-#include "taskgalaxy/core/text.hpp"
 
 namespace tg {
 namespace {

@@ -1,7 +1,6 @@
 #include "taskgalaxy/parallel/communicator.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 namespace tg {

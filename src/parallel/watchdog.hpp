@@ -2,7 +2,6 @@
 // ranks for a day. One thread a process; a collective marks its beginning and end.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 
 namespace tg {

@@ -1,11 +1,9 @@
 #include "taskgalaxy/pool/decode_ahead.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
-#include <deque>
 #include <mutex>
 #include <thread>
 

@@ -2,7 +2,6 @@
 // early is an error, as in Pillow; damage inside (a bad code, a marker too soon) is decoded over, as in Pillow.
 #include <csetjmp>
 #include <cstdio>
-#include <cstring>
 #include <fmt/format.h>
 #include <vector>
 

@@ -1,9 +1,7 @@
 // preprocessor_config.json, in the spellings that CLIP, SigLIP, LLaVA and InternVL folders use.
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/json.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pool/preprocess.hpp"
 
 namespace tg {

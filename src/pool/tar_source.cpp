@@ -2,7 +2,6 @@
 // again. libarchive reads the headers (ustar, GNU, pax names and sizes); where a member's data begin is walked from its header.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <fmt/format.h>
 #include <glob.h>
 #include <memory>

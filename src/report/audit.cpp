@@ -5,8 +5,6 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <map>
-#include <numeric>
-#include <optional>
 
 #include "gallery.hpp"
 #include "html.hpp"

@@ -7,7 +7,6 @@
 #include "html.hpp"
 #include "run_data.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/core/text.hpp"
 
 namespace tg {
 namespace {

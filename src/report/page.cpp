@@ -1,6 +1,5 @@
 #include "page.hpp"
 
-#include <cmath>
 #include <fmt/format.h>
 
 #include "html.hpp"

@@ -1,6 +1,5 @@
 #include "taskgalaxy/report/summary.hpp"
 
-#include <cmath>
 #include <fmt/format.h>
 
 #include "findings.hpp"

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <hdf5.h>
 #include <array>
-#include <functional>
 #include <mutex>
 #include <numeric>
 #include <utility>
@@ -85,10 +84,6 @@ std::string library_reason() {
 }
 
 constexpr auto lock_hint = "on file systems without locks set HDF5_USE_FILE_LOCKING=FALSE";
-
-}  // namespace
-
-namespace {
 
 void quiet_errors() {
     static const bool once = [] {

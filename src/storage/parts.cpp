@@ -1,6 +1,5 @@
 #include "taskgalaxy/storage/parts.hpp"
 
-#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <map>

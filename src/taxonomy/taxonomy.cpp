@@ -1,6 +1,5 @@
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"

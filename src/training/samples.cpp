@@ -15,7 +15,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"

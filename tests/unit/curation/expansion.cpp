@@ -9,7 +9,6 @@
 #include "fake_asker.hpp"
 #include "prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;

@@ -11,7 +11,6 @@
 #include "prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/curation/answers.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 

@@ -60,6 +60,13 @@ TEST(clip_tokenizer, a_megabyte_in_one_word_takes_no_quadratic_time) {
     EXPECT_EQ(tokenizer.encode(std::string(1'000'000, 'a')).size(), tokenizer.context());
 }
 
+TEST(clip_tokenizer, composes_by_the_tables_of_unicode_9_as_transformers_does) {
+    const ClipTokenizer tokenizer(fixtures("clip") / "quick");
+    EXPECT_EQ(tokenizer.encode("caf\u00e9"), tokenizer.encode("cafe\u0301"));
+    EXPECT_EQ(tokenizer.encode("\u0e01\u0e38\u094d"), tokenizer.encode("\u0e01\u094d\u0e38"));  // marks known then are put in order
+    EXPECT_NE(tokenizer.encode("\u0e01\u0e38\u0d3c"), tokenizer.encode("\u0e01\u0d3c\u0e38"));  // U+0D3C came with Unicode 10
+}
+
 TEST(clip_tokenizer, broken_utf8_counts_as_replacement_characters) {
     const ClipTokenizer tokenizer(fixtures("clip") / "quick");
     EXPECT_EQ(tokenizer.encode("a \xff b"), tokenizer.encode("a \xef\xbf\xbd b"));

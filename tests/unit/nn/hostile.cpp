@@ -10,7 +10,6 @@
 
 #include "fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/vlm.hpp"
 
 namespace {

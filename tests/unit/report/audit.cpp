@@ -7,6 +7,7 @@
 #include "run_data.hpp"
 #include "synthetic_run.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
 
 namespace tg {
 namespace {

@@ -10,6 +10,7 @@
 #include "html.hpp"
 #include "synthetic_run.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/report/summary.hpp"
 
 namespace tg {

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "taskgalaxy/core/random.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/curation/ground_truth.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"

@@ -3,7 +3,6 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "temporary_folder.hpp"
 
