@@ -10,32 +10,12 @@
 #include <limits>
 
 #include "product.hpp"
+#include "rounded_rows.hpp"
 
 namespace tg {
 namespace {
 
 constexpr std::int64_t queries_a_tile = 6, types_a_tile = 16;
-constexpr float top = 32766.0f;  // a longest row has this length in integers: no sum of products can pass 2^30
-
-struct Rounded {
-    float scale = 0;  // integers = floats * scale
-    float error = 0;  // length of (floats - integers / scale)
-};
-
-// Writes round(row * scale) and measures what is lost.
-Rounded round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out) {
-    double lost = 0;
-    for (std::int64_t d = 0; d < dim; ++d) {
-        const float scaled = row[d] * scale;
-        const float rounded = std::nearbyint(scaled);
-        out[d] = static_cast<std::int16_t>(rounded);
-        const double difference = static_cast<double>(row[d]) - static_cast<double>(rounded) / static_cast<double>(scale);
-        lost += difference * difference;
-    }
-    return {scale, static_cast<float>(std::sqrt(lost))};
-}
-
-float length_of(const float* row, std::int64_t dim) { return static_cast<float>(std::sqrt(exact_dot(row, row, dim))); }
 
 // Sums of one tile. a: [pairs][6] pairs of int16, b: [pairs][16] pairs of int16; sums: [6][16].
 __attribute__((target("avx2"))) void multiply_tile(const std::int32_t* a, const std::int32_t* b, std::int64_t pairs, __m256i (&sums)[queries_a_tile][2]) {
@@ -65,15 +45,14 @@ public:
         float longest = 0;
         for (std::int64_t t = 0; t < num_types_; ++t) longest = std::max(longest, length_of(types.data() + t * dim, dim));
         // One scale for all types: their integer scores then compare as they are.
-        const float scale = longest > 0 ? top / longest : 1.0f;
-        type_scale_ = scale;
+        type_scale_ = int16_length / longest;
         longest_type_ = longest;
         const auto panels = (num_types_ + types_a_tile - 1) / types_a_tile;
         packed_.resize(static_cast<std::size_t>(panels * pairs_ * types_a_tile) / 8 + 1);
         auto* pairs_of_types = reinterpret_cast<std::int16_t*>(packed_.data());
         std::vector<std::int16_t> row(static_cast<std::size_t>(2 * pairs_), 0);
         for (std::int64_t t = 0; t < num_types_; ++t) {
-            type_error_ = std::max(type_error_, round_row(types.data() + t * dim, dim, scale, row.data()).error);
+            type_error_ = std::max(type_error_, round_row(types.data() + t * dim, dim, type_scale_, row.data()));
             auto* panel = pairs_of_types + (t / types_a_tile) * pairs_ * types_a_tile * 2;
             for (std::int64_t p = 0; p < pairs_; ++p) std::memcpy(panel + (p * types_a_tile + t % types_a_tile) * 2, row.data() + 2 * p, 4);
         }
@@ -87,17 +66,17 @@ public:
         const auto groups = (rows + queries_a_tile - 1) / queries_a_tile;
         std::vector<std::int32_t> packed(static_cast<std::size_t>(groups * pairs_ * queries_a_tile), 0);
         std::vector<std::int16_t> row(static_cast<std::size_t>(2 * pairs_), 0);
-        std::vector<float> unit(static_cast<std::size_t>(groups * queries_a_tile), 0.0f);  // score = integer sum * unit
+        std::vector<float> unit(static_cast<std::size_t>(groups * queries_a_tile), 0.0f), errors(unit.size());  // score = integer sum * unit, but for the error
         std::vector<std::int32_t> bars(static_cast<std::size_t>(groups * queries_a_tile), std::numeric_limits<std::int32_t>::max());
         for (std::int64_t q = 0; q < rows; ++q) {
             const auto* query = queries.data() + q * dim_;
             const float length = length_of(query, dim_);
-            const auto rounded = round_row(query, dim_, length > 0 ? top / length : 1.0f, row.data());
+            float query_scale = int16_length / length;
+            const float lost = round_row(query, dim_, query_scale, row.data());
             for (std::int64_t p = 0; p < pairs_; ++p) std::memcpy(&packed[static_cast<std::size_t>(((q / queries_a_tile) * pairs_ + p) * queries_a_tile + q % queries_a_tile)], row.data() + 2 * p, 4);
-            unit[static_cast<std::size_t>(q)] = 1.0f / (rounded.scale * type_scale_);
-            // |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|, and a little for the float that the sum becomes.
-            const float error = rounded.error * longest_type_ + (length + rounded.error) * type_error_ + 0x1p-22f * length * longest_type_;
-            nominees[static_cast<std::size_t>(q)].begin(k, 2 * error);
+            unit[static_cast<std::size_t>(q)] = 1.0f / (query_scale * type_scale_);
+            errors[static_cast<std::size_t>(q)] = rounding_error(length, lost, longest_type_, type_error_);
+            nominees[static_cast<std::size_t>(q)].begin(k);
             bars[static_cast<std::size_t>(q)] = std::numeric_limits<std::int32_t>::min();
         }
         const auto panels = (num_types_ + types_a_tile - 1) / types_a_tile;
@@ -114,9 +93,12 @@ public:
                     if (_mm256_testz_si256(above, above)) continue;
                     alignas(32) std::array<std::int32_t, types_a_tile> values;
                     std::memcpy(values.data(), sums[i], sizeof values);
-                    for (std::int64_t t = 0; t < count; ++t)
-                        if (values[static_cast<std::size_t>(t)] > bars[q]) nominees[q].add(static_cast<float>(values[static_cast<std::size_t>(t)]) * unit[q], static_cast<std::int32_t>(first + t));
-                    bars[q] = integer_bar(nominees[q].bar(), unit[q]);
+                    for (std::int64_t t = 0; t < count; ++t) {
+                        if (values[static_cast<std::size_t>(t)] <= bars[q]) continue;
+                        const float score = static_cast<float>(values[static_cast<std::size_t>(t)]) * unit[q];
+                        nominees[q].add(score - errors[q], score + errors[q], static_cast<std::int32_t>(first + t));
+                    }
+                    bars[q] = integer_bar(nominees[q].bar() - errors[q], unit[q]);
                 }
             }
         }
@@ -139,7 +121,7 @@ private:
 
 }  // namespace
 
-bool can_use_int16_product() { return __builtin_cpu_supports("avx2") != 0; }
+bool can_use_int16_product(std::int64_t) { return __builtin_cpu_supports("avx2") != 0; }
 std::unique_ptr<Product> make_int16_product(std::span<const float> types, std::int64_t dim) { return std::make_unique<Int16Product>(types, dim); }
 
 }  // namespace tg

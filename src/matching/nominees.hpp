@@ -11,53 +11,55 @@
 namespace tg {
 
 struct Nominee {
-    float score;  // approximate
+    float upper;  // the score is not above it
     std::int32_t type;
 };
 
-// Everything whose approximate score comes within `slack` of the k-th best so far is kept: slack is twice the largest error of a
-// score, so that none of the true k best is ever dropped. The bar rises with every score that becomes one of the k best.
+// A score is known to lie between two bounds. The bar is the k-th best lower bound so far and rises as scores pass; whatever may reach it
+// is kept, so that none of the true k best is ever dropped.
 class Nominees {
 public:
-    void begin(int k, float slack) {
+    void begin(int k) {
         k_ = static_cast<std::size_t>(k);
-        slack_ = slack;
         bar_ = -std::numeric_limits<float>::infinity();
         full_at_ = room();
         best_.clear();
         list_.clear();
         list_.reserve(room());
     }
-    // Scores below it are of no interest; never falls.
+    // Scores whose upper bound is below it are of no interest; never falls.
     float bar() const { return bar_; }
-    void add(float score, std::int32_t type) {
-        list_.push_back({score, type});
+    void add(float lower, float upper, std::int32_t type) {
+        list_.push_back({upper, type});
         if (best_.size() < k_) {
-            best_.push_back(score);
+            best_.push_back(lower);
             std::push_heap(best_.begin(), best_.end(), std::greater<>());
-        } else if (score > best_.front()) {
+        } else if (lower > best_.front()) {
             std::pop_heap(best_.begin(), best_.end(), std::greater<>());
-            best_.back() = score;
+            best_.back() = lower;
             std::push_heap(best_.begin(), best_.end(), std::greater<>());
         }
-        if (best_.size() == k_) bar_ = best_.front() - slack_;
+        if (best_.size() == k_) bar_ = best_.front();
         if (list_.size() >= full_at_) drop_fallen();
     }
-    const std::vector<Nominee>& finish() {
+
+    // What is left behind the last add, the k highest upper bounds in front.
+    std::vector<Nominee>& finish() {
         drop_fallen();
+        if (list_.size() > k_) std::nth_element(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(k_), list_.end(), [](const Nominee& a, const Nominee& b) { return a.upper > b.upper; });
         return list_;
     }
 
 private:
-    std::size_t room() const { return 4 * k_ + 64; }
+    std::size_t room() const { return 4 * k_ + 256; }
     void drop_fallen() {
-        std::erase_if(list_, [this](const Nominee& n) { return n.score < bar_; });
+        std::erase_if(list_, [this](const Nominee& n) { return n.upper < bar_; });
         full_at_ = std::max(room(), 2 * list_.size());  // many equal scores: let the list grow rather than search it at every step
     }
 
     std::size_t k_ = 1, full_at_ = 0;
-    float slack_ = 0, bar_ = 0;
-    std::vector<float> best_;  // the k best scores, the least in front
+    float bar_ = 0;
+    std::vector<float> best_;  // the k best lower bounds, the least in front
     std::vector<Nominee> list_;
 };
 

@@ -17,8 +17,7 @@ namespace tg {
 class Product {
 public:
     virtual ~Product() = default;
-    // queries: [Q, D], Q at most block(). Begins nominees[q] with k and the slack of this arithmetic and offers it every type whose
-    // score is not below its bar. Called by many threads at once, each with its own nominees.
+    // queries: [Q, D], Q at most block(). Begins nominees[q] and offers it every type whose score may reach its bar, with proven bounds. Called by many threads at once, each with its own nominees.
     virtual void offer(std::span<const float> queries, int k, std::span<Nominees> nominees) const = 0;
     virtual std::int64_t block() const = 0;  // queries that are best given together
     virtual std::string_view name() const = 0;
@@ -28,12 +27,15 @@ public:
 std::unique_ptr<Product> make_product(std::string_view kind, std::span<const float> types, std::int64_t dim);
 std::vector<std::string> product_kinds();
 
+std::unique_ptr<Product> make_int8_product(std::span<const float> types, std::int64_t dim);  // x86 with AVX-512 VNNI
+bool can_use_int8_product(std::int64_t dim);
 std::unique_ptr<Product> make_int16_product(std::span<const float> types, std::int64_t dim);  // x86 with AVX2
-bool can_use_int16_product();
+bool can_use_int16_product(std::int64_t dim);
 std::unique_ptr<Product> make_torch_product(std::span<const float> types, std::int64_t dim, bool bf16);
 
 // Dot product as the sum of eight running double sums in a fixed order: vectorised, and the same bits on every machine with IEEE
 // doubles (the products of floats are exact in double).
 double exact_dot(const float* a, const float* b, std::int64_t dim);
+float length_of(const float* row, std::int64_t dim);
 
 }  // namespace tg

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#include "clones.hpp"
+#include "taskgalaxy/core/clones.hpp"
 
 namespace tg::rows {
 namespace {

@@ -4,7 +4,7 @@
 #include <bit>
 #include <vector>
 
-#include "clones.hpp"
+#include "taskgalaxy/core/clones.hpp"
 
 namespace tg {
 namespace {

@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", MAKE, folder, str(args.types), str(args.queries), str(args.dim)], env=env, check=True)
         for _ in range(args.rounds):
-            for name in ("int16", "fp32", "faiss"):
+            for name in ("auto", "fp32", "faiss"):
                 if name == "faiss":
                     figures = last_json([sys.executable, "-c", FAISS, folder, args.dim, args.k, args.threads], env)
                 else:
@@ -69,7 +69,7 @@ def main() -> None:
                     best[name] = figures
     print(f"top-{args.k} of {args.types} x {args.dim}, {args.queries} queries, {args.threads} threads")
     for name, figures in best.items():
-        print(f"  {name:6} {figures['queries_per_s']:9.0f} queries/s   {figures['queries_per_s'] / best['faiss']['queries_per_s']:5.2f} x faiss")
+        print(f"  {figures.get('arithmetic', name):6} {figures['queries_per_s']:9.0f} queries/s   {figures['queries_per_s'] / best['faiss']['queries_per_s']:5.2f} x faiss")
     print(f"  indices that differ from faiss: {best['faiss']['indices_that_differ']}, their scores by at most {best['faiss']['largest_score_difference']:.1e}")
     if args.json:
         args.json.write_text(json.dumps({"settings": {k: str(v) for k, v in vars(args).items()}, "figures": best}, indent=2) + "\n")

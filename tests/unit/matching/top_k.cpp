@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "product.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 
@@ -52,11 +53,27 @@ Found by_sorting(const std::vector<float>& queries, const std::vector<float>& ty
     return found;
 }
 
-Found by_top_k(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k, int threads = 1) {
+Found by_top_k(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k, int threads = 1, std::string_view arithmetic = "auto") {
     const auto num = queries.size() / static_cast<std::size_t>(dim);
     Found found{std::vector<std::int64_t>(num * static_cast<std::size_t>(k)), std::vector<double>(num * static_cast<std::size_t>(k))};
-    TopK(types, dim, k, threads)(queries, found.indices, found.scores);
+    TopK(types, dim, k, threads, arithmetic)(queries, found.indices, found.scores);
     return found;
+}
+
+// Every arithmetic that this processor has finds what sorting finds.
+void expect_exact(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k) {
+    const auto expected = by_sorting(queries, types, dim, k);
+    for (const auto& arithmetic : product_kinds()) {
+        SCOPED_TRACE(arithmetic);
+        Found found;
+        try {
+            found = by_top_k(queries, types, dim, k, 1, arithmetic);
+        } catch (const UsageError&) {
+            continue;  // instructions that this processor lacks
+        }
+        EXPECT_EQ(found.indices, expected.indices);
+        for (std::size_t i = 0; i < found.scores.size(); ++i) ASSERT_NEAR(found.scores[i], expected.scores[i], 1e-12 * (1 + std::abs(expected.scores[i])));
+    }
 }
 
 // Queries and types that do not fill their blocks, dimensions that do not fill a vector.
@@ -69,9 +86,7 @@ class TopKTest : public ::testing::TestWithParam<Geometry> {};
 TEST_P(TopKTest, equals_sorting_every_score) {
     const auto [num_queries, num_types, dim, k] = GetParam();
     const auto queries = unit_rows(num_queries, dim, 1), types = unit_rows(num_types, dim, 2);
-    const auto found = by_top_k(queries, types, dim, k), expected = by_sorting(queries, types, dim, k);
-    EXPECT_EQ(found.indices, expected.indices);
-    for (std::size_t i = 0; i < found.scores.size(); ++i) ASSERT_NEAR(found.scores[i], expected.scores[i], 1e-12);
+    expect_exact(queries, types, dim, k);
 }
 
 TEST_P(TopKTest, threads_and_neighbours_change_no_bit) {
@@ -95,8 +110,8 @@ TEST(top_k, equal_scores_go_to_the_lower_index) {
     std::vector<float> repeated;
     for (int copy = 0; copy < 50; ++copy) repeated.insert(repeated.end(), types.begin(), types.end());  // every vector fifty times
     const auto queries = unit_rows(30, dim, 6);
-    const auto found = by_top_k(queries, repeated, dim, 12), expected = by_sorting(queries, repeated, dim, 12);
-    EXPECT_EQ(found.indices, expected.indices);
+    expect_exact(queries, repeated, dim, 12);
+    const auto found = by_top_k(queries, repeated, dim, 12);
     for (std::size_t i = 1; i < 12; ++i) EXPECT_EQ(found.indices[i] % 40, found.indices[0] % 40);
 }
 
@@ -110,8 +125,32 @@ TEST(top_k, scores_that_differ_by_less_than_the_product_rounds_are_told_apart) {
         row[0] = std::nextafter(base[0], 2.0f) + static_cast<float>((i * 37) % 400) * 1e-7f * base[0];
         types.insert(types.end(), row.begin(), row.end());
     }
-    const auto found = by_top_k(base, types, dim, 25), expected = by_sorting(base, types, dim, 25);
-    EXPECT_EQ(found.indices, expected.indices);
+    expect_exact(base, types, dim, 25);
+}
+
+TEST(top_k, vectors_like_those_of_clip_keep_their_order) {
+    // A cone: all lie about one direction, of which one component is a hundred times the others; lengths differ by up to a thousand.
+    const std::int64_t dim = 200;
+    const auto cone = [&](std::int64_t rows, std::uint64_t seed) {
+        auto vectors = unit_rows(rows, dim, seed);
+        for (std::int64_t r = 0; r < rows; ++r) {
+            const auto row = std::span(vectors).subspan(static_cast<std::size_t>(r * dim), static_cast<std::size_t>(dim));
+            for (auto& x : row) x = 0.3f * x + 0.05f;
+            row[7] += 5.0f;
+            for (auto& x : row) x *= std::pow(10.0f, static_cast<float>(r % 7) / 2 - 1.5f);
+        }
+        return vectors;
+    };
+    expect_exact(cone(60, 9), cone(900, 10), dim, 10);
+}
+
+TEST(top_k, zeros_and_numbers_next_to_zero_are_ordered_too) {
+    const std::int64_t dim = 70;
+    auto types = unit_rows(100, dim, 11), queries = unit_rows(4, dim, 12);
+    std::fill_n(types.begin() + 3 * dim, dim, 0.0f);                                              // a type of zeros
+    std::fill_n(queries.begin(), dim, 0.0f);                                                      // a query of zeros: all scores are 0, the first k win
+    for (std::int64_t d = 0; d < dim; ++d) queries[static_cast<std::size_t>(dim + d)] *= 1e-38f;  // and one whose inverse no float holds
+    expect_exact(queries, types, dim, 9);
 }
 
 TEST(top_k, more_results_than_types_are_refused) {
