@@ -252,7 +252,7 @@ Packing LanguageModel::pack(std::vector<std::int64_t> starts) const {
 }
 
 Tensor LanguageModel::logits(const Tensor& hidden) const {
-    return kernels::multiply(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t()).to(torch::kFloat32);
+    return kernels::multiply(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t(), torch::kFloat32);
 }
 
 LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::optional<double> scale, std::int64_t chunk) {
@@ -267,7 +267,7 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
         const auto x = hidden.index_select(0, index);
         Tensor rstd;
         const auto normed = kernels::rms_norm(x, norm.value, config.norm_eps, &rstd);
-        auto logits = kernels::multiply(normed, matrix.value.t()).to(torch::kFloat32);
+        auto logits = kernels::multiply(normed, matrix.value.t(), torch::kFloat32);
         sums.loss += kernels::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
         if (!scale) continue;
         const auto d_normed = linear_backward(logits.to(hidden.scalar_type()), normed, matrix);

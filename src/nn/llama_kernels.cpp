@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "dense_tensors.hpp"
 #include "llama_rows.hpp"
 #include "taskgalaxy/nn/device.hpp"
 
@@ -61,22 +62,47 @@ Tensor multiply_narrow(const Tensor& a, const Tensor& b) {  // [M,K] [K,N] -> [M
     return y;
 }
 
+bool is_dense(const Tensor& a, const Tensor& b) { return can_be_dense(a) && can_be_dense(b) && a.scalar_type() == b.scalar_type(); }
+
 }  // namespace
 
-Tensor multiply(const Tensor& a, const Tensor& b) {
-    if (is_narrow(a, b)) return multiply_narrow(a, b).to(a.scalar_type());
-    return computes_wide(a) ? torch::mm(widened(a), widened(b)).to(a.scalar_type()) : torch::mm(a, b);
+Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result) {
+    if (is_narrow(a, b)) return multiply_narrow(a, b).to(result);
+    if (is_dense(a, b)) {
+        auto y = torch::empty({a.size(0), b.size(1)}, a.options().dtype(result));
+        dense_product(view_of(a), view_of(b), target_of(y));
+        return y;
+    }
+    return (computes_wide(a) ? torch::mm(widened(a), widened(b)) : torch::mm(a, b)).to(result);
 }
+Tensor multiply(const Tensor& a, const Tensor& b) { return multiply(a, b, a.scalar_type()); }
 
 Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) {
     if (is_narrow(a, b)) return multiply_narrow(a, b).add_(c).to(a.scalar_type());
+    if (is_dense(a, b) && c.is_contiguous() && c.scalar_type() == a.scalar_type()) {
+        auto y = torch::empty({a.size(0), b.size(1)}, a.options());
+        auto target = target_of(y);
+        target.addend = c.data_ptr();
+        target.addend_row_stride = c.dim() == 2 ? c.size(1) : 0;
+        dense_product(view_of(a), view_of(b), target);
+        return y;
+    }
     return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b);
 }
 
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
-    if (a.scalar_type() == torch::kFloat32) sum.addmm_(a, b);
-    else if (computes_wide(a)) sum.addmm_(widened(a), widened(b));
-    else sum.add_(torch::mm(a, b));
+    if (is_dense(a, b) && sum.is_contiguous()) {
+        auto target = target_of(sum);
+        target.addend = sum.data_ptr();
+        target.addend_row_stride = sum.size(1);
+        dense_product(view_of(a), view_of(b), target);
+    } else if (a.scalar_type() == torch::kFloat32) {
+        sum.addmm_(a, b);
+    } else if (computes_wide(a)) {
+        sum.addmm_(widened(a), widened(b));
+    } else {
+        sum.add_(torch::mm(a, b));
+    }
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd) {

@@ -13,8 +13,9 @@ namespace tg::kernels {
 using torch::Tensor;
 
 // a b, c + a b, and sum += a b for an fp32 sum (a gradient). A CPU that cannot multiply bf16 gets its bf16 matrices multiplied in fp32 and
-// rounded once: ATen's own product of them is slower by orders of magnitude there.
+// rounded once: ATen's own product of them is slower by orders of magnitude there. `result`: the number format, if not that of a.
 Tensor multiply(const Tensor& a, const Tensor& b);
+Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result);
 Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b);
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b);
 

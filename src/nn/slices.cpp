@@ -7,8 +7,10 @@
 
 namespace tg {
 
+int slice_threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads) {
-    const int wanted = threads > 0 ? threads : omp_get_max_threads();
+    const int wanted = threads > 0 ? threads : slice_threads();
     std::atomic<bool> failed = false;
     std::exception_ptr failure;
     std::mutex mutex;

@@ -13,4 +13,7 @@ namespace tg {
 // (InferenceMode) must be set inside `work`.
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads = 0);
 
+// How many threads it takes where `threads` is 0.
+int slice_threads();
+
 }  // namespace tg

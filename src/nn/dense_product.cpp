@@ -1,0 +1,280 @@
+#include "dense_product.hpp"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "taskgalaxy/nn/slices.hpp"
+
+#define TG_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#define TG_AVX512_INLINE __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"), always_inline)) inline
+
+namespace tg {
+namespace {
+
+constexpr std::int64_t tile_rows = 14, tile_columns = 32;  // 28 of the 32 registers hold sums
+constexpr std::int64_t lanes = 16;
+// A step multiplies 32 bits of each side: one float, or a pair of bf16.
+constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
+constexpr std::int64_t most_steps = 1536;                             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
+constexpr std::int64_t rows_block_bytes = 512 << 10;                  // and so do that many bytes of a
+constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;  // packing costs a few percent of a task of this size
+
+std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t steps_of(std::int64_t k, Number number) { return over(k, numbers_a_step(number)); }
+
+// Panels: `width` items (rows of a, columns of b) side by side, [steps][width] times 32 bits. Items behind the last are zeros.
+struct Items {
+    const char* data;  // of the first item at the first k
+    Number number;
+    std::int64_t count, k;               // items that are there (at most 16), numbers of each
+    std::int64_t item_stride, k_stride;  // in numbers
+};
+
+TG_AVX512_INLINE void transpose(__m512i (&r)[lanes]) {
+    __m512i t[lanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]), r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]), r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xDD);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88), t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xDD);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88), r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xDD);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88), r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
+    }
+}
+
+// Up to 16 items whose numbers lie behind each other -> [steps][width]. Stores whole vectors: what falls behind item `width` is
+// overwritten by the next step or panel, which is packed later.
+TG_AVX512 void pack_across(const Items& items, std::int64_t width, std::int32_t* out) {
+    const auto size = static_cast<std::int64_t>(items.number == Number::f32 ? 4 : 2), whole = items.k / numbers_a_step(items.number);
+    for (std::int64_t step = 0; step < whole; step += lanes) {
+        const auto here = std::min(lanes, whole - step);
+        const auto mask = static_cast<__mmask16>((1u << here) - 1);
+        __m512i rows[lanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) rows[i] = i < items.count ? _mm512_maskz_loadu_epi32(mask, items.data + i * items.item_stride * size + step * 4) : _mm512_setzero_si512();
+        transpose(rows);
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i)
+            if (i < here) _mm512_storeu_si512(out + (step + i) * width, rows[i]);
+    }
+    if (items.number == Number::f32 || items.k % 2 == 0) return;
+    std::int32_t last[lanes] = {};  // the odd one has no partner
+    for (std::int64_t i = 0; i < items.count; ++i) std::memcpy(&last[i], items.data + (i * items.item_stride + items.k - 1) * size, 2);
+    std::memcpy(out + whole * width, last, sizeof last);
+}
+
+// Up to 16 items that lie side by side: their numbers at one step.
+TG_AVX512_INLINE __m512i step_along(const Items& items, std::int64_t step) {
+    const auto mask = static_cast<__mmask16>((1u << items.count) - 1);
+    if (items.number == Number::f32) return _mm512_maskz_loadu_epi32(mask, items.data + step * items.k_stride * 4);
+    const __m256i first = _mm256_maskz_loadu_epi16(mask, items.data + 2 * step * items.k_stride * 2);
+    const __m256i second = 2 * step + 1 < items.k ? _mm256_maskz_loadu_epi16(mask, items.data + (2 * step + 1) * items.k_stride * 2) : _mm256_setzero_si256();
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
+// Where numbers of one k lie side by side, several panels are packed together: a row of them is a page of its own, which should not be
+// visited once a panel.
+constexpr int vectors_together = 8;
+TG_AVX512 void pack_along(const Items (&items)[vectors_together], std::int32_t* const (&out)[vectors_together], int count, std::int64_t width, std::int64_t steps) {
+    for (std::int64_t step = 0; step + 1 < steps; ++step)
+        for (int i = 0; i < count; ++i) _mm512_storeu_si512(out[i] + step * width, step_along(items[i], step));
+    const auto mask = static_cast<__mmask16>((1u << std::min(width, lanes)) - 1);  // the panel behind is there already
+    for (int i = 0; i < count; ++i) _mm512_mask_storeu_epi32(out[i] + (steps - 1) * width, mask, step_along(items[i], steps - 1));
+}
+
+// Panels of the items [first, first + count) of `m`, whose items are rows; k in [k_first, k_first + k).
+void pack(const MatrixView& m, std::int64_t first, std::int64_t count, std::int64_t k_first, std::int64_t k, std::int64_t width, std::int32_t* out) {
+    const auto size = static_cast<std::int64_t>(m.number == Number::f32 ? 4 : 2), steps = steps_of(k, m.number);
+    Items items[vectors_together];
+    std::int32_t* places[vectors_together];
+    int waiting = 0;
+    for (std::int64_t panel = 0; panel < count; panel += width, out += steps * width)
+        for (std::int64_t part = 0; part < width; part += lanes) {
+            const auto here = std::clamp<std::int64_t>(count - panel - part, 0, std::min(lanes, width - part));
+            const Items next{static_cast<const char*>(m.data) + ((first + panel + part) * m.row_stride + k_first * m.column_stride) * size, m.number, here, k, m.row_stride, m.column_stride};
+            if (m.column_stride == 1) {
+                pack_across(next, width, out + part);
+                continue;
+            }
+            items[waiting] = next, places[waiting++] = out + part;
+            if (waiting < vectors_together && (panel + width < count || part + lanes < width)) continue;
+            pack_along(items, places, waiting, width, steps);
+            waiting = 0;
+        }
+}
+
+// sums += a * b in a word: GCC 12 copies the sums about where the intrinsic of vdpbf16ps stands in a loop.
+template <Number number> TG_AVX512_INLINE void add_products(__m512& sums, __m512 a, __m512 b) {
+    if constexpr (number == Number::f32) asm("vfmadd231ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+    else asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+}
+
+// sums [14][32] = a [steps][14] * b [steps][32]
+template <Number number> TG_AVX512 void multiply_tile(const std::int32_t* a, const std::int32_t* b, std::int64_t steps, float* sums) {
+    __m512 tile[tile_rows][2];
+#pragma GCC unroll 14
+    for (int i = 0; i < tile_rows; ++i) tile[i][0] = tile[i][1] = _mm512_setzero_ps();
+    for (std::int64_t step = 0; step < steps; ++step, a += tile_rows, b += tile_columns) {
+        const __m512 left = _mm512_load_ps(b), right = _mm512_load_ps(b + lanes);
+#pragma GCC unroll 14
+        for (int i = 0; i < tile_rows; ++i) {
+            const __m512 row = _mm512_castsi512_ps(_mm512_set1_epi32(a[i]));
+            add_products<number>(tile[i][0], row, left);
+            add_products<number>(tile[i][1], row, right);
+        }
+    }
+#pragma GCC unroll 14
+    for (int i = 0; i < tile_rows; ++i) {
+        _mm512_store_ps(sums + i * tile_columns, tile[i][0]);
+        _mm512_store_ps(sums + i * tile_columns + lanes, tile[i][1]);
+    }
+}
+
+TG_AVX512_INLINE __m512 load(const void* numbers, Number number, std::int64_t at, __mmask16 mask) {
+    if (number == Number::f32) return _mm512_maskz_loadu_ps(mask, static_cast<const float*>(numbers) + at);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, static_cast<const Bf16*>(numbers) + at)), 16));
+}
+
+// To nearest, ties to even.
+TG_AVX512_INLINE void store(void* numbers, Number number, std::int64_t at, __mmask16 mask, __m512 x) {
+    if (number == Number::f32) return _mm512_mask_storeu_ps(static_cast<float*>(numbers) + at, mask, x);
+    const __m512i bits = _mm512_castps_si512(x), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+    const auto unordered = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);  // adding would make some of them infinite
+    _mm256_mask_storeu_epi16(static_cast<Bf16*>(numbers) + at, mask, _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, unordered, _mm512_set1_epi32(0x7FC0))));
+}
+
+// One tile from sums to the result, or to and from the sums of earlier parts.
+struct TilePlace {
+    std::int64_t row, column, rows, columns;  // of the result
+    float* partial;                           // [.., 512] sums of earlier parts at this tile; null: there are no other parts
+    bool first_part, last_part;
+};
+TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target, std::int64_t target_columns) {
+    for (std::int64_t i = 0; i < place.rows; ++i) {
+        float* row = sums + i * tile_columns;
+        float* partial = place.partial + i * task_columns;
+        const auto at = (place.row + i) * target_columns + place.column, addend_at = (place.row + i) * target.addend_row_stride + place.column;
+        for (std::int64_t c = 0; c < place.columns; c += lanes) {
+            const auto mask = static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1);
+            __m512 x = _mm512_load_ps(row + c);
+            if (!place.first_part) x = _mm512_add_ps(x, _mm512_loadu_ps(partial + c));
+            if (!place.last_part) {
+                _mm512_storeu_ps(partial + c, x);
+                continue;
+            }
+            if (target.addend) x = _mm512_add_ps(x, load(target.addend, target.number, addend_at + c, mask));
+            if (target.activation) _mm512_store_ps(row + c, x);
+            else store(target.data, target.number, at + c, mask, x);
+        }
+        if (!place.last_part || !target.activation) continue;
+        target.activation(row, place.columns);
+        for (std::int64_t c = 0; c < place.columns; c += lanes) store(target.data, target.number, at + c, static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1), _mm512_load_ps(row + c));
+    }
+}
+
+// Where a tile will go, brought near while it is multiplied.
+void fetch(const ProductTarget& target, std::int64_t target_columns, std::int64_t row, std::int64_t rows, std::int64_t column) {
+    const auto size = static_cast<std::int64_t>(target.number == Number::f32 ? 4 : 2);
+    for (std::int64_t i = row; i < row + rows; ++i)
+        for (std::int64_t byte = 0; byte < tile_columns * size; byte += 64) {
+            __builtin_prefetch(static_cast<const char*>(target.data) + (i * target_columns + column) * size + byte, 1);
+            if (target.addend && target.addend != target.data) __builtin_prefetch(static_cast<const char*>(target.addend) + (i * target.addend_row_stride + column) * size + byte);
+        }
+}
+
+// Memory of a thread that stays from product to product.
+std::int32_t* scratch(std::vector<std::int32_t>& memory, std::int64_t words) {
+    const auto wanted = static_cast<std::size_t>(words) + 2 * lanes;  // to begin at a line, and for the last vector stored
+    if (memory.size() < wanted) memory.resize(wanted);
+    void* begin = memory.data();
+    auto room = memory.size() * sizeof(std::int32_t);
+    return static_cast<std::int32_t*>(std::align(64, static_cast<std::size_t>(words) * sizeof(std::int32_t), begin, room));
+}
+
+// The block [row, row + rows) x [column, column + columns) of the result.
+struct Task {
+    std::int64_t row, rows, column, columns;
+};
+
+void run(const Task& task, const MatrixView& a, const MatrixView* b, const std::int32_t* packed_b, std::int64_t n, const ProductTarget& target) {
+    thread_local std::vector<std::int32_t> a_memory, b_memory, partial_memory;
+    alignas(64) float sums[tile_rows * tile_columns];
+    const auto number = a.number;
+    const auto multiply = number == Number::f32 ? multiply_tile<Number::f32> : multiply_tile<Number::bf16>;
+    const auto all_steps = steps_of(a.columns, number), parts = std::max<std::int64_t>(1, over(all_steps, most_steps)), part_steps = over(all_steps, parts);
+    const auto block_rows = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows)) * tile_rows;
+    auto* partial = parts == 1 ? nullptr : reinterpret_cast<float*>(scratch(partial_memory, task.rows * task_columns + lanes));
+    auto* a_panels = scratch(a_memory, over(std::min(block_rows, task.rows), tile_rows) * tile_rows * part_steps);
+    auto* b_panels = packed_b ? nullptr : scratch(b_memory, over(task.columns, tile_columns) * tile_columns * part_steps);
+    for (std::int64_t part = 0; part < parts; ++part) {
+        const auto first = part * part_steps, steps = std::min(part_steps, all_steps - first);
+        const auto k_first = first * numbers_a_step(number), k = std::min(steps * numbers_a_step(number), a.columns - k_first);
+        if (!packed_b) pack(b->transposed(), task.column, task.columns, k_first, k, tile_columns, b_panels);
+        for (std::int64_t row = 0; row < task.rows; row += block_rows) {
+            const auto rows = std::min(block_rows, task.rows - row);
+            pack(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
+            for (std::int64_t column = 0; column < task.columns; column += tile_columns) {
+                const auto* panel = packed_b ? packed_b + ((task.column + column) * all_steps + first * tile_columns) : b_panels + column * steps;
+                for (std::int64_t i = 0; i < rows; i += tile_rows) {
+                    fetch(target, n, task.row + row + i, std::min(tile_rows, rows - i), task.column + column);
+                    multiply(a_panels + i * steps, panel, steps, sums);
+                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * task_columns + column : nullptr, part == 0, part + 1 == parts}, target, n);
+                }
+            }
+        }
+    }
+}
+
+void run_all(const MatrixView& a, const MatrixView* b, const std::int32_t* packed_b, std::int64_t n, const ProductTarget& target) {
+    if (a.rows == 0 || n == 0) return;
+    // As many tasks as keep every thread busy to the end, where the result is large enough.
+    auto down = over(a.rows, task_rows), across = over(n, task_columns);
+    const auto threads = static_cast<std::int64_t>(slice_threads());
+    while ((down * across) % threads != 0 && down * across < 4 * threads) {
+        const auto rows = a.rows / down, columns = n / across;
+        if (std::max(rows / tile_rows, columns / tile_columns) < 4) break;
+        ++(rows >= columns ? down : across);
+    }
+    const auto rows = over(over(a.rows, down), tile_rows) * tile_rows, columns = over(over(n, across), tile_columns) * tile_columns;
+    down = over(a.rows, rows), across = over(n, columns);
+    for_each_slice(down * across, [&](std::int64_t index) {
+        const auto row = index % down * rows, column = index / down * columns;
+        run({row, std::min(rows, a.rows - row), column, std::min(columns, n - column)}, a, b, packed_b, n, target);
+    });
+}
+
+}  // namespace
+
+void PackedMatrix::Free::operator()(std::int32_t* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+
+PackedMatrix::PackedMatrix(const MatrixView& b) : number_(b.number), rows_(b.rows), columns_(b.columns) {
+    const auto steps = steps_of(b.rows, b.number), panels = over(b.columns, tile_columns);
+    panels_.reset(static_cast<std::int32_t*>(::operator new(static_cast<std::size_t>(panels * steps * tile_columns) * sizeof(std::int32_t), std::align_val_t{64})));
+    pack(b.transposed(), 0, b.columns, 0, b.rows, tile_columns, panels_.get());
+}
+
+bool has_dense_product(Number number) {
+    static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (number == Number::f32) return avx512 && !__builtin_cpu_is("intel");
+    return avx512 && __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
+}
+
+void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target) { run_all(a, &b, nullptr, b.columns, target); }
+void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target) { run_all(a, nullptr, b.panels(), b.columns(), target); }
+
+}  // namespace tg

@@ -1,0 +1,66 @@
+// Products of large matrices on processors with AVX-512: fp32, and bf16 with fp32 sums where the processor multiplies bf16. For what the
+// libraries of libtorch leave on the table: MKL runs AVX2 code on processors that are not Intel's, oneDNN packs the weights anew for every
+// product and needs a pass over memory of its own for each bias, activation, residual and gradient sum.
+//
+// Built as BLIS is (Van Zee, van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality"): both sides are packed
+// into panels, a tile of 14 x 32 sums lives in registers.
+// Letters of shapes: M rows of a and of the result, N columns of b and of the result, K what is summed over.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "narrow_product.hpp"
+
+namespace tg {
+
+enum class Number : std::uint8_t { f32, bf16 };
+
+// Element (r, c) lies at data[r * row_stride + c * column_stride]; one of the two strides is 1.
+struct MatrixView {
+    const void* data = nullptr;
+    Number number = Number::f32;
+    std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;
+
+    MatrixView transposed() const { return {data, number, columns, rows, column_stride, row_stride}; }
+};
+
+// Where the result goes and what happens on the way: result = activation(product + addend). The addend is of the result's own number
+// format; it may be the result itself, or one row for all.
+struct ProductTarget {
+    void* data = nullptr;  // [M, N], rows behind each other
+    Number number = Number::f32;
+    const void* addend = nullptr;        // [M, N], or [N] with a row stride of 0; null: nothing
+    std::int64_t addend_row_stride = 0;
+    void (*activation)(float* row, std::int64_t n) = nullptr;
+};
+
+// A matrix [K, N] in the order in which the product reads it, for weights that are multiplied again and again.
+class PackedMatrix {
+public:
+    PackedMatrix() = default;
+    explicit PackedMatrix(const MatrixView& b);
+    std::int64_t rows() const { return rows_; }
+    std::int64_t columns() const { return columns_; }
+    Number number() const { return number_; }
+    const std::int32_t* panels() const { return panels_.get(); }
+
+private:
+    struct Free {
+        void operator()(std::int32_t* memory) const;
+    };
+    Number number_ = Number::f32;
+    std::int64_t rows_ = 0, columns_ = 0;
+    std::unique_ptr<std::int32_t, Free> panels_;
+};
+
+// Whether this processor can, and is not served better by the libraries (Intel's by MKL in fp32, those with AMX by oneDNN in bf16).
+bool has_dense_product(Number number);
+
+// a [M, K], b [K, N], both of one number format. Runs on the threads of for_each_slice(); an element's bits depend neither on their number
+// nor on the other rows and columns. Free of torch; any thread.
+void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target);
+void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target);
+
+}  // namespace tg
