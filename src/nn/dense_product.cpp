@@ -97,7 +97,7 @@ TG_AVX512 void pack_along(const Items (&items)[vectors_together], std::int32_t* 
 }
 
 // Panels of the items [first, first + count) of `m`, whose items are rows; k in [k_first, k_first + k).
-void pack(const MatrixView& m, std::int64_t first, std::int64_t count, std::int64_t k_first, std::int64_t k, std::int64_t width, std::int32_t* out) {
+void pack_panels(const MatrixView& m, std::int64_t first, std::int64_t count, std::int64_t k_first, std::int64_t k, std::int64_t width, std::int32_t* out) {
     const auto size = static_cast<std::int64_t>(m.number == Number::f32 ? 4 : 2), steps = steps_of(k, m.number);
     Items items[vectors_together];
     std::int32_t* places[vectors_together];
@@ -164,11 +164,11 @@ struct TilePlace {
     float* partial;                           // [.., 512] sums of earlier parts at this tile; null: there are no other parts
     bool first_part, last_part;
 };
-TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target, std::int64_t target_columns) {
+TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
     for (std::int64_t i = 0; i < place.rows; ++i) {
         float* row = sums + i * tile_columns;
         float* partial = place.partial + i * task_columns;
-        const auto at = (place.row + i) * target_columns + place.column, addend_at = (place.row + i) * target.addend_row_stride + place.column;
+        const auto at = (place.row + i) * target.row_stride + place.column, addend_at = (place.row + i) * target.addend_row_stride + place.column;
         for (std::int64_t c = 0; c < place.columns; c += lanes) {
             const auto mask = static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1);
             __m512 x = _mm512_load_ps(row + c);
@@ -188,11 +188,11 @@ TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTar
 }
 
 // Where a tile will go, brought near while it is multiplied.
-void fetch(const ProductTarget& target, std::int64_t target_columns, std::int64_t row, std::int64_t rows, std::int64_t column) {
+void fetch(const ProductTarget& target, std::int64_t row, std::int64_t rows, std::int64_t column) {
     const auto size = static_cast<std::int64_t>(target.number == Number::f32 ? 4 : 2);
     for (std::int64_t i = row; i < row + rows; ++i)
         for (std::int64_t byte = 0; byte < tile_columns * size; byte += 64) {
-            __builtin_prefetch(static_cast<const char*>(target.data) + (i * target_columns + column) * size + byte, 1);
+            __builtin_prefetch(static_cast<const char*>(target.data) + (i * target.row_stride + column) * size + byte, 1);
             if (target.addend && target.addend != target.data) __builtin_prefetch(static_cast<const char*>(target.addend) + (i * target.addend_row_stride + column) * size + byte);
         }
 }
@@ -210,8 +210,13 @@ std::int32_t* scratch(std::vector<std::int32_t>& memory, std::int64_t words) {
 struct Task {
     std::int64_t row, rows, column, columns;
 };
+// One of the two is null.
+struct RightSide {
+    const MatrixView* plain;
+    const PackedMatrix* packed;
+};
 
-void run(const Task& task, const MatrixView& a, const MatrixView* b, const std::int32_t* packed_b, std::int64_t n, const ProductTarget& target) {
+void run(const Task& task, const MatrixView& a, const RightSide& b, const ProductTarget& target) {
     thread_local std::vector<std::int32_t> a_memory, b_memory, partial_memory;
     alignas(64) float sums[tile_rows * tile_columns];
     const auto number = a.number;
@@ -220,27 +225,27 @@ void run(const Task& task, const MatrixView& a, const MatrixView* b, const std::
     const auto block_rows = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows)) * tile_rows;
     auto* partial = parts == 1 ? nullptr : reinterpret_cast<float*>(scratch(partial_memory, task.rows * task_columns + lanes));
     auto* a_panels = scratch(a_memory, over(std::min(block_rows, task.rows), tile_rows) * tile_rows * part_steps);
-    auto* b_panels = packed_b ? nullptr : scratch(b_memory, over(task.columns, tile_columns) * tile_columns * part_steps);
+    auto* b_panels = b.packed ? nullptr : scratch(b_memory, over(task.columns, tile_columns) * tile_columns * part_steps);
     for (std::int64_t part = 0; part < parts; ++part) {
         const auto first = part * part_steps, steps = std::min(part_steps, all_steps - first);
         const auto k_first = first * numbers_a_step(number), k = std::min(steps * numbers_a_step(number), a.columns - k_first);
-        if (!packed_b) pack(b->transposed(), task.column, task.columns, k_first, k, tile_columns, b_panels);
+        if (b.plain) pack_panels(b.plain->transposed(), task.column, task.columns, k_first, k, tile_columns, b_panels);
         for (std::int64_t row = 0; row < task.rows; row += block_rows) {
             const auto rows = std::min(block_rows, task.rows - row);
-            pack(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
+            pack_panels(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
             for (std::int64_t column = 0; column < task.columns; column += tile_columns) {
-                const auto* panel = packed_b ? packed_b + ((task.column + column) * all_steps + first * tile_columns) : b_panels + column * steps;
+                const auto* panel = b.packed ? b.packed->panels() + (task.column + column) * steps_of(b.packed->rows(), number) + first * tile_columns : b_panels + column * steps;
                 for (std::int64_t i = 0; i < rows; i += tile_rows) {
-                    fetch(target, n, task.row + row + i, std::min(tile_rows, rows - i), task.column + column);
+                    fetch(target, task.row + row + i, std::min(tile_rows, rows - i), task.column + column);
                     multiply(a_panels + i * steps, panel, steps, sums);
-                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * task_columns + column : nullptr, part == 0, part + 1 == parts}, target, n);
+                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * task_columns + column : nullptr, part == 0, part + 1 == parts}, target);
                 }
             }
         }
     }
 }
 
-void run_all(const MatrixView& a, const MatrixView* b, const std::int32_t* packed_b, std::int64_t n, const ProductTarget& target) {
+void run_all(const MatrixView& a, const RightSide& b, std::int64_t n, const ProductTarget& target) {
     if (a.rows == 0 || n == 0) return;
     // As many tasks as keep every thread busy to the end, where the result is large enough.
     auto down = over(a.rows, task_rows), across = over(n, task_columns);
@@ -254,7 +259,7 @@ void run_all(const MatrixView& a, const MatrixView* b, const std::int32_t* packe
     down = over(a.rows, rows), across = over(n, columns);
     for_each_slice(down * across, [&](std::int64_t index) {
         const auto row = index % down * rows, column = index / down * columns;
-        run({row, std::min(rows, a.rows - row), column, std::min(columns, n - column)}, a, b, packed_b, n, target);
+        run({row, std::min(rows, a.rows - row), column, std::min(columns, n - column)}, a, b, target);
     });
 }
 
@@ -262,10 +267,11 @@ void run_all(const MatrixView& a, const MatrixView* b, const std::int32_t* packe
 
 void PackedMatrix::Free::operator()(std::int32_t* memory) const { ::operator delete(memory, std::align_val_t{64}); }
 
-PackedMatrix::PackedMatrix(const MatrixView& b) : number_(b.number), rows_(b.rows), columns_(b.columns) {
-    const auto steps = steps_of(b.rows, b.number), panels = over(b.columns, tile_columns);
-    panels_.reset(static_cast<std::int32_t*>(::operator new(static_cast<std::size_t>(panels * steps * tile_columns) * sizeof(std::int32_t), std::align_val_t{64})));
-    pack(b.transposed(), 0, b.columns, 0, b.rows, tile_columns, panels_.get());
+void PackedMatrix::pack(const MatrixView& b) {
+    number_ = b.number, rows_ = b.rows, columns_ = b.columns;
+    const auto words = over(b.columns, tile_columns) * tile_columns * steps_of(b.rows, b.number);
+    if (words > words_) panels_.reset(static_cast<std::int32_t*>(::operator new(static_cast<std::size_t>(words) * sizeof(std::int32_t), std::align_val_t{64}))), words_ = words;
+    pack_panels(b.transposed(), 0, b.columns, 0, b.rows, tile_columns, panels_.get());
 }
 
 bool has_dense_product(Number number) {
@@ -274,7 +280,7 @@ bool has_dense_product(Number number) {
     return avx512 && __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
 }
 
-void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target) { run_all(a, &b, nullptr, b.columns, target); }
-void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target) { run_all(a, nullptr, b.panels(), b.columns(), target); }
+void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target) { run_all(a, {&b, nullptr}, b.columns, target); }
+void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns) { run_all(a, {nullptr, &b}, columns == 0 ? b.columns() : columns, target); }
 
 }  // namespace tg

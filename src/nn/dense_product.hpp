@@ -29,18 +29,20 @@ struct MatrixView {
 // Where the result goes and what happens on the way: result = activation(product + addend). The addend is of the result's own number
 // format; it may be the result itself, or one row for all.
 struct ProductTarget {
-    void* data = nullptr;  // [M, N], rows behind each other
+    void* data = nullptr;  // [M, N]
     Number number = Number::f32;
+    std::int64_t row_stride = 0;
     const void* addend = nullptr;        // [M, N], or [N] with a row stride of 0; null: nothing
     std::int64_t addend_row_stride = 0;
     void (*activation)(float* row, std::int64_t n) = nullptr;
 };
 
-// A matrix [K, N] in the order in which the product reads it, for weights that are multiplied again and again.
+// A matrix [K, N] in the order in which the product reads it, for what is multiplied again and again.
 class PackedMatrix {
 public:
     PackedMatrix() = default;
-    explicit PackedMatrix(const MatrixView& b);
+    explicit PackedMatrix(const MatrixView& b) { pack(b); }
+    void pack(const MatrixView& b);  // anew, in the memory that is there if it is enough
     std::int64_t rows() const { return rows_; }
     std::int64_t columns() const { return columns_; }
     Number number() const { return number_; }
@@ -51,7 +53,7 @@ private:
         void operator()(std::int32_t* memory) const;
     };
     Number number_ = Number::f32;
-    std::int64_t rows_ = 0, columns_ = 0;
+    std::int64_t rows_ = 0, columns_ = 0, words_ = 0;
     std::unique_ptr<std::int32_t, Free> panels_;
 };
 
@@ -61,6 +63,7 @@ bool has_dense_product(Number number);
 // a [M, K], b [K, N], both of one number format. Runs on the threads of for_each_slice(); an element's bits depend neither on their number
 // nor on the other rows and columns. Free of torch; any thread.
 void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target);
-void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target);
+// With the first K rows and `columns` columns of b (0: all).
+void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns = 0);
 
 }  // namespace tg

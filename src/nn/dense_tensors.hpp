@@ -17,6 +17,6 @@ inline bool can_be_dense(const torch::Tensor& x) {
 }
 
 inline MatrixView view_of(const torch::Tensor& x) { return {x.data_ptr(), number_of(x), x.size(0), x.size(1), x.stride(0), x.stride(1)}; }
-inline ProductTarget target_of(const torch::Tensor& y) { return {y.data_ptr(), number_of(y)}; }
+inline ProductTarget target_of(const torch::Tensor& y) { return {y.data_ptr(), number_of(y), y.stride(0)}; }
 
 }  // namespace tg

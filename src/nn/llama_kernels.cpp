@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "dense_attention.hpp"
 #include "dense_tensors.hpp"
 #include "llama_rows.hpp"
 #include "taskgalaxy/nn/device.hpp"
@@ -214,11 +215,21 @@ Tensor by_heads(const Tensor& out, const Heads& heads) {  // [S, query*D] -> as 
     return out.view({out.size(0), heads.key_value, heads.query / heads.key_value, heads.size}).permute({1, 2, 0, 3});
 }
 
+bool attends_densely(const Tensor& qkv) { return has_rows(qkv) && qkv.is_contiguous() && has_dense_product(number_of(qkv)); }
+AttentionInput attention_input(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts) {
+    return {qkv.data_ptr(), number_of(qkv), heads.query, heads.key_value, heads.size, starts};
+}
+
 }  // namespace
 
 Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts, std::vector<Tensor>* log_sum_exp) {
     if (computes_wide(qkv)) return attend(widened(qkv), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto out = torch::empty({qkv.size(0), heads.query * heads.size}, qkv.options());
+    if (attends_densely(qkv)) {
+        if (log_sum_exp) log_sum_exp->push_back(torch::empty({heads.query, qkv.size(0)}, torch::kFloat32));
+        tg::attend(attention_input(qkv, heads, starts), out.data_ptr(), log_sum_exp ? log_sum_exp->back().data_ptr<float>() : nullptr);
+        return out;
+    }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
         const auto [q, k, v] = views_of(qkv.slice(0, starts[s], starts[s + 1]), heads);
         Tensor y, lse;
@@ -233,6 +244,10 @@ Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_
 Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads, std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp) {
     if (computes_wide(qkv)) return attend_backward(widened(d_out), widened(qkv), widened(out), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto d_qkv = torch::empty_like(qkv);
+    if (attends_densely(qkv)) {
+        tg::attend_backward(attention_input(qkv, heads, starts), d_out.contiguous().data_ptr(), out.data_ptr(), log_sum_exp.front().data_ptr<float>(), d_qkv.data_ptr());
+        return d_qkv;
+    }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
         const auto rows = [&](const Tensor& x) { return x.slice(0, starts[s], starts[s + 1]); };
         const auto [q, k, v] = views_of(rows(qkv), heads);

@@ -19,6 +19,13 @@ namespace tg::rows {
     /* gate, up: [n] each */                                                                                                                  \
     void swiglu(const E* gate, const E* up, E* y, std::int64_t n);                                                                            \
     void swiglu_backward(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n);                                        \
+    /* p = softmax(scale * scores[0, seen)), zeros up to n; returns the logarithm of the sum */                                                  \
+    float softmax(const float* scores, E* p, std::int64_t seen, std::int64_t n, float scale);                                                 \
+    /* p = exp(scale * scores - log_sum_exp), d_scores = scale * p * (d_p - drawn), zeros from seen up to n */                                   \
+    void softmax_backward(const float* scores, const float* d_p, float log_sum_exp, float drawn, E* p, E* d_scores, std::int64_t seen,        \
+                          std::int64_t n, float scale);                                                                                       \
+    float dot(const E* a, const E* b, std::int64_t n);                                                                                        \
+    void convert(const float* from, E* to, std::int64_t n);                                                                                   \
     /* out [group, size]: attention of `group` queries on keys and values [length, size]; scores: room for `length` floats */                 \
     void attend(const E* q, const E* keys, const E* values, E* out, std::int64_t group, std::int64_t length, std::int64_t size, float scale, float* scores);
 

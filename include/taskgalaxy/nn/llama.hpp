@@ -51,7 +51,7 @@ public:
     struct Kept {
         torch::Tensor normed1, rstd1;            // [T,H], [T]
         torch::Tensor qkv, attended;             // [T, rows] after rope, [T, heads*D]
-        std::vector<torch::Tensor> log_sum_exp;  // of each sequence's attention
+        std::vector<torch::Tensor> log_sum_exp;  // of attention, see kernels::attend
         torch::Tensor middle, normed2, rstd2;    // [T,H] after attention
         torch::Tensor gate_up;                   // [T, 2*intermediate]
     };

@@ -1,0 +1,131 @@
+#include "dense_attention.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "llama_rows.hpp"
+#include "taskgalaxy/nn/slices.hpp"
+
+namespace tg {
+namespace {
+
+// Queries of a block: whole tiles of dense_product(), and scores that stay in the second-level cache.
+std::int64_t block_rows(std::int64_t positions) { return positions <= 1024 ? 140 : 70; }
+
+// One head of one sequence: where its numbers lie.
+template <class E> struct Head {
+    const AttentionInput& input;
+    std::int64_t begin, positions, query, key_value;
+
+    MatrixView view(const void* data, std::int64_t row_stride, std::int64_t column, std::int64_t first, std::int64_t rows) const {
+        return {static_cast<const E*>(data) + (begin + first) * row_stride + column, input.number, rows, input.size, row_stride, 1};
+    }
+    MatrixView queries(std::int64_t first, std::int64_t rows) const { return view(input.qkv, input.row(), query * input.size, first, rows); }
+    MatrixView keys() const { return view(input.qkv, input.row(), (input.query + key_value) * input.size, 0, positions); }
+    MatrixView values() const { return view(input.qkv, input.row(), (input.query + input.key_value + key_value) * input.size, 0, positions); }
+    // The same place in a matrix [tokens, query * size].
+    MatrixView of_output(const void* data, std::int64_t first, std::int64_t rows) const { return view(data, input.query * input.size, query * input.size, first, rows); }
+};
+
+struct Block {
+    std::int64_t first, rows, seen;  // positions [0, seen) are looked at by some query of it
+};
+template <class Work> void for_each_block(const AttentionInput& input, std::int64_t positions, Work&& work) {
+    const auto rows = block_rows(positions);
+    for (std::int64_t first = 0; first < positions; first += rows) {
+        const auto here = std::min(rows, positions - first);
+        work(Block{first, here, input.causal ? first + here : positions});
+    }
+}
+std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64_t row) { return input.causal ? block.first + row + 1 : block.seen; }
+
+template <class E> void attend_head(const Head<E>& head, void* out, float* log_sum_exp) {
+    thread_local PackedMatrix keys, values;
+    thread_local std::vector<float> scores;
+    thread_local std::vector<E> shares;
+    const auto& input = head.input;
+    const auto scale = 1.0f / std::sqrt(static_cast<float>(input.size));
+    keys.pack(head.keys().transposed());
+    values.pack(head.values());
+    scores.resize(static_cast<std::size_t>(block_rows(head.positions) * head.positions));
+    shares.resize(scores.size());
+    for_each_block(input, head.positions, [&](const Block& block) {
+        dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, block.seen}, block.seen);
+        for (std::int64_t i = 0; i < block.rows; ++i) {
+            const auto lse = rows::softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale);
+            if (log_sum_exp) log_sum_exp[block.first + i] = lse;
+        }
+        const auto target = head.of_output(out, block.first, block.rows);
+        dense_product({shares.data(), input.number, block.rows, block.seen, block.seen, 1}, values, {const_cast<void*>(target.data), input.number, target.row_stride});
+    });
+}
+
+// All query heads that share one key_value head.
+template <class E> void attend_group_backward(Head<E> head, const void* d_out, const void* out, const float* log_sum_exp, void* d_qkv) {
+    thread_local PackedMatrix keys, keys_transposed, values_transposed;
+    thread_local std::vector<float> scores, d_shares, d_keys, d_values;
+    thread_local std::vector<E> shares, d_scores;
+    const auto& input = head.input;
+    const auto D = input.size, group = input.query / input.key_value, S = head.positions;
+    const auto scale = 1.0f / std::sqrt(static_cast<float>(D));
+    keys.pack(head.keys());
+    keys_transposed.pack(head.keys().transposed());
+    values_transposed.pack(head.values().transposed());
+    for (auto* block : {&scores, &d_shares}) block->resize(static_cast<std::size_t>(block_rows(S) * S));
+    for (auto* block : {&shares, &d_scores}) block->resize(scores.size());
+    for (auto* sum : {&d_keys, &d_values}) sum->assign(static_cast<std::size_t>(S * D), 0.0f);
+    const auto place = [&](std::int64_t column, std::int64_t first) { return static_cast<E*>(d_qkv) + (head.begin + first) * input.row() + column; };
+    for (head.query = head.key_value * group; head.query < (head.key_value + 1) * group; ++head.query)
+        for_each_block(input, S, [&](const Block& block) {
+            const auto queries = head.queries(block.first, block.rows), d = head.of_output(d_out, block.first, block.rows), o = head.of_output(out, block.first, block.rows);
+            dense_product(queries, keys_transposed, {scores.data(), Number::f32, block.seen}, block.seen);
+            dense_product(d, values_transposed, {d_shares.data(), Number::f32, block.seen}, block.seen);
+            for (std::int64_t i = 0; i < block.rows; ++i) {
+                const auto at = i * block.seen;
+                const float drawn = rows::dot(static_cast<const E*>(d.data) + i * d.row_stride, static_cast<const E*>(o.data) + i * o.row_stride, D);
+                rows::softmax_backward(scores.data() + at, d_shares.data() + at, log_sum_exp[head.query * input.tokens() + head.begin + block.first + i], drawn, shares.data() + at, d_scores.data() + at, seen_by(input, block, i), block.seen, scale);
+            }
+            const MatrixView share{shares.data(), input.number, block.rows, block.seen, block.seen, 1}, d_score{d_scores.data(), input.number, block.rows, block.seen, block.seen, 1};
+            dense_product(d_score, keys, {place(head.query * D, block.first), input.number, input.row()});
+            dense_product(share.transposed(), d, {d_values.data(), Number::f32, D, d_values.data(), D});
+            dense_product(d_score.transposed(), queries, {d_keys.data(), Number::f32, D, d_keys.data(), D});
+        });
+    for (std::int64_t s = 0; s < S; ++s) {
+        rows::convert(d_keys.data() + s * D, place((input.query + head.key_value) * D, s), D);
+        rows::convert(d_values.data() + s * D, place((input.query + input.key_value + head.key_value) * D, s), D);
+    }
+}
+
+// work(sequence, head) on all threads.
+void for_each_head(const AttentionInput& input, std::int64_t heads, const std::function<void(std::size_t, std::int64_t)>& work) {
+    const auto sequences = static_cast<std::int64_t>(input.starts.size()) - 1;
+    for_each_slice(sequences * heads, [&](std::int64_t i) { work(static_cast<std::size_t>(i / heads), i % heads); });
+}
+
+template <class Work> void by_number(Number number, Work&& work) {
+    if (number == Number::f32) work(static_cast<float*>(nullptr));
+    else work(static_cast<Bf16*>(nullptr));
+}
+
+}  // namespace
+
+void attend(const AttentionInput& input, void* out, float* log_sum_exp) {
+    by_number(input.number, [&]<class E>(E*) {
+        for_each_head(input, input.query, [&](std::size_t sequence, std::int64_t head) {
+            const auto begin = input.starts[sequence];
+            attend_head(Head<E>{input, begin, input.starts[sequence + 1] - begin, head, head / (input.query / input.key_value)}, out, log_sum_exp ? log_sum_exp + head * input.tokens() + begin : nullptr);
+        });
+    });
+}
+
+void attend_backward(const AttentionInput& input, const void* d_out, const void* out, const float* log_sum_exp, void* d_qkv) {
+    by_number(input.number, [&]<class E>(E*) {
+        for_each_head(input, input.key_value, [&](std::size_t sequence, std::int64_t head) {
+            const auto begin = input.starts[sequence];
+            attend_group_backward(Head<E>{input, begin, input.starts[sequence + 1] - begin, 0, head}, d_out, out, log_sum_exp, d_qkv);
+        });
+    });
+}
+
+}  // namespace tg
