@@ -17,6 +17,7 @@
 #include "run_record.hpp"
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/crash.hpp"
+#include "taskgalaxy/core/heap.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
@@ -290,6 +291,7 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
         }
         const double seconds = seconds_in_it();
         keep_costs();
+        return_freed_memory();
         together(world, [&] {
             if (!book) return;
             book->record().set(name, {fingerprint, utc_now(), seconds, context.figures});

@@ -14,7 +14,8 @@ namespace {
 
 struct ClipVision {
     VisionShape shape;
-    torch::Tensor patch_weight, class_embedding, positions;  // [H,3*P*P] [1,1,H] [1,1+patches,H]
+    Linear patches;                           // 3*P*P -> H
+    torch::Tensor class_embedding, positions;  // [1,1,H] [1,1+patches,H]
     LayerNorm pre_norm, post_norm;
     Encoder encoder;
 
@@ -22,7 +23,7 @@ struct ClipVision {
         const auto h = shape.encoder.hidden, p = shape.patch;
         const std::string name = "vision_model.";
         class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
-        patch_weight = weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p});
+        patches = Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
         positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
         pre_norm = LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
         encoder = Encoder(weights, name + "encoder", shape.encoder);
@@ -32,7 +33,7 @@ struct ClipVision {
 
     // [B,3,S,S] -> [B,H], the class token.
     torch::Tensor operator()(const torch::Tensor& pixels) const {
-        const auto embedded = torch::linear(patches_of(pixels, shape.patch), patch_weight);
+        const auto embedded = patches(patches_of(pixels, shape.patch));
         const auto x = pre_norm(torch::cat({class_embedding.expand({pixels.size(0), 1, -1}), embedded}, 1) + positions);
         const auto class_rows = torch::zeros({pixels.size(0)}, pixels.options().dtype(torch::kInt64));
         return post_norm(encoder.forward_pooled(x, false, class_rows));

@@ -165,25 +165,25 @@ struct TilePlace {
     bool first_part, last_part;
 };
 TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
+    const auto mask_at = [&](std::int64_t c) { return static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1); };
     for (std::int64_t i = 0; i < place.rows; ++i) {
         float* row = sums + i * tile_columns;
         float* partial = place.partial + i * task_columns;
+        if (!place.first_part)
+            for (std::int64_t c = 0; c < tile_columns; c += lanes) _mm512_store_ps(row + c, _mm512_add_ps(_mm512_load_ps(row + c), _mm512_loadu_ps(partial + c)));
+        if (!place.last_part) {
+            for (std::int64_t c = 0; c < tile_columns; c += lanes) _mm512_storeu_ps(partial + c, _mm512_load_ps(row + c));
+            continue;
+        }
+        if (target.bias)
+            for (std::int64_t c = 0; c < place.columns; c += lanes) _mm512_store_ps(row + c, _mm512_add_ps(_mm512_load_ps(row + c), load(target.bias, target.number, place.column + c, mask_at(c))));
+        if (target.activation) target.activation(row, place.columns);
         const auto at = (place.row + i) * target.row_stride + place.column, addend_at = (place.row + i) * target.addend_row_stride + place.column;
         for (std::int64_t c = 0; c < place.columns; c += lanes) {
-            const auto mask = static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1);
             __m512 x = _mm512_load_ps(row + c);
-            if (!place.first_part) x = _mm512_add_ps(x, _mm512_loadu_ps(partial + c));
-            if (!place.last_part) {
-                _mm512_storeu_ps(partial + c, x);
-                continue;
-            }
-            if (target.addend) x = _mm512_add_ps(x, load(target.addend, target.number, addend_at + c, mask));
-            if (target.activation) _mm512_store_ps(row + c, x);
-            else store(target.data, target.number, at + c, mask, x);
+            if (target.addend) x = _mm512_add_ps(x, load(target.addend, target.number, addend_at + c, mask_at(c)));
+            store(target.data, target.number, at + c, mask_at(c), x);
         }
-        if (!place.last_part || !target.activation) continue;
-        target.activation(row, place.columns);
-        for (std::int64_t c = 0; c < place.columns; c += lanes) store(target.data, target.number, at + c, static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1), _mm512_load_ps(row + c));
     }
 }
 

@@ -26,14 +26,15 @@ struct MatrixView {
     MatrixView transposed() const { return {data, number, columns, rows, column_stride, row_stride}; }
 };
 
-// Where the result goes and what happens on the way: result = activation(product + addend). The addend is of the result's own number
-// format; it may be the result itself, or one row for all.
+// Where the result goes and what happens on the way: result = activation(product + bias) + addend, all of one number format. The addend may
+// be the result itself. Null: nothing.
 struct ProductTarget {
     void* data = nullptr;  // [M, N]
     Number number = Number::f32;
     std::int64_t row_stride = 0;
-    const void* addend = nullptr;        // [M, N], or [N] with a row stride of 0; null: nothing
+    const void* addend = nullptr;  // [M, N]
     std::int64_t addend_row_stride = 0;
+    const void* bias = nullptr;  // [N]
     void (*activation)(float* row, std::int64_t n) = nullptr;
 };
 

@@ -2,16 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "taskgalaxy/core/error.hpp"
+#include "dense_attention.hpp"
+#include "dense_tensors.hpp"
 
 namespace tg {
-
-Activation activation_of(std::string_view name, const std::string& where) {
-    if (name == "quick_gelu") return Activation::quick_gelu;
-    if (name == "gelu") return Activation::gelu;
-    if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::gelu_tanh;
-    throw InputError(fmt::format("{}: hidden_act = {} is not supported", where, name), "known here: quick_gelu, gelu, gelu_pytorch_tanh");
-}
 
 Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape) : activation(shape.activation) {
     const double scale = activation == Activation::quick_gelu ? 1.702 : 1.0;
@@ -21,15 +15,9 @@ Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& sha
     fc2_bias = weights(name + ".fc2.bias", {shape.hidden});
 }
 
-torch::Tensor Mlp::operator()(const torch::Tensor& x) const {
-    auto inner = torch::linear(x, fc1_weight, fc1_bias);
-    switch (activation) {
-        case Activation::quick_gelu: torch::silu_(inner); break;
-        case Activation::gelu: at::gelu_(inner, "none"); break;
-        case Activation::gelu_tanh: at::gelu_(inner, "tanh"); break;
-    }
-    return torch::linear(inner, fc2_weight, fc2_bias);
-}
+Activation Mlp::computed() const { return activation == Activation::quick_gelu ? Activation::silu : activation; }
+
+torch::Tensor Mlp::operator()(const torch::Tensor& x) const { return linear(linear(x, fc1_weight, fc1_bias, computed()), fc2_weight, fc2_bias); }
 
 Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape) : shape_(shape) {
     const auto h = shape.hidden;
@@ -41,26 +29,44 @@ Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderSh
         };
         Block block;
         block.norm1 = LayerNorm(weights, layer + ".layer_norm1", h, shape.norm_eps);
-        block.qkv_weight = joined(".weight", h);
-        block.qkv_bias = joined(".bias");
-        block.out_weight = weights(attention + ".out_proj.weight", {h, h});
-        block.out_bias = weights(attention + ".out_proj.bias", {h});
+        const auto weight = joined(".weight", h), bias = joined(".bias");
+        block.qkv = Linear(weight, bias);
+        if (i + 1 == shape.layers) {
+            last_q_ = Linear(weight.narrow(0, 0, h), bias.narrow(0, 0, h));
+            last_kv_ = Linear(weight.narrow(0, h, 2 * h), bias.narrow(0, h, 2 * h));
+        }
+        block.out = Linear(weights(attention + ".out_proj.weight", {h, h}), weights(attention + ".out_proj.bias", {h}));
         block.norm2 = LayerNorm(weights, layer + ".layer_norm2", h, shape.norm_eps);
-        block.mlp = Mlp(weights, layer + ".mlp", shape);
+        const Mlp mlp(weights, layer + ".mlp", shape);
+        block.fc1 = Linear(mlp.fc1_weight, mlp.fc1_bias);
+        block.fc2 = Linear(mlp.fc2_weight, mlp.fc2_bias);
+        activation_ = mlp.computed();
         blocks_.push_back(std::move(block));
     }
 }
 
 torch::Tensor Encoder::heads_of(const torch::Tensor& x) const { return x.view({x.size(0), x.size(1), shape_.heads, x.size(2) / shape_.heads}).transpose(1, 2); }
 
+torch::Tensor Encoder::attended(const torch::Tensor& qkv, bool causal) const {
+    const auto B = qkv.size(0), T = qkv.size(1), h = shape_.hidden;
+    if (qkv.is_cpu() && has_dense_product(number_of(qkv))) {
+        std::vector<std::int64_t> starts;
+        for (std::int64_t b = 0; b <= B; ++b) starts.push_back(b * T);
+        auto out = torch::empty({B, T, h}, qkv.options());
+        attend({qkv.data_ptr(), number_of(qkv), shape_.heads, shape_.heads, h / shape_.heads, starts, causal}, out.data_ptr(), nullptr);
+        return out;
+    }
+    const auto parts = qkv.chunk(3, -1);
+    return at::scaled_dot_product_attention(heads_of(parts[0]), heads_of(parts[1]), heads_of(parts[2]), {}, 0.0, causal).transpose(1, 2).reshape({B, T, h});
+}
+
+torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), activation_), Activation::none, x); }
+
 torch::Tensor Encoder::forward(torch::Tensor x, bool causal, std::int64_t blocks) const {
     const auto count = blocks < 0 ? blocks_.size() : static_cast<std::size_t>(blocks);
     for (std::size_t i = 0; i < count; ++i) {
         const auto& block = blocks_.at(i);
-        const auto qkv = torch::linear(block.norm1(x), block.qkv_weight, block.qkv_bias).chunk(3, -1);
-        const auto attended = at::scaled_dot_product_attention(heads_of(qkv[0]), heads_of(qkv[1]), heads_of(qkv[2]), {}, 0.0, causal);
-        x = x + torch::linear(attended.transpose(1, 2).reshape_as(x), block.out_weight, block.out_bias);
-        x.add_(block.mlp(block.norm2(x)));
+        x = mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), Activation::none, x));
     }
     return x;
 }
@@ -70,16 +76,13 @@ torch::Tensor Encoder::forward_pooled(torch::Tensor x, bool causal, const torch:
     const auto& block = blocks_.back();
     const auto batch = x.size(0), length = x.size(1), h = shape_.hidden;
     const auto at_row = rows.view({batch, 1, 1}).expand({batch, 1, h});
-    auto picked = x.gather(1, at_row);  // [B,1,H]
     const auto normed = block.norm1(x);
-    const auto q = torch::linear(normed.gather(1, at_row), block.qkv_weight.narrow(0, 0, h), block.qkv_bias.narrow(0, 0, h));
-    const auto kv = torch::linear(normed, block.qkv_weight.narrow(0, h, 2 * h), block.qkv_bias.narrow(0, h, 2 * h)).chunk(2, -1);
+    const auto q = last_q_(normed.gather(1, at_row));
+    const auto kv = last_kv_(normed).chunk(2, -1);
     std::optional<torch::Tensor> seen;  // causal: a row attends to the positions up to its own
     if (causal) seen = torch::arange(length, rows.options()).view({1, 1, 1, length}).le(rows.view({batch, 1, 1, 1}));
-    const auto attended = at::scaled_dot_product_attention(heads_of(q), heads_of(kv[0]), heads_of(kv[1]), seen);
-    picked = picked + torch::linear(attended.transpose(1, 2).reshape({batch, 1, h}), block.out_weight, block.out_bias);
-    picked.add_(block.mlp(block.norm2(picked)));
-    return picked.squeeze(1);
+    const auto attended_rows = at::scaled_dot_product_attention(heads_of(q), heads_of(kv[0]), heads_of(kv[1]), seen).transpose(1, 2).reshape({batch, 1, h});
+    return mlp(block, block.out(attended_rows, Activation::none, x.gather(1, at_row))).squeeze(1);
 }
 
 }  // namespace tg

@@ -7,14 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "linear.hpp"
 #include "weights.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
-
-enum class Activation { quick_gelu, gelu, gelu_tanh };
-// The name in config.json ("hidden_act"); throws InputError with `where` for one that is not known.
-Activation activation_of(std::string_view name, const std::string& where);
 
 struct EncoderShape {
     std::int64_t hidden = 0, mlp = 0, layers = 0, heads = 0;
@@ -30,13 +27,14 @@ struct LayerNorm {
     torch::Tensor operator()(const torch::Tensor& x) const { return torch::layer_norm(x, {x.size(-1)}, weight, bias, eps); }
 };
 
-// fc1, activation, fc2. Quick GELU is x * sigmoid(1.702 x): with 1.702 multiplied into fc1 and divided out of fc2 at load it is SiLU,
-// which torch has as one pass in place.
+// fc1, activation, fc2, of plain tensors, so that a tower may be cut over ranks. Quick GELU is x * sigmoid(1.702 x): with 1.702 multiplied
+// into fc1 and divided out of fc2 at load it is SiLU, which torch has as one pass in place.
 struct Mlp {
     torch::Tensor fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [M,H] [M] [H,M] [H]
     Activation activation = Activation::gelu;
     Mlp() = default;
     Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape);
+    Activation computed() const;  // SiLU for quick GELU
     torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
@@ -55,13 +53,16 @@ public:
 private:
     struct Block {
         LayerNorm norm1, norm2;
-        torch::Tensor qkv_weight, qkv_bias, out_weight, out_bias;  // [3H,H] [3H] [H,H] [H]; rows are q, k, v
-        Mlp mlp;
+        Linear qkv, out, fc1, fc2;  // rows of qkv's weight: q, k, v
     };
     torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
+    torch::Tensor attended(const torch::Tensor& qkv, bool causal) const;  // [B,T,3H] -> [B,T,H]
+    torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
 
     EncoderShape shape_;
+    Activation activation_ = Activation::none;  // as Mlp computes it
     std::vector<Block> blocks_;
+    Linear last_q_, last_kv_;  // the last block's qkv in two, for forward_pooled()
 };
 
 }  // namespace tg

@@ -83,8 +83,8 @@ Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) {
     if (is_dense(a, b) && c.is_contiguous() && c.scalar_type() == a.scalar_type()) {
         auto y = torch::empty({a.size(0), b.size(1)}, a.options());
         auto target = target_of(y);
-        target.addend = c.data_ptr();
-        target.addend_row_stride = c.dim() == 2 ? c.size(1) : 0;
+        if (c.dim() == 1) target.bias = c.data_ptr();
+        else target.addend = c.data_ptr(), target.addend_row_stride = c.size(1);
         dense_product(view_of(a), view_of(b), target);
         return y;
     }

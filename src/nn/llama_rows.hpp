@@ -1,4 +1,4 @@
-// The inner loops of llama_kernels.cpp on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and
+// The inner loops of llama_kernels.cpp, dense_attention.cpp and linear.cpp on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and
 // a clone for AVX-512 and AVX2. E is float or the 16 bits of a bfloat16; sums are fp32.
 #pragma once
 
@@ -35,6 +35,11 @@ TG_ROWS(Bf16)
 
 // -log softmax(logits)[label]; with `scale` not 0, logits become scale * its gradient.
 double cross_entropy(float* logits, std::int64_t n, std::int64_t label, float scale);
+// In place. gelu by erf, gelu_tanh by its approximation; quick_gelu: x * sigmoid(1.702 x).
+void silu(float* x, std::int64_t n);
+void quick_gelu(float* x, std::int64_t n);
+void gelu(float* x, std::int64_t n);
+void gelu_tanh(float* x, std::int64_t n);
 // y += x
 void add(float* y, const float* x, std::int64_t n);
 void add(float* y, const Bf16* x, std::int64_t n);

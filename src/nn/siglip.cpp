@@ -46,15 +46,16 @@ struct AttentionPooling {
 
 struct SiglipVision {
     VisionShape shape;
-    torch::Tensor patch_weight, patch_bias, positions;  // [H,3*P*P] [H] [1,patches,H]
+    Linear patches;           // 3*P*P -> H
+    torch::Tensor positions;  // [1,patches,H]
     Encoder encoder;
     LayerNorm post_norm;
     AttentionPooling head;
 
     SiglipVision(WeightReader& weights, const VisionShape& vision)
         : shape(vision),
-          patch_weight(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1})),
-          patch_bias(weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
+          patches(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1}),
+                  weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
           positions(weights("vision_model.embeddings.position_embedding.weight", {vision.patches(), vision.encoder.hidden}).unsqueeze(0)),
           encoder(weights, "vision_model.encoder", vision.encoder),
           post_norm(weights, "vision_model.post_layernorm", vision.encoder.hidden, vision.encoder.norm_eps),
@@ -63,7 +64,7 @@ struct SiglipVision {
     }
 
     torch::Tensor operator()(const torch::Tensor& pixels) const {
-        const auto x = torch::linear(patches_of(pixels, shape.patch), patch_weight, patch_bias) + positions;
+        const auto x = patches(patches_of(pixels, shape.patch)) + positions;
         return head(post_norm(encoder.forward(x, false)));
     }
 };

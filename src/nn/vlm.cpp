@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/heap.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/device.hpp"
@@ -150,6 +151,7 @@ VisionLanguageModel::VisionLanguageModel(VisionLanguageModel&&) noexcept = defau
 VisionLanguageModel& VisionLanguageModel::operator=(VisionLanguageModel&&) noexcept = default;
 
 VisionLanguageModel VisionLanguageModel::load(const fs::path& folder, torch::Device device, torch::Dtype dtype) {
+    keep_freed_memory();
     auto parts = VlmParts::describe(folder);
     for (auto* unit : parts->units()) {
         unit->allocate(device, dtype);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "taskgalaxy/core/heap.hpp"
+
 namespace tg {
 
 using torch::Tensor;
@@ -32,6 +34,7 @@ Collectives::Figures operator-(const Collectives::Figures& a, const Collectives:
 }  // namespace
 
 Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
+    keep_freed_memory();
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](Unit& unit, bool trained) {
         units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
