@@ -22,7 +22,7 @@ constexpr std::int64_t lanes = 16;
 constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
 constexpr std::int64_t most_steps = 1536;                             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
 constexpr std::int64_t rows_block_bytes = 512 << 10;                  // and so do that many bytes of a
-constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;  // packing costs a few percent of a task of this size
+constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;  // of unpacked matrices: packing costs a few percent of a task of this size
 
 std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t steps_of(std::int64_t k, Number number) { return over(k, numbers_a_step(number)); }
@@ -161,19 +161,21 @@ TG_AVX512_INLINE void store(void* numbers, Number number, std::int64_t at, __mma
 // One tile from sums to the result, or to and from the sums of earlier parts.
 struct TilePlace {
     std::int64_t row, column, rows, columns;  // of the result
-    float* partial;                           // [.., 512] sums of earlier parts at this tile; null: there are no other parts
+    float* partial;                           // sums of earlier parts at this tile; null: there are no other parts
+    std::int64_t partial_stride;
     bool first_part, last_part;
 };
 TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
     const auto mask_at = [&](std::int64_t c) { return static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1); };
     for (std::int64_t i = 0; i < place.rows; ++i) {
         float* row = sums + i * tile_columns;
-        float* partial = place.partial + i * task_columns;
-        if (!place.first_part)
-            for (std::int64_t c = 0; c < tile_columns; c += lanes) _mm512_store_ps(row + c, _mm512_add_ps(_mm512_load_ps(row + c), _mm512_loadu_ps(partial + c)));
-        if (!place.last_part) {
-            for (std::int64_t c = 0; c < tile_columns; c += lanes) _mm512_storeu_ps(partial + c, _mm512_load_ps(row + c));
-            continue;
+        if (place.partial) {
+            float* partial = place.partial + i * place.partial_stride;
+            for (std::int64_t c = 0; c < tile_columns; c += lanes) {
+                const __m512 sum = place.first_part ? _mm512_load_ps(row + c) : _mm512_add_ps(_mm512_load_ps(row + c), _mm512_load_ps(partial + c));
+                _mm512_store_ps((place.last_part ? row : partial) + c, sum);
+            }
+            if (!place.last_part) continue;
         }
         if (target.bias)
             for (std::int64_t c = 0; c < place.columns; c += lanes) _mm512_store_ps(row + c, _mm512_add_ps(_mm512_load_ps(row + c), load(target.bias, target.number, place.column + c, mask_at(c))));
@@ -223,7 +225,8 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
     const auto multiply = number == Number::f32 ? multiply_tile<Number::f32> : multiply_tile<Number::bf16>;
     const auto all_steps = steps_of(a.columns, number), parts = std::max<std::int64_t>(1, over(all_steps, most_steps)), part_steps = over(all_steps, parts);
     const auto block_rows = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows)) * tile_rows;
-    auto* partial = parts == 1 ? nullptr : reinterpret_cast<float*>(scratch(partial_memory, task.rows * task_columns + lanes));
+    const auto partial_stride = over(task.columns, tile_columns) * tile_columns;
+    auto* partial = parts == 1 ? nullptr : reinterpret_cast<float*>(scratch(partial_memory, task.rows * partial_stride));
     auto* a_panels = scratch(a_memory, over(std::min(block_rows, task.rows), tile_rows) * tile_rows * part_steps);
     auto* b_panels = b.packed ? nullptr : scratch(b_memory, over(task.columns, tile_columns) * tile_columns * part_steps);
     for (std::int64_t part = 0; part < parts; ++part) {
@@ -238,7 +241,7 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
                 for (std::int64_t i = 0; i < rows; i += tile_rows) {
                     fetch(target, task.row + row + i, std::min(tile_rows, rows - i), task.column + column);
                     multiply(a_panels + i * steps, panel, steps, sums);
-                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * task_columns + column : nullptr, part == 0, part + 1 == parts}, target);
+                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * partial_stride + column : nullptr, partial_stride, part == 0, part + 1 == parts}, target);
                 }
             }
         }
@@ -248,7 +251,7 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
 void run_all(const MatrixView& a, const RightSide& b, std::int64_t n, const ProductTarget& target) {
     if (a.rows == 0 || n == 0) return;
     // As many tasks as keep every thread busy to the end, where the result is large enough.
-    auto down = over(a.rows, task_rows), across = over(n, task_columns);
+    auto down = over(a.rows, task_rows), across = b.packed ? 1 : over(n, task_columns);
     const auto threads = static_cast<std::int64_t>(slice_threads());
     while ((down * across) % threads != 0 && down * across < 4 * threads) {
         const auto rows = a.rows / down, columns = n / across;

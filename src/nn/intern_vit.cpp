@@ -147,10 +147,10 @@ public:
         for (std::size_t i = 0; i < blocks_.size(); ++i) {
             const auto& block = blocks_[i];
             if (on_block) on_block(i, true);
-            auto qkv = torch::linear(block.norm1(x), block.qkv, block.qkv_bias).chunk(3, -1);
+            auto qkv = linear(block.norm1(x), block.qkv, block.qkv_bias).chunk(3, -1);
             if (qk_norm_) qkv[0] = block.q_norm(qkv[0]), qkv[1] = block.k_norm(qkv[1]);  // over all channels, not a head's
             const auto attended = at::scaled_dot_product_attention(heads_of(qkv[0]), heads_of(qkv[1]), heads_of(qkv[2]));
-            x = x + torch::linear(attended.transpose(1, 2).reshape({B, T, h}), block.out, block.out_bias) * block.scale1;
+            x = x + linear(attended.transpose(1, 2).reshape({B, T, h}), block.out, block.out_bias) * block.scale1;
             x = x + block.mlp(block.norm2(x)) * block.scale2;
             if (on_block) on_block(i, false);
         }
