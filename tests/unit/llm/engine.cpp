@@ -473,7 +473,7 @@ TEST(chat_engine, keeps_the_limit_it_learns_from_headers) {
     const auto state = engine.figures().endpoints.at("a");
     EXPECT_TRUE(state.limit_learned);
     EXPECT_LE(state.limit_requests_per_minute, 1200.5);
-    EXPECT_GE(state.limit_requests_per_minute, 1000);
+    EXPECT_GE(state.limit_requests_per_minute, 0.7 * 1200);  // where the first requests were refused before a header had come
 }
 
 TEST(chat_engine, names_the_endpoints_when_one_is_unknown) {
