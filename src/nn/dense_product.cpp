@@ -3,8 +3,8 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -20,9 +20,10 @@ constexpr std::int64_t tile_rows = 14, tile_columns = 32;  // 28 of the 32 regis
 constexpr std::int64_t lanes = 16;
 // A step multiplies 32 bits of each side: one float, or a pair of bf16.
 constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
-constexpr std::int64_t most_steps = 1536;                             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
-constexpr std::int64_t rows_block_bytes = 512 << 10;                  // and so do that many bytes of a
-constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;  // of unpacked matrices: packing costs a few percent of a task of this size
+constexpr std::int64_t most_steps = 1536;             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
+constexpr std::int64_t rows_block_bytes = 512 << 10;  // and so do that many bytes of a
+// Of unpacked matrices: packing both sides costs a few percent of a task of this size.
+constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;
 
 std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t steps_of(std::int64_t k, Number number) { return over(k, numbers_a_step(number)); }

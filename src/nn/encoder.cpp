@@ -4,20 +4,26 @@
 
 #include "dense_attention.hpp"
 #include "dense_tensors.hpp"
+#include "taskgalaxy/core/error.hpp"
 
 namespace tg {
 
-Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape) : activation(shape.activation) {
-    const double scale = activation == Activation::quick_gelu ? 1.702 : 1.0;
+HiddenActivation activation_of(std::string_view name, const std::string& where) {
+    if (name == "quick_gelu") return {Activation::silu, 1.702};
+    if (name == "gelu") return {Activation::gelu, 1};
+    if (name == "gelu_pytorch_tanh" || name == "gelu_new") return {Activation::gelu_tanh, 1};
+    throw InputError(fmt::format("{}: hidden_act = {} is not supported", where, name), "known here: quick_gelu, gelu, gelu_pytorch_tanh");
+}
+
+Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape) : activation(shape.activation.activation) {
+    const double scale = shape.activation.scale;
     fc1_weight = weights.to(weights.read(name + ".fc1.weight", {shape.mlp, shape.hidden}) * scale);
     fc1_bias = weights.to(weights.read(name + ".fc1.bias", {shape.mlp}) * scale);
     fc2_weight = weights.to(weights.read(name + ".fc2.weight", {shape.hidden, shape.mlp}) / scale);
     fc2_bias = weights(name + ".fc2.bias", {shape.hidden});
 }
 
-Activation Mlp::computed() const { return activation == Activation::quick_gelu ? Activation::silu : activation; }
-
-torch::Tensor Mlp::operator()(const torch::Tensor& x) const { return linear(linear(x, fc1_weight, fc1_bias, computed()), fc2_weight, fc2_bias); }
+torch::Tensor Mlp::operator()(const torch::Tensor& x) const { return linear(linear(x, fc1_weight, fc1_bias, activation), fc2_weight, fc2_bias); }
 
 Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape) : shape_(shape) {
     const auto h = shape.hidden;
@@ -40,7 +46,6 @@ Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderSh
         const Mlp mlp(weights, layer + ".mlp", shape);
         block.fc1 = Linear(mlp.fc1_weight, mlp.fc1_bias);
         block.fc2 = Linear(mlp.fc2_weight, mlp.fc2_bias);
-        activation_ = mlp.computed();
         blocks_.push_back(std::move(block));
     }
 }
@@ -60,7 +65,7 @@ torch::Tensor Encoder::attended(const torch::Tensor& qkv, bool causal) const {
     return at::scaled_dot_product_attention(heads_of(parts[0]), heads_of(parts[1]), heads_of(parts[2]), {}, 0.0, causal).transpose(1, 2).reshape({B, T, h});
 }
 
-torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), activation_), Activation::none, x); }
+torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), shape_.activation.activation), Activation::none, x); }
 
 torch::Tensor Encoder::forward(torch::Tensor x, bool causal, std::int64_t blocks) const {
     const auto count = blocks < 0 ? blocks_.size() : static_cast<std::size_t>(blocks);

@@ -13,10 +13,19 @@
 
 namespace tg {
 
+// What stands between the two layers of an MLP, activation(scale * x): quick GELU, x * sigmoid(1.702 x), is SiLU with 1.702 multiplied into
+// the first layer and divided out of the second.
+struct HiddenActivation {
+    Activation activation = Activation::silu;
+    double scale = 1.702;
+};
+// The name in config.json ("hidden_act"); throws InputError with `where` for one that is not known.
+HiddenActivation activation_of(std::string_view name, const std::string& where);
+
 struct EncoderShape {
     std::int64_t hidden = 0, mlp = 0, layers = 0, heads = 0;
     double norm_eps = 1e-5;
-    Activation activation = Activation::quick_gelu;
+    HiddenActivation activation;
 };
 
 struct LayerNorm {
@@ -27,14 +36,12 @@ struct LayerNorm {
     torch::Tensor operator()(const torch::Tensor& x) const { return torch::layer_norm(x, {x.size(-1)}, weight, bias, eps); }
 };
 
-// fc1, activation, fc2, of plain tensors, so that a tower may be cut over ranks. Quick GELU is x * sigmoid(1.702 x): with 1.702 multiplied
-// into fc1 and divided out of fc2 at load it is SiLU, which torch has as one pass in place.
+// fc1, activation, fc2, of plain tensors, so that a tower may be cut over ranks.
 struct Mlp {
     torch::Tensor fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [M,H] [M] [H,M] [H]
-    Activation activation = Activation::gelu;
+    Activation activation = Activation::none;
     Mlp() = default;
     Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape);
-    Activation computed() const;  // SiLU for quick GELU
     torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
@@ -60,7 +67,6 @@ private:
     torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
 
     EncoderShape shape_;
-    Activation activation_ = Activation::none;  // as Mlp computes it
     std::vector<Block> blocks_;
     Linear last_q_, last_kv_;  // the last block's qkv in two, for forward_pooled()
 };

@@ -1,47 +1,39 @@
 #include "linear.hpp"
 
-#include <fmt/format.h>
+#include <stdexcept>
 
 #include "dense_tensors.hpp"
 #include "llama_rows.hpp"
-#include "taskgalaxy/core/error.hpp"
 
 namespace tg {
 
 using torch::Tensor;
-
-Activation activation_of(std::string_view name, const std::string& where) {
-    if (name == "quick_gelu") return Activation::quick_gelu;
-    if (name == "gelu") return Activation::gelu;
-    if (name == "gelu_pytorch_tanh" || name == "gelu_new") return Activation::gelu_tanh;
-    throw InputError(fmt::format("{}: hidden_act = {} is not supported", where, name), "known here: quick_gelu, gelu, gelu_pytorch_tanh");
-}
 
 namespace {
 
 void activate(Tensor& x, Activation activation) {
     switch (activation) {
         case Activation::none: break;
-        case Activation::quick_gelu: x.mul_(torch::sigmoid(1.702 * x)); break;
+        case Activation::silu: torch::silu_(x); break;
         case Activation::gelu: at::gelu_(x, "none"); break;
         case Activation::gelu_tanh: at::gelu_(x, "tanh"); break;
-        case Activation::silu: torch::silu_(x); break;
     }
 }
 
 void (*row_function(Activation activation))(float*, std::int64_t) {
     switch (activation) {
-        case Activation::none: return nullptr;
-        case Activation::quick_gelu: return rows::quick_gelu;
+        case Activation::none: break;
+        case Activation::silu: return rows::silu;
         case Activation::gelu: return rows::gelu;
         case Activation::gelu_tanh: return rows::gelu_tanh;
-        case Activation::silu: return rows::silu;
     }
     return nullptr;
 }
 
-// `product` multiplies the rows of x into a target.
-template <class Product> Tensor dense(const Tensor& x, std::int64_t outputs, const Tensor& bias, Activation activation, const Tensor& residual, Product&& product) {
+// `product` multiplies the rows of x, of the weights' number format, into a target.
+template <class Product> Tensor dense(const Tensor& x, Number number, std::int64_t outputs, const Tensor& bias, Activation activation, const Tensor& residual, Product&& product) {
+    for (const auto* other : {&x, &bias, &residual})
+        if (other->defined() && number_of(*other) != number) throw std::logic_error("a linear layer of one number format was given another");
     auto shape = x.sizes().vec();
     shape.back() = outputs;
     const auto rows = x.reshape({-1, x.size(-1)}).contiguous();
@@ -71,12 +63,12 @@ Linear::Linear(Tensor weight, Tensor bias) : weight_(std::move(weight)), bias_(s
 
 Tensor Linear::operator()(const Tensor& x, Activation activation, const Tensor& residual) const {
     if (!packed_) return plain(x, weight_, bias_, activation, residual);
-    return dense(x, packed_->columns(), bias_, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, *packed_, target); });
+    return dense(x, packed_->number(), packed_->columns(), bias_, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, *packed_, target); });
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, const Tensor& residual) {
     if (!can_be_dense(weight)) return plain(x, weight, bias, activation, residual);
-    return dense(x, weight.size(0), bias, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, view_of(weight).transposed(), target); });
+    return dense(x, number_of(weight), weight.size(0), bias, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, view_of(weight).transposed(), target); });
 }
 
 }  // namespace tg

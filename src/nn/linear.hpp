@@ -3,17 +3,13 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <string_view>
 
 #include "dense_product.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 
 namespace tg {
 
-enum class Activation { none, quick_gelu, gelu, gelu_tanh, silu };
-// The name in config.json ("hidden_act"); throws InputError with `where` for one that is not known.
-Activation activation_of(std::string_view name, const std::string& where);
+enum class Activation { none, silu, gelu, gelu_tanh };
 
 class Linear {
 public:

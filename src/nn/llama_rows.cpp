@@ -165,9 +165,6 @@ TG_CLONES double cross_entropy(float* logits, std::int64_t n, std::int64_t label
 TG_CLONES void silu(float* x, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] / (1.0f + std::exp(-x[i]));
 }
-TG_CLONES void quick_gelu(float* x, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] / (1.0f + std::exp(-1.702f * x[i]));
-}
 TG_CLONES void gelu(float* x, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678f));
 }

@@ -35,9 +35,8 @@ TG_ROWS(Bf16)
 
 // -log softmax(logits)[label]; with `scale` not 0, logits become scale * its gradient.
 double cross_entropy(float* logits, std::int64_t n, std::int64_t label, float scale);
-// In place. gelu by erf, gelu_tanh by its approximation; quick_gelu: x * sigmoid(1.702 x).
+// In place. gelu by erf, gelu_tanh by its approximation.
 void silu(float* x, std::int64_t n);
-void quick_gelu(float* x, std::int64_t n);
 void gelu(float* x, std::int64_t n);
 void gelu_tanh(float* x, std::int64_t n);
 // y += x
