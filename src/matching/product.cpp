@@ -18,7 +18,7 @@ struct Kind {
     std::unique_ptr<Product> (*make)(std::span<const float>, std::int64_t);
 };
 
-// The fastest first: "auto" takes the first that can run.
+// The fastest first: "auto" takes the first that can run. bf16 is that with AMX only.
 constexpr std::array kinds{
     Kind{"bf16", [](std::int64_t) { return __builtin_cpu_supports("amx-bf16") != 0; }, [](std::span<const float> types, std::int64_t dim) { return make_torch_product(types, dim, true); }},
     Kind{"int8", can_use_int8_product, make_int8_product},

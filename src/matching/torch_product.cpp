@@ -1,5 +1,5 @@
-// Matrix products by torch (MKL, oneDNN): for processors without AVX2, and in bf16 where the processor multiplies that faster (AMX,
-// AVX-512 BF16). A tile of scores stays in the second-level cache between the product and the scan.
+// Matrix products by torch (MKL, oneDNN): for processors without AVX2, and in bf16 for those with AMX. A tile of scores stays in the
+// second-level cache between the product and the scan.
 #include <algorithm>
 
 #include "product.hpp"

@@ -8,8 +8,7 @@ namespace tg {
 
 inline Number number_of(const torch::Tensor& x) { return x.scalar_type() == torch::kBFloat16 ? Number::bf16 : Number::f32; }
 
-// A matrix on the CPU whose rows or columns lie whole, of a number format that this processor multiplies best itself, and not so small that
-// packing it would be most of the work.
+// A matrix for dense_product(): on the CPU, its rows or its columns in one piece, and not so small that packing would be most of the work.
 inline bool can_be_dense(const torch::Tensor& x) {
     constexpr std::int64_t least = 48;
     return x.dim() == 2 && x.is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16) && (x.stride(0) == 1 || x.stride(1) == 1) && x.size(0) >= least && x.size(1) >= least &&

@@ -29,7 +29,7 @@ def environment(purpose="model", more_packages=()):
     if not stamp.exists():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", FOLDER, *PACKAGES, *more_packages], check=True)
         stamp.touch()
-    paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "serve")]
+    paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "peers-training", "serve")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 
