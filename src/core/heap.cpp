@@ -10,7 +10,7 @@ namespace tg {
 #if defined(__GLIBC__)
 void keep_freed_memory() {
     static const bool once = [] {
-        constexpr int mapped_from = 1 << 30, given_back_from = 2047 << 20;
+        constexpr int mapped_from = 32 << 20, given_back_from = 2047 << 20;
         return ::mallopt(M_MMAP_THRESHOLD, mapped_from) != 0 && ::mallopt(M_TRIM_THRESHOLD, given_back_from) != 0;
     }();
     static_cast<void>(once);
