@@ -17,7 +17,8 @@ namespace tg {
 class Product {
 public:
     virtual ~Product() = default;
-    // queries: [Q, D], Q at most block(). Begins nominees[q] and offers it every type whose score may reach its bar, with proven bounds. Called by many threads at once, each with its own nominees.
+    // queries: [Q, D], Q at most block(). Begins nominees[q] and offers it every type whose score may reach its bar, with proven bounds.
+    // Called by many threads at once, each with its own nominees.
     virtual void offer(std::span<const float> queries, int k, std::span<Nominees> nominees) const = 0;
     virtual std::int64_t block() const = 0;  // queries that are best given together
     virtual std::string_view name() const = 0;

@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(of_many_shapes, DenseProduct,
                                             ::testing::Values(Shape{1, 1, 1}, Shape{14, 32, 16}, Shape{15, 33, 17}, Shape{29, 70, 101}, Shape{90, 600, 64}, Shape{17, 40, 7001}, Shape{1100, 36, 20})));
 
 TEST(dense_product, what_is_no_number_stays_none) {
-    if (!has_dense_product(Number::bf16)) GTEST_SKIP() << "this processor does not multiply bf16";
+    if (!has_dense_product(Number::bf16)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     Matrix a(Number::bf16, 14, 32), b(Number::bf16, 32, 32), y(Number::bf16, 14, 32);
     static_cast<Bf16*>(a.data())[0] = bf16_of(std::numeric_limits<float>::quiet_NaN());
     static_cast<Bf16*>(a.data())[33] = bf16_of(std::numeric_limits<float>::infinity());
