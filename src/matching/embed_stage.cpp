@@ -84,12 +84,13 @@ private:
         options.batch = static_cast<std::size_t>(settings_.batch);
         options.batches_ahead = static_cast<std::size_t>(settings_.batches_ahead);
         options.threads = static_cast<std::size_t>(settings_.decode_threads);
+        options.bf16 = dtype_ == torch::kBFloat16;
         DecodeAhead ahead(pool, indices, recipe, options);
         while (auto* batch = ahead.next()) {
             // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
             if (stop_requested()) throw Stopped("embed_images");
             const auto count = static_cast<std::int64_t>(batch->indices.size());
-            const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, torch::kFloat32);
+            const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, options.bf16 ? torch::kBFloat16 : torch::kFloat32);
             auto vectors = floats_of(model_->encode_images(pixels));
             for (std::size_t i = 0; i < batch->failures.size(); ++i) {
                 if (batch->failures[i].empty()) continue;

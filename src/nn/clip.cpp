@@ -26,7 +26,7 @@ struct ClipVision {
         patches = Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
         positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
         pre_norm = LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
-        encoder = Encoder(weights, name + "encoder", shape.encoder);
+        encoder = Encoder(weights, name + "encoder", shape.encoder, true);
         post_norm = LayerNorm(weights, name + "post_layernorm", h, shape.encoder.norm_eps);
         weights.ignore(name + "embeddings.position_ids");
     }
@@ -51,7 +51,7 @@ struct ClipText {
         const std::string name = "text_model.";
         tokens = weights(name + "embeddings.token_embedding.weight", {shape.vocabulary, h});
         positions = weights(name + "embeddings.position_embedding.weight", {shape.positions, h});
-        encoder = Encoder(weights, name + "encoder", shape.encoder);
+        encoder = Encoder(weights, name + "encoder", shape.encoder, true);
         final_norm = LayerNorm(weights, name + "final_layer_norm", h, shape.encoder.norm_eps);
         weights.ignore(name + "embeddings.position_ids");
     }
@@ -75,7 +75,7 @@ struct ClipText {
 struct Clip::Impl {
     ClipVision vision;
     ClipText text;
-    torch::Tensor visual_projection, text_projection;  // [D,H]
+    Linear visual_projection, text_projection;  // H -> D
 };
 
 Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {
@@ -96,13 +96,13 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
 
     const SafetensorsFolder files(folder);
     WeightReader weights(files, device, dtype);
-    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, weights("visual_projection.weight", {dim_, vision.encoder.hidden}), weights("text_projection.weight", {dim_, text.encoder.hidden})});
+    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, Linear(weights("visual_projection.weight", {dim_, vision.encoder.hidden})), Linear(weights("text_projection.weight", {dim_, text.encoder.hidden}))});
     weights.ignore("logit_scale");
     weights.finish("config.json");
 }
 Clip::~Clip() = default;
 
-torch::Tensor Clip::image_features(const torch::Tensor& pixels) const { return torch::linear(impl_->vision(pixels), impl_->visual_projection); }
-torch::Tensor Clip::text_features(const torch::Tensor& ids) const { return torch::linear(impl_->text(ids), impl_->text_projection); }
+torch::Tensor Clip::image_features(const torch::Tensor& pixels) const { return impl_->visual_projection(impl_->vision(pixels)); }
+torch::Tensor Clip::text_features(const torch::Tensor& ids) const { return impl_->text_projection(impl_->text(ids)); }
 
 }  // namespace tg

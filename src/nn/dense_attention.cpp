@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
+#include "avx512.hpp"
 #include "llama_rows.hpp"
 #include "taskgalaxy/nn/slices.hpp"
 
@@ -41,6 +43,39 @@ template <class Work> void for_each_block(const AttentionInput& input, std::int6
 }
 std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64_t row) { return input.causal ? block.first + row + 1 : block.seen; }
 
+// to[0, n) = of(i) for whole vectors of i below `seen`, zeros behind.
+template <class E, class Of> TG_AVX512_INLINE void fill_row(E* to, std::int64_t seen, std::int64_t n, Of&& of) {
+    std::int64_t i = 0;
+    for (; i + lanes <= seen; i += lanes) store<true>(to + i, lane_mask(lanes), of(i, lane_mask(lanes)));
+    for (; i < n; i += lanes) store<false>(to + i, lane_mask(n - i), _mm512_maskz_mov_ps(lane_mask(seen - i), of(i, lane_mask(seen - i))));
+}
+
+// shares = softmax(scale * scores[0, seen)), zeros up to n; returns the logarithm of the sum. Overwrites the scores.
+template <class E> TG_AVX512 float softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale) {
+    __m512 top = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
+    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, lane_mask(seen - i)));
+    const float highest = scale * _mm512_reduce_max_ps(top);
+    const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(highest);
+    for (std::int64_t i = 0; i < seen; i += lanes) {
+        const auto mask = lane_mask(seen - i);
+        const __m512 power = exponential(_mm512_fmsub_ps(factor, load(scores + i, mask), shift));
+        sum = _mm512_mask_add_ps(sum, mask, sum, power);
+        store<false>(scores + i, mask, power);
+    }
+    const float total = _mm512_reduce_add_ps(sum);
+    const __m512 share = _mm512_set1_ps(1 / total);
+    fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(share, load(scores + i, mask)); });
+    return highest + std::log(total);
+}
+
+// shares = exp(scale * scores - log_sum_exp), d_scores = scale * shares * (d_shares - drawn), zeros from `seen` up to n. Overwrites the scores.
+template <class E> TG_AVX512 void softmax_backward(float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
+    const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(log_sum_exp), drawn_all = _mm512_set1_ps(drawn);
+    for (std::int64_t i = 0; i < seen; i += lanes) store<false>(scores + i, lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, lane_mask(seen - i)), shift)));
+    fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return load(scores + i, mask); });
+    fill_row(d_scores, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(_mm512_mul_ps(factor, load(scores + i, mask)), _mm512_sub_ps(load(d_shares + i, mask), drawn_all)); });
+}
+
 template <class E> void attend_head(const Head<E>& head, void* out, float* log_sum_exp) {
     thread_local PackedMatrix keys, values;
     thread_local std::vector<float> scores;
@@ -54,7 +89,7 @@ template <class E> void attend_head(const Head<E>& head, void* out, float* log_s
     for_each_block(input, head.positions, [&](const Block& block) {
         dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, block.seen}, block.seen);
         for (std::int64_t i = 0; i < block.rows; ++i) {
-            const auto lse = rows::softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale);
+            const auto lse = softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale);
             if (log_sum_exp) log_sum_exp[block.first + i] = lse;
         }
         const auto target = head.of_output(out, block.first, block.rows);
@@ -85,7 +120,7 @@ template <class E> void attend_group_backward(Head<E> head, const void* d_out, c
             for (std::int64_t i = 0; i < block.rows; ++i) {
                 const auto at = i * block.seen;
                 const float drawn = rows::dot(static_cast<const E*>(d.data) + i * d.row_stride, static_cast<const E*>(o.data) + i * o.row_stride, D);
-                rows::softmax_backward(scores.data() + at, d_shares.data() + at, log_sum_exp[head.query * input.tokens() + head.begin + block.first + i], drawn, shares.data() + at, d_scores.data() + at, seen_by(input, block, i), block.seen, scale);
+                softmax_backward(scores.data() + at, d_shares.data() + at, log_sum_exp[head.query * input.tokens() + head.begin + block.first + i], drawn, shares.data() + at, d_scores.data() + at, seen_by(input, block, i), block.seen, scale);
             }
             const MatrixView share{shares.data(), input.number, block.rows, block.seen, block.seen, 1}, d_score{d_scores.data(), input.number, block.rows, block.seen, block.seen, 1};
             dense_product(d_score, keys, {place(head.query * D, block.first), input.number, input.row()});

@@ -1,23 +1,21 @@
 #include "dense_product.hpp"
 
-#include <immintrin.h>
-
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
+#include "avx512.hpp"
+#include "llama_rows.hpp"
 #include "taskgalaxy/nn/slices.hpp"
-
-#define TG_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define TG_AVX512_INLINE __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"), always_inline)) inline
 
 namespace tg {
 namespace {
 
 constexpr std::int64_t tile_rows = 14, tile_columns = 32;  // 28 of the 32 registers hold sums
-constexpr std::int64_t lanes = 16;
 // A step multiplies 32 bits of each side: one float, or a pair of bf16.
 constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
 constexpr std::int64_t most_steps = 1536;             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
@@ -63,7 +61,7 @@ TG_AVX512 void pack_across(const Items& items, std::int64_t width, std::int32_t*
     const auto size = static_cast<std::int64_t>(items.number == Number::f32 ? 4 : 2), whole = items.k / numbers_a_step(items.number);
     for (std::int64_t step = 0; step < whole; step += lanes) {
         const auto here = std::min(lanes, whole - step);
-        const auto mask = static_cast<__mmask16>((1u << here) - 1);
+        const auto mask = lane_mask(here);
         __m512i rows[lanes];
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) rows[i] = i < items.count ? _mm512_maskz_loadu_epi32(mask, items.data + i * items.item_stride * size + step * 4) : _mm512_setzero_si512();
@@ -80,7 +78,7 @@ TG_AVX512 void pack_across(const Items& items, std::int64_t width, std::int32_t*
 
 // Up to 16 items that lie side by side: their numbers at one step.
 TG_AVX512_INLINE __m512i step_along(const Items& items, std::int64_t step) {
-    const auto mask = static_cast<__mmask16>((1u << items.count) - 1);
+    const auto mask = lane_mask(items.count);
     if (items.number == Number::f32) return _mm512_maskz_loadu_epi32(mask, items.data + step * items.k_stride * 4);
     const __m256i first = _mm256_maskz_loadu_epi16(mask, items.data + 2 * step * items.k_stride * 2);
     const __m256i second = 2 * step + 1 < items.k ? _mm256_maskz_loadu_epi16(mask, items.data + (2 * step + 1) * items.k_stride * 2) : _mm256_setzero_si256();
@@ -93,7 +91,7 @@ constexpr int vectors_together = 8;
 TG_AVX512 void pack_along(const Items (&items)[vectors_together], std::int32_t* const (&out)[vectors_together], int count, std::int64_t width, std::int64_t steps) {
     for (std::int64_t step = 0; step + 1 < steps; ++step)
         for (int i = 0; i < count; ++i) _mm512_storeu_si512(out[i] + step * width, step_along(items[i], step));
-    const auto mask = static_cast<__mmask16>((1u << std::min(width, lanes)) - 1);  // the panel behind is there already
+    const auto mask = lane_mask(width);  // the panel behind is there already
     for (int i = 0; i < count; ++i) _mm512_mask_storeu_epi32(out[i] + (steps - 1) * width, mask, step_along(items[i], steps - 1));
 }
 
@@ -124,40 +122,32 @@ template <Number number> TG_AVX512_INLINE void add_products(__m512& sums, __m512
     else asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
 }
 
-// sums [14][32] = a [steps][14] * b [steps][32]
-template <Number number> TG_AVX512 void multiply_tile(const std::int32_t* a, const std::int32_t* b, std::int64_t steps, float* sums) {
-    __m512 tile[tile_rows][2];
+// sums [rows][32] = a [steps][14] * b [steps][32]
+template <Number number, int rows> TG_AVX512 void multiply_tile(const std::int32_t* a, const std::int32_t* b, std::int64_t steps, float* sums) {
+    __m512 tile[rows][2];
 #pragma GCC unroll 14
-    for (int i = 0; i < tile_rows; ++i) tile[i][0] = tile[i][1] = _mm512_setzero_ps();
+    for (int i = 0; i < rows; ++i) tile[i][0] = tile[i][1] = _mm512_setzero_ps();
     for (std::int64_t step = 0; step < steps; ++step, a += tile_rows, b += tile_columns) {
         const __m512 left = _mm512_load_ps(b), right = _mm512_load_ps(b + lanes);
 #pragma GCC unroll 14
-        for (int i = 0; i < tile_rows; ++i) {
+        for (int i = 0; i < rows; ++i) {
             const __m512 row = _mm512_castsi512_ps(_mm512_set1_epi32(a[i]));
             add_products<number>(tile[i][0], row, left);
             add_products<number>(tile[i][1], row, right);
         }
     }
 #pragma GCC unroll 14
-    for (int i = 0; i < tile_rows; ++i) {
+    for (int i = 0; i < rows; ++i) {
         _mm512_store_ps(sums + i * tile_columns, tile[i][0]);
         _mm512_store_ps(sums + i * tile_columns + lanes, tile[i][1]);
     }
 }
 
-TG_AVX512_INLINE __m512 load(const void* numbers, Number number, std::int64_t at, __mmask16 mask) {
-    if (number == Number::f32) return _mm512_maskz_loadu_ps(mask, static_cast<const float*>(numbers) + at);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, static_cast<const Bf16*>(numbers) + at)), 16));
-}
-
-// To nearest, ties to even.
-TG_AVX512_INLINE void store(void* numbers, Number number, std::int64_t at, __mmask16 mask, __m512 x) {
-    if (number == Number::f32) return _mm512_mask_storeu_ps(static_cast<float*>(numbers) + at, mask, x);
-    const __m512i bits = _mm512_castps_si512(x), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
-    const auto unordered = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);  // adding would make some of them infinite
-    _mm256_mask_storeu_epi16(static_cast<Bf16*>(numbers) + at, mask, _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, unordered, _mm512_set1_epi32(0x7FC0))));
-}
+// One for each number of rows that a tile may have: the last ones are seldom all there.
+using MultiplyTile = void (*)(const std::int32_t*, const std::int32_t*, std::int64_t, float*);
+template <Number number> constexpr auto multiply_tiles = []<int... rows>(std::integer_sequence<int, rows...>) {
+    return std::array<MultiplyTile, tile_rows>{multiply_tile<number, rows + 1>...};
+}(std::make_integer_sequence<int, tile_rows>{});
 
 // One tile from sums to the result, or to and from the sums of earlier parts.
 struct TilePlace {
@@ -166,8 +156,34 @@ struct TilePlace {
     std::int64_t partial_stride;
     bool first_part, last_part;
 };
-TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
-    const auto mask_at = [&](std::int64_t c) { return static_cast<__mmask16>((1u << std::min(lanes, place.columns - c)) - 1); };
+
+TG_AVX512_INLINE __m512 activated(Activation activation, __m512 x) {
+    switch (activation) {
+        case Activation::silu: return times_sigmoid(x, x);
+        case Activation::gelu_tanh: {  // 1 + tanh(z) = 2 / (1 + exp(-2 z))
+            const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
+            return times_sigmoid(x, _mm512_mul_ps(_mm512_set1_ps(1.5957691f), _mm512_fmadd_ps(_mm512_set1_ps(0.044715f), cube, x)));
+        }
+        case Activation::gelu: {
+            alignas(64) float numbers[lanes];
+            _mm512_store_ps(numbers, x);
+            rows::gelu(numbers, lanes);
+            return _mm512_load_ps(numbers);
+        }
+        case Activation::none: break;
+    }
+    return x;
+}
+
+// E: of the result, bias and addend. Whole: with all 32 columns.
+template <class E, bool whole> TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
+    constexpr int vectors = tile_columns / lanes;
+    __mmask16 masks[vectors];
+    __m512 bias[vectors];
+    for (int v = 0; v < vectors; ++v) {
+        masks[v] = whole ? 0xFFFF : lane_mask(place.columns - v * lanes);
+        bias[v] = target.bias ? load(static_cast<const E*>(target.bias) + place.column + v * lanes, masks[v]) : _mm512_setzero_ps();
+    }
     for (std::int64_t i = 0; i < place.rows; ++i) {
         float* row = sums + i * tile_columns;
         if (place.partial) {
@@ -178,14 +194,12 @@ TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTar
             }
             if (!place.last_part) continue;
         }
-        if (target.bias)
-            for (std::int64_t c = 0; c < place.columns; c += lanes) _mm512_store_ps(row + c, _mm512_add_ps(_mm512_load_ps(row + c), load(target.bias, target.number, place.column + c, mask_at(c))));
-        if (target.activation) target.activation(row, place.columns);
-        const auto at = (place.row + i) * target.row_stride + place.column, addend_at = (place.row + i) * target.addend_row_stride + place.column;
-        for (std::int64_t c = 0; c < place.columns; c += lanes) {
-            __m512 x = _mm512_load_ps(row + c);
-            if (target.addend) x = _mm512_add_ps(x, load(target.addend, target.number, addend_at + c, mask_at(c)));
-            store(target.data, target.number, at + c, mask_at(c), x);
+        auto* to = static_cast<E*>(target.data) + (place.row + i) * target.row_stride + place.column;
+        const auto* addend = static_cast<const E*>(target.addend) + (target.addend ? (place.row + i) * target.addend_row_stride + place.column : 0);
+        for (int v = 0; v < vectors; ++v) {
+            __m512 x = activated(target.activation, _mm512_add_ps(_mm512_load_ps(row + v * lanes), bias[v]));
+            if (target.addend) x = _mm512_add_ps(x, load(addend + v * lanes, masks[v]));
+            store<whole>(to + v * lanes, masks[v], x);
         }
     }
 }
@@ -223,7 +237,9 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
     thread_local std::vector<std::int32_t> a_memory, b_memory, partial_memory;
     alignas(64) float sums[tile_rows * tile_columns];
     const auto number = a.number;
-    const auto multiply = number == Number::f32 ? multiply_tile<Number::f32> : multiply_tile<Number::bf16>;
+    const auto& multiply = number == Number::f32 ? multiply_tiles<Number::f32> : multiply_tiles<Number::bf16>;
+    const auto finish = target.number == Number::f32 ? finish_tile<float, false> : finish_tile<Bf16, false>;
+    const auto finish_whole = target.number == Number::f32 ? finish_tile<float, true> : finish_tile<Bf16, true>;
     const auto all_steps = steps_of(a.columns, number), parts = std::max<std::int64_t>(1, over(all_steps, most_steps)), part_steps = over(all_steps, parts);
     const auto block_rows = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows)) * tile_rows;
     const auto partial_stride = over(task.columns, tile_columns) * tile_columns;
@@ -239,10 +255,12 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
             pack_panels(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
             for (std::int64_t column = 0; column < task.columns; column += tile_columns) {
                 const auto* panel = b.packed ? b.packed->panels() + (task.column + column) * steps_of(b.packed->rows(), number) + first * tile_columns : b_panels + column * steps;
+                const auto columns = std::min(tile_columns, task.columns - column);
                 for (std::int64_t i = 0; i < rows; i += tile_rows) {
-                    fetch(target, task.row + row + i, std::min(tile_rows, rows - i), task.column + column);
-                    multiply(a_panels + i * steps, panel, steps, sums);
-                    finish_tile(sums, {task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column), partial ? partial + (row + i) * partial_stride + column : nullptr, partial_stride, part == 0, part + 1 == parts}, target);
+                    const auto here = std::min(tile_rows, rows - i);
+                    fetch(target, task.row + row + i, here, task.column + column);
+                    multiply[static_cast<std::size_t>(here - 1)](a_panels + i * steps, panel, steps, sums);
+                    (columns == tile_columns ? finish_whole : finish)(sums, {task.row + row + i, task.column + column, here, columns, partial ? partial + (row + i) * partial_stride + column : nullptr, partial_stride, part == 0, part + 1 == parts}, target);
                 }
             }
         }

@@ -16,6 +16,7 @@
 namespace tg {
 
 enum class Number : std::uint8_t { f32, bf16 };
+enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh };  // gelu by erf, gelu_tanh by its approximation
 
 // Element (r, c) lies at data[r * row_stride + c * column_stride]; one of the two strides is 1.
 struct MatrixView {
@@ -35,7 +36,7 @@ struct ProductTarget {
     const void* addend = nullptr;  // [M, N]
     std::int64_t addend_row_stride = 0;
     const void* bias = nullptr;  // [N]
-    void (*activation)(float* row, std::int64_t n) = nullptr;
+    Activation activation = Activation::none;
 };
 
 // A matrix [K, N] in the order in which the product reads it, for what is multiplied again and again.

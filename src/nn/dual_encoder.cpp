@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/heap.hpp"
 #include "taskgalaxy/nn/clip.hpp"
 #include "taskgalaxy/nn/siglip.hpp"
 #include "taskgalaxy/nn/slices.hpp"
@@ -58,6 +59,7 @@ std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& fold
         std::string_view model_type;
         std::unique_ptr<DualEncoder> (*load)(const std::filesystem::path&, torch::Device, torch::Dtype);
     };
+    keep_freed_memory();
     constexpr std::array kinds{
         Kind{"clip", [](const std::filesystem::path& path, torch::Device on, torch::Dtype in) -> std::unique_ptr<DualEncoder> { return std::make_unique<Clip>(path, on, in); }},
         Kind{"siglip", [](const std::filesystem::path& path, torch::Device on, torch::Dtype in) -> std::unique_ptr<DualEncoder> { return std::make_unique<Siglip>(path, on, in); }},

@@ -25,7 +25,7 @@ Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& sha
 
 torch::Tensor Mlp::operator()(const torch::Tensor& x) const { return linear(linear(x, fc1_weight, fc1_bias, activation), fc2_weight, fc2_bias); }
 
-Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape) : shape_(shape) {
+Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape, bool pooled) : shape_(shape) {
     const auto h = shape.hidden;
     for (std::int64_t i = 0; i < shape.layers; ++i) {
         const auto layer = fmt::format("{}.layers.{}", name, i);
@@ -36,10 +36,11 @@ Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderSh
         Block block;
         block.norm1 = LayerNorm(weights, layer + ".layer_norm1", h, shape.norm_eps);
         const auto weight = joined(".weight", h), bias = joined(".bias");
-        block.qkv = Linear(weight, bias);
-        if (i + 1 == shape.layers) {
-            last_q_ = Linear(weight.narrow(0, 0, h), bias.narrow(0, 0, h));
-            last_kv_ = Linear(weight.narrow(0, h, 2 * h), bias.narrow(0, h, 2 * h));
+        if (pooled && i + 1 == shape.layers) {
+            pooled_q_ = Linear(weight.narrow(0, 0, h), bias.narrow(0, 0, h));
+            pooled_kv_ = Linear(weight.narrow(0, h, 2 * h), bias.narrow(0, h, 2 * h));
+        } else {
+            block.qkv = Linear(weight, bias);
         }
         block.out = Linear(weights(attention + ".out_proj.weight", {h, h}), weights(attention + ".out_proj.bias", {h}));
         block.norm2 = LayerNorm(weights, layer + ".layer_norm2", h, shape.norm_eps);
@@ -67,23 +68,21 @@ torch::Tensor Encoder::attended(const torch::Tensor& qkv, bool causal) const {
 
 torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), shape_.activation.activation), Activation::none, x); }
 
-torch::Tensor Encoder::forward(torch::Tensor x, bool causal, std::int64_t blocks) const {
-    const auto count = blocks < 0 ? blocks_.size() : static_cast<std::size_t>(blocks);
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto& block = blocks_.at(i);
-        x = mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), Activation::none, x));
-    }
+torch::Tensor Encoder::whole_block(const Block& block, const torch::Tensor& x, bool causal) const { return mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), Activation::none, x)); }
+
+torch::Tensor Encoder::forward(torch::Tensor x, bool causal) const {
+    for (const auto& block : blocks_) x = whole_block(block, x, causal);
     return x;
 }
 
 torch::Tensor Encoder::forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const {
-    x = forward(std::move(x), causal, static_cast<std::int64_t>(blocks_.size()) - 1);
+    for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = whole_block(blocks_[i], x, causal);
     const auto& block = blocks_.back();
     const auto batch = x.size(0), length = x.size(1), h = shape_.hidden;
     const auto at_row = rows.view({batch, 1, 1}).expand({batch, 1, h});
     const auto normed = block.norm1(x);
-    const auto q = last_q_(normed.gather(1, at_row));
-    const auto kv = last_kv_(normed).chunk(2, -1);
+    const auto q = pooled_q_(normed.gather(1, at_row));
+    const auto kv = pooled_kv_(normed).chunk(2, -1);
     std::optional<torch::Tensor> seen;  // causal: a row attends to the positions up to its own
     if (causal) seen = torch::arange(length, rows.options()).view({1, 1, 1, length}).le(rows.view({batch, 1, 1, 1}));
     const auto attended_rows = at::scaled_dot_product_attention(heads_of(q), heads_of(kv[0]), heads_of(kv[1]), seen).transpose(1, 2).reshape({batch, 1, h});

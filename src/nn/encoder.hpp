@@ -48,11 +48,11 @@ struct Mlp {
 class Encoder {
 public:
     Encoder() = default;
-    // Blocks NAME.layers.0 ... of the files.
-    Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape);
+    // Blocks NAME.layers.0 ... of the files. pooled: for forward_pooled(), else for forward().
+    Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape, bool pooled = false);
 
-    // x: [B,T,H]; the output of block `blocks` (all by default).
-    torch::Tensor forward(torch::Tensor x, bool causal, std::int64_t blocks = -1) const;
+    // x: [B,T,H] -> [B,T,H].
+    torch::Tensor forward(torch::Tensor x, bool causal) const;
     // As forward(), but of the last block's output only position rows[b] of each sequence, [B,H]: what is pooled. The rest of that block
     // is never computed.
     torch::Tensor forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const;
@@ -65,10 +65,11 @@ private:
     torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
     torch::Tensor attended(const torch::Tensor& qkv, bool causal) const;  // [B,T,3H] -> [B,T,H]
     torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
+    torch::Tensor whole_block(const Block& block, const torch::Tensor& x, bool causal) const;
 
     EncoderShape shape_;
     std::vector<Block> blocks_;
-    Linear last_q_, last_kv_;  // the last block's qkv in two, for forward_pooled()
+    Linear pooled_q_, pooled_kv_;  // the last block's qkv in two, instead of it where forward_pooled() serves
 };
 
 }  // namespace tg

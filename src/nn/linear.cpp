@@ -3,7 +3,6 @@
 #include <stdexcept>
 
 #include "dense_tensors.hpp"
-#include "llama_rows.hpp"
 
 namespace tg {
 
@@ -20,16 +19,6 @@ void activate(Tensor& x, Activation activation) {
     }
 }
 
-void (*row_function(Activation activation))(float*, std::int64_t) {
-    switch (activation) {
-        case Activation::none: break;
-        case Activation::silu: return rows::silu;
-        case Activation::gelu: return rows::gelu;
-        case Activation::gelu_tanh: return rows::gelu_tanh;
-    }
-    return nullptr;
-}
-
 // `product` multiplies the rows of x, of the weights' number format, into a target.
 template <class Product> Tensor dense(const Tensor& x, Number number, std::int64_t outputs, const Tensor& bias, Activation activation, const Tensor& residual, Product&& product) {
     for (const auto* other : {&x, &bias, &residual})
@@ -39,7 +28,7 @@ template <class Product> Tensor dense(const Tensor& x, Number number, std::int64
     const auto rows = x.reshape({-1, x.size(-1)}).contiguous();
     auto y = torch::empty(shape, x.options());
     auto target = target_of(y.view({-1, outputs}));
-    target.activation = row_function(activation);
+    target.activation = activation;
     const auto added = residual.defined() ? residual.contiguous() : Tensor();
     if (bias.defined()) target.bias = bias.data_ptr();
     if (added.defined()) target.addend = added.data_ptr(), target.addend_row_stride = outputs;

@@ -9,8 +9,6 @@
 
 namespace tg {
 
-enum class Activation { none, silu, gelu, gelu_tanh };
-
 class Linear {
 public:
     Linear() = default;

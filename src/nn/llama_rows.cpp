@@ -68,26 +68,6 @@ template <class E> TG_INLINE void swiglu_backward_row(const E* dy, const E* gate
     }
 }
 
-template <class E> TG_INLINE float softmax_row(const float* scores, E* p, std::int64_t seen, std::int64_t n, float scale) {
-    float top = scores[0];
-    for (std::int64_t i = 1; i < seen; ++i) top = std::max(top, scores[i]);
-    float total = 0;
-    for (std::int64_t i = 0; i < seen; ++i) total += std::exp(scale * (scores[i] - top));
-    const float lse = scale * top + std::log(total);
-    for (std::int64_t i = 0; i < seen; ++i) put(p[i], std::exp(scale * scores[i] - lse));
-    for (std::int64_t i = seen; i < n; ++i) put(p[i], 0.0f);
-    return lse;
-}
-
-template <class E> TG_INLINE void softmax_backward_row(const float* scores, const float* d_p, float lse, float drawn, E* p, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
-    for (std::int64_t i = 0; i < seen; ++i) {
-        const float share = std::exp(scale * scores[i] - lse);
-        put(p[i], share);
-        put(d_scores[i], scale * share * (d_p[i] - drawn));
-    }
-    for (std::int64_t i = seen; i < n; ++i) put(p[i], 0.0f), put(d_scores[i], 0.0f);
-}
-
 template <class E> TG_INLINE float dot_row(const E* a, const E* b, std::int64_t n) {
     float sum = 0;
     for (std::int64_t i = 0; i < n; ++i) sum += get(a[i]) * get(b[i]);
@@ -129,11 +109,6 @@ template <class E> TG_INLINE void attend_row(const E* q, const E* keys, const E*
     TG_CLONES void swiglu_backward(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n) {                                              \
         swiglu_backward_row(dy, gate, up, d_gate, d_up, n);                                                                                                    \
     }                                                                                                                                                          \
-    TG_CLONES float softmax(const float* scores, E* p, std::int64_t seen, std::int64_t n, float scale) { return softmax_row(scores, p, seen, n, scale); }       \
-    TG_CLONES void softmax_backward(const float* scores, const float* d_p, float log_sum_exp, float drawn, E* p, E* d_scores, std::int64_t seen,               \
-                                    std::int64_t n, float scale) {                                                                                             \
-        softmax_backward_row(scores, d_p, log_sum_exp, drawn, p, d_scores, seen, n, scale);                                                                    \
-    }                                                                                                                                                          \
     TG_CLONES float dot(const E* a, const E* b, std::int64_t n) { return dot_row(a, b, n); }                                                                   \
     TG_CLONES void convert(const float* from, E* to, std::int64_t n) {                                                                                         \
         for (std::int64_t i = 0; i < n; ++i) put(to[i], from[i]);                                                                                              \
@@ -162,15 +137,8 @@ TG_CLONES double cross_entropy(float* logits, std::int64_t n, std::int64_t label
     return std::log(static_cast<double>(total)) - at_label;
 }
 
-TG_CLONES void silu(float* x, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] / (1.0f + std::exp(-x[i]));
-}
 TG_CLONES void gelu(float* x, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678f));
-}
-TG_CLONES void gelu_tanh(float* x, std::int64_t n) {
-    // 1 + tanh(z) = 2 / (1 + exp(-2 z))
-    for (std::int64_t i = 0; i < n; ++i) x[i] = x[i] / (1.0f + std::exp(-1.5957691f * (x[i] + 0.044715f * x[i] * x[i] * x[i])));
 }
 
 TG_CLONES void add(float* y, const float* x, std::int64_t n) {

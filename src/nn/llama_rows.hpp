@@ -1,4 +1,4 @@
-// The inner loops of llama_kernels.cpp, dense_attention.cpp and linear.cpp on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and
+// The inner loops of llama_kernels.cpp, dense_attention.cpp and dense_product.cpp on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and
 // a clone for AVX-512 and AVX2. E is float or the 16 bits of a bfloat16; sums are fp32.
 #pragma once
 
@@ -19,11 +19,6 @@ namespace tg::rows {
     /* gate, up: [n] each */                                                                                                                  \
     void swiglu(const E* gate, const E* up, E* y, std::int64_t n);                                                                            \
     void swiglu_backward(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n);                                        \
-    /* p = softmax(scale * scores[0, seen)), zeros up to n; returns the logarithm of the sum */                                                  \
-    float softmax(const float* scores, E* p, std::int64_t seen, std::int64_t n, float scale);                                                 \
-    /* p = exp(scale * scores - log_sum_exp), d_scores = scale * p * (d_p - drawn), zeros from seen up to n */                                   \
-    void softmax_backward(const float* scores, const float* d_p, float log_sum_exp, float drawn, E* p, E* d_scores, std::int64_t seen,        \
-                          std::int64_t n, float scale);                                                                                       \
     float dot(const E* a, const E* b, std::int64_t n);                                                                                        \
     void convert(const float* from, E* to, std::int64_t n);                                                                                   \
     /* out [group, size]: attention of `group` queries on keys and values [length, size]; scores: room for `length` floats */                 \
@@ -35,10 +30,8 @@ TG_ROWS(Bf16)
 
 // -log softmax(logits)[label]; with `scale` not 0, logits become scale * its gradient.
 double cross_entropy(float* logits, std::int64_t n, std::int64_t label, float scale);
-// In place. gelu by erf, gelu_tanh by its approximation.
-void silu(float* x, std::int64_t n);
+// In place, by erf.
 void gelu(float* x, std::int64_t n);
-void gelu_tanh(float* x, std::int64_t n);
 // y += x
 void add(float* y, const float* x, std::int64_t n);
 void add(float* y, const Bf16* x, std::int64_t n);

@@ -80,7 +80,7 @@ struct SiglipText {
         : shape(text),
           tokens(weights("text_model.embeddings.token_embedding.weight", {text.vocabulary, text.encoder.hidden})),
           positions(weights("text_model.embeddings.position_embedding.weight", {text.positions, text.encoder.hidden})),
-          encoder(weights, "text_model.encoder", text.encoder),
+          encoder(weights, "text_model.encoder", text.encoder, true),
           final_norm(weights, "text_model.final_layer_norm", text.encoder.hidden, text.encoder.norm_eps),
           head_weight(weights("text_model.head.weight", {dim, text.encoder.hidden})),
           head_bias(weights("text_model.head.bias", {dim})) {

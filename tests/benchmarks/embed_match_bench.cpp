@@ -50,7 +50,8 @@ template <class T> void write_raw(const fs::path& path, const T* values, std::si
 
 void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype) {
     const auto device = tg::choose_device("auto");
-    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    const auto kind = tg::choose_dtype(dtype, device);
+    const auto model = tg::load_dual_encoder(model_folder, device, kind);
     tg::PoolSettings settings;
     settings.sources = {folder.string()};
     settings.verify = "header";
@@ -70,9 +71,10 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
         const auto start = Clock::now();
         tg::AheadOptions options;
         options.batch = 64;
+        options.bf16 = kind == torch::kBFloat16;
         tg::DecodeAhead ahead(pool, indices, recipe, options);
         while (auto* batch = ahead.next()) {
-            const auto rows = model->encode_images(torch::from_blob(batch->pixels, {static_cast<std::int64_t>(batch->indices.size()), 3, recipe.size, recipe.size}, torch::kFloat32));
+            const auto rows = model->encode_images(torch::from_blob(batch->pixels, {static_cast<std::int64_t>(batch->indices.size()), 3, recipe.size, recipe.size}, kind));
             vectors.insert(vectors.end(), rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
             ahead.release(batch);
         }
