@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "linear.hpp"
+#include "llama_kernels.hpp"
 #include "weights.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 
@@ -33,7 +34,7 @@ struct LayerNorm {
     double eps = 1e-5;
     LayerNorm() = default;
     LayerNorm(WeightReader& weights, const std::string& name, std::int64_t hidden, double norm_eps) : weight(weights(name + ".weight", {hidden})), bias(weights(name + ".bias", {hidden})), eps(norm_eps) {}
-    torch::Tensor operator()(const torch::Tensor& x) const { return torch::layer_norm(x, {x.size(-1)}, weight, bias, eps); }
+    torch::Tensor operator()(const torch::Tensor& x) const { return kernels::layer_norm(x, weight, bias, eps); }
 };
 
 // fc1, activation, fc2, of plain tensors, so that a tower may be cut over ranks.
@@ -63,13 +64,16 @@ private:
         Linear qkv, out, fc1, fc2;  // rows of qkv's weight: q, k, v
     };
     torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
+    torch::Tensor attended_pooled(const torch::Tensor& x, bool causal, const torch::Tensor& rows) const;  // [B,T,H] -> [B,H]
     torch::Tensor attended(const torch::Tensor& qkv, bool causal) const;  // [B,T,3H] -> [B,T,H]
     torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
     torch::Tensor whole_block(const Block& block, const torch::Tensor& x, bool causal) const;
 
     EncoderShape shape_;
     std::vector<Block> blocks_;
-    Linear pooled_q_, pooled_kv_;  // the last block's qkv in two, instead of it where forward_pooled() serves
+    // The last block's attention where forward_pooled() serves: one query a sequence, of N heads.
+    Linear pooled_query_;
+    torch::Tensor pooled_key_, pooled_value_, pooled_value_bias_;  // fp32 [N,D,H] [N,H,D] [N,1,D]
 };
 
 }  // namespace tg

@@ -106,6 +106,18 @@ void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
     }
 }
 
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+    if (!has_rows(x) || !x.is_contiguous()) return torch::layer_norm(x, {x.size(-1)}, weight, bias, eps);
+    const auto H = x.size(-1), rows = x.numel() / H;
+    auto y = torch::empty_like(x);
+    by_type(x, [&]<class E>(E*) {
+        at::parallel_for(0, rows, rows_per_task(H), [&](std::int64_t begin, std::int64_t end) {
+            for (auto r = begin; r < end; ++r) rows::layer_norm(data<E>(x) + r * H, data<E>(weight), data<E>(bias), data<E>(y) + r * H, H, static_cast<float>(eps));
+        });
+    });
+    return y;
+}
+
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd) {
     if (!has_rows(x)) {
         const auto wide = x.to(torch::kFloat32);

@@ -1,4 +1,4 @@
-// The few element-wise steps and attentions of a LLaMA layer, forward and backward. One pass over memory on CPUs (fp32 and bf16,
+// The few element-wise steps and attentions of a LLaMA layer, forward and backward, and the norm of the vision towers. One pass over memory on CPUs (fp32 and bf16,
 // AVX-512 or AVX2 where the processor has it), plain ATen elsewhere. Sums in fp32.
 #pragma once
 
@@ -19,6 +19,8 @@ Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result);
 Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b);
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b);
 
+// (x - mean) / deviation * weight + bias over the last dimension; x [..., H].
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps);
 // y = x / rms(x) * weight; rstd [T] fp32. The quotient is rounded to the activations' type before the weight, as transformers does.
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd = nullptr);
 // d(x) + `d_residual`; adds into d_weight [H] fp32 where defined.

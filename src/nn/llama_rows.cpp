@@ -30,6 +30,15 @@ template <class E> TG_INLINE float rms_norm_row(const E* x, const E* w, E* y, st
     return rstd;
 }
 
+template <class E> TG_INLINE void layer_norm_row(const E* x, const E* w, const E* b, E* y, std::int64_t n, float eps) {
+    float sum = 0, squares = 0;
+    for (std::int64_t i = 0; i < n; ++i) sum += get(x[i]);
+    const float mean = sum / static_cast<float>(n);
+    for (std::int64_t i = 0; i < n; ++i) squares += (get(x[i]) - mean) * (get(x[i]) - mean);
+    const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(n) + eps);
+    for (std::int64_t i = 0; i < n; ++i) put(y[i], (get(x[i]) - mean) * rstd * get(w[i]) + get(b[i]));
+}
+
 template <class E> TG_INLINE void rms_norm_backward_row(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx, float* dw, std::int64_t n) {
     float dot = 0;
     for (std::int64_t i = 0; i < n; ++i) dot += get(dy[i]) * get(w[i]) * get(x[i]);
@@ -101,6 +110,7 @@ template <class E> TG_INLINE void attend_row(const E* q, const E* keys, const E*
 
 #define TG_ROWS(E)                                                                                                                                             \
     TG_CLONES float rms_norm(const E* x, const E* w, E* y, std::int64_t n, float eps) { return rms_norm_row(x, w, y, n, eps); }                                \
+    TG_CLONES void layer_norm(const E* x, const E* w, const E* b, E* y, std::int64_t n, float eps) { layer_norm_row(x, w, b, y, n, eps); }                      \
     TG_CLONES void rms_norm_backward(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx, float* dw, std::int64_t n) {                   \
         rms_norm_backward_row(dy, x, w, rstd, residual, dx, dw, n);                                                                                            \
     }                                                                                                                                                          \

@@ -1,5 +1,5 @@
-// The inner loops of llama_kernels.cpp, dense_attention.cpp and dense_product.cpp on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and
-// a clone for AVX-512 and AVX2. E is float or the 16 bits of a bfloat16; sums are fp32.
+// The inner loops of the element-wise steps on CPUs: one row each, free of torch so that this file alone is built with fast arithmetic and a
+// clone for AVX-512 and AVX2. E is float or the 16 bits of a bfloat16; sums are fp32.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,8 @@ namespace tg::rows {
 #define TG_ROWS(E)                                                                                                                            \
     /* y = round(x * rstd) * w */                                                                                                             \
     float rms_norm(const E* x, const E* w, E* y, std::int64_t n, float eps);                                                                  \
+    /* y = (x - mean) * rstd * w + b */                                                                                                       \
+    void layer_norm(const E* x, const E* w, const E* b, E* y, std::int64_t n, float eps);                                                     \
     /* dx = gradient of rms_norm + residual (may be null); dw (may be null) += */                                                             \
     void rms_norm_backward(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx, float* dw, std::int64_t n);             \
     /* heads of `size` behind each other in x; cos, sin: [size]; sign -1 turns back */                                                        \
