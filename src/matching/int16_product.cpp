@@ -45,7 +45,7 @@ public:
         float longest = 0;
         for (std::int64_t t = 0; t < num_types_; ++t) longest = std::max(longest, length_of(types.data() + t * dim, dim));
         // One scale for all types: their integer scores then compare as they are.
-        type_scale_ = int16_length / longest;
+        type_scale_ = scale_to(int16_length, longest);
         longest_type_ = longest;
         const auto panels = (num_types_ + types_a_tile - 1) / types_a_tile;
         packed_.resize(static_cast<std::size_t>(panels * pairs_ * types_a_tile) / 8 + 1);
@@ -71,8 +71,7 @@ public:
         for (std::int64_t q = 0; q < rows; ++q) {
             const auto* query = queries.data() + q * dim_;
             const float length = length_of(query, dim_);
-            float query_scale = int16_length / length;
-            const float lost = round_row(query, dim_, query_scale, row.data());
+            const float query_scale = scale_to(int16_length, length), lost = round_row(query, dim_, query_scale, row.data());
             for (std::int64_t p = 0; p < pairs_; ++p) std::memcpy(&packed[static_cast<std::size_t>(((q / queries_a_tile) * pairs_ + p) * queries_a_tile + q % queries_a_tile)], row.data() + 2 * p, 4);
             unit[static_cast<std::size_t>(q)] = 1.0f / (query_scale * type_scale_);
             errors[static_cast<std::size_t>(q)] = rounding_error(length, lost, longest_type_, type_error_);

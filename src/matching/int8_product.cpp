@@ -135,14 +135,14 @@ public:
         std::vector<float> turned(static_cast<std::size_t>(turn_.width()));
         std::vector<std::int8_t> rounded(turned.size());
         for (std::int64_t t = 0; t < num_types_; ++t) longest_whole_ = std::max(longest_whole_, length_of(types.data() + t * dim, dim));
-        fine_scale_ = int16_length / longest_whole_;
+        fine_scale_ = scale_to(int16_length, longest_whole_);
         fine_.resize(static_cast<std::size_t>(num_types_ * turn_.width()));
         for (std::int64_t t = 0; t < num_types_; ++t) {
             const auto* type = types.data() + t * dim;
             fine_error_ = std::max(fine_error_, round_row(type, dim, fine_scale_, fine_.data() + t * turn_.width()));
             turn_(type, mean_, turned.data());
             longest_ = std::max(longest_, length_of(turned.data(), turn_.width()) / turn_.stretch());
-            float scale = top / largest_of(turned);
+            const float scale = scale_to(top, largest_of(turned));
             errors_[static_cast<std::size_t>(t)] = round_row(turned.data(), turn_.width(), scale, rounded.data()) / turn_.stretch();
             units_[static_cast<std::size_t>(t)] = 1.0f / scale;
             auto* panel = bytes() + (t / types_a_tile) * steps_ * types_a_tile * numbers_a_step;
@@ -202,7 +202,7 @@ private:
             const auto q = static_cast<std::size_t>(i);
             const auto* query = queries.data() + i * dim_;
             turn_(query, {}, turned.data());
-            float scale = top / largest_of(turned);
+            const float scale = scale_to(top, largest_of(turned));
             const float length = length_of(query, dim_), lost = round_row(turned.data(), turn_.width(), scale, rounded.data()) / turn_.stretch();
             for (std::int64_t step = 0; step < steps_; ++step)
                 std::memcpy(&block.packed[static_cast<std::size_t>((i / queries_a_tile * steps_ + step) * queries_a_tile + i % queries_a_tile)], &rounded[static_cast<std::size_t>(step * numbers_a_step)], numbers_a_step);
@@ -221,8 +221,7 @@ private:
     void look_again(const float* query, const std::vector<Nominee>& rough, int k, Nominees& nominees) const {
         std::vector<std::int16_t> rounded(static_cast<std::size_t>(turn_.width()), 0);
         const float length = length_of(query, dim_);
-        float scale = int16_length / length;
-        const float lost = round_row(query, dim_, scale, rounded.data()), unit = 1.0f / (scale * fine_scale_);
+        const float scale = scale_to(int16_length, length), unit = 1.0f / (scale * fine_scale_), lost = round_row(query, dim_, scale, rounded.data());
         const float error = rounding_error(length, lost, longest_whole_, fine_error_);
         const auto row_of = [&](std::size_t i) { return fine_.data() + rough[i].type * turn_.width(); };
         constexpr std::size_t ahead = 2;  // rows on their way from memory

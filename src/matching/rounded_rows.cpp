@@ -7,8 +7,7 @@
 namespace tg {
 namespace {
 
-template <class Integer> TG_INLINE float round_all(const float* row, std::int64_t dim, float& scale, Integer* out) {
-    if (!std::isfinite(scale)) scale = 1.0f;
+template <class Integer> TG_INLINE float round_all(const float* row, std::int64_t dim, float scale, Integer* out) {
     constexpr int lanes = 8;  // running sums side by side, which vectors hold
     double lost[lanes] = {};
     const auto unit = 1.0 / static_cast<double>(scale);
@@ -29,7 +28,7 @@ template <class Integer> TG_INLINE float round_all(const float* row, std::int64_
 
 }  // namespace
 
-TG_CLONES float round_row(const float* row, std::int64_t dim, float& scale, std::int8_t* out) { return round_all(row, dim, scale, out); }
-TG_CLONES float round_row(const float* row, std::int64_t dim, float& scale, std::int16_t* out) { return round_all(row, dim, scale, out); }
+TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int8_t* out) { return round_all(row, dim, scale, out); }
+TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out) { return round_all(row, dim, scale, out); }
 
 }  // namespace tg

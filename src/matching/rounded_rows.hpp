@@ -1,14 +1,20 @@
 // Rows of floats as small integers, for integer products whose error is known.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 namespace tg {
 
-// Writes round(row * scale), which must fit; returns the length of (row - integers / scale), what is lost. A scale that is not finite (of
-// a row of zeros, or as good as) counts as 1.
-float round_row(const float* row, std::int64_t dim, float& scale, std::int8_t* out);
-float round_row(const float* row, std::int64_t dim, float& scale, std::int16_t* out);
+// What brings `size` to `wanted`; 1 for zero, or as good as.
+inline float scale_to(float wanted, float size) {
+    const float scale = wanted / size;
+    return std::isfinite(scale) ? scale : 1.0f;
+}
+
+// Writes round(row * scale), which must fit; returns the length of (row - integers / scale), what is lost.
+float round_row(const float* row, std::int64_t dim, float scale, std::int8_t* out);
+float round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out);
 
 // A row scaled to this length in 16 bits: no sum of products of two such rows, nor a part of one, can pass 2^30.
 constexpr float int16_length = 32766.0f;

@@ -51,10 +51,10 @@ TG_AVX512_INLINE __m512 reciprocal(__m512 x) {
     return _mm512_mul_ps(y, _mm512_fnmadd_ps(x, y, _mm512_set1_ps(2)));
 }
 
-// x / (1 + exp(-z)), for the activations that are a share of x.
+// x / (1 + exp(-z)), for the activations that are a share of x; nothing of it is left where z < -80.
 TG_AVX512_INLINE __m512 times_sigmoid(__m512 x, __m512 z) {
-    const __m512 power = exponential(_mm512_min_ps(_mm512_set1_ps(80), _mm512_sub_ps(_mm512_setzero_ps(), z)));  // beyond, the result is 0 to all ends
-    return _mm512_mul_ps(x, reciprocal(_mm512_add_ps(power, _mm512_set1_ps(1))));
+    const __m512 least = _mm512_set1_ps(-80), power = exponential(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_max_ps(least, z)));
+    return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(z, least, _CMP_NLT_UQ), x, reciprocal(_mm512_add_ps(power, _mm512_set1_ps(1))));
 }
 
 }  // namespace tg

@@ -115,6 +115,34 @@ INSTANTIATE_TEST_SUITE_P(of_many_shapes, DenseProduct,
                          ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Bool(),
                                             ::testing::Values(Shape{1, 1, 1}, Shape{14, 32, 16}, Shape{15, 33, 17}, Shape{29, 70, 101}, Shape{90, 600, 64}, Shape{17, 40, 7001}, Shape{1100, 36, 20})));
 
+TEST(dense_product, activations_are_what_their_names_say) {
+    if (!has_dense_product(Number::f32)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+    std::vector<float> xs{0.0f, -0.0f, 1e-30f, -1e-30f, 79.9f, -79.9f, 200.0f, -200.0f, 3e38f, -3e38f};
+    for (float x = -12; x <= 12; x += 0.037f) xs.push_back(x);
+    const std::vector<float> ones(20, 1.0f);  // less than a tile
+    const std::pair<Activation, double (*)(double)> activations[] = {
+        {Activation::none, [](double x) { return x; }},
+        {Activation::silu, [](double x) { return x / (1 + std::exp(-x)); }},
+        {Activation::gelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }},
+        {Activation::gelu_tanh, [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x))); }},
+    };
+    for (const auto& [activation, by_definition] : activations) {
+        std::vector<float> y(xs.size() * ones.size());
+        const auto M = static_cast<std::int64_t>(xs.size()), N = static_cast<std::int64_t>(ones.size());
+        dense_product({xs.data(), Number::f32, M, 1, 1, 1}, MatrixView{ones.data(), Number::f32, 1, N, N, 1}, {.data = y.data(), .number = Number::f32, .row_stride = N, .activation = activation});
+        for (std::size_t i = 0; i < xs.size(); ++i) {
+            const auto x = static_cast<double>(xs[i]), expected = by_definition(x);
+            for (std::size_t j = 0; j < ones.size(); ++j) ASSERT_NEAR(y[i * ones.size() + j], expected, 1e-6 * std::max(1.0, std::abs(expected))) << "activation " << static_cast<int>(activation) << " of " << x;
+        }
+    }
+    const std::vector<float> none(1, std::numeric_limits<float>::quiet_NaN());
+    for (const auto activation : {Activation::silu, Activation::gelu_tanh}) {
+        std::vector<float> y(ones.size());
+        dense_product({none.data(), Number::f32, 1, 1, 1, 1}, MatrixView{ones.data(), Number::f32, 1, 20, 20, 1}, {.data = y.data(), .number = Number::f32, .row_stride = 20, .activation = activation});
+        EXPECT_TRUE(std::isnan(y[7]));
+    }
+}
+
 TEST(dense_product, what_is_no_number_stays_none) {
     if (!has_dense_product(Number::bf16)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     Matrix a(Number::bf16, 14, 32), b(Number::bf16, 32, 32), y(Number::bf16, 14, 32);
