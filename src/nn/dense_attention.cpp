@@ -43,7 +43,7 @@ template <class Work> void for_each_block(const AttentionInput& input, std::int6
 }
 std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64_t row) { return input.causal ? block.first + row + 1 : block.seen; }
 
-// to[0, n) = of(i) for whole vectors of i below `seen`, zeros behind.
+// to[i] = of(i, lanes that are seen), a vector at a time; zeros from `seen` up to n.
 template <class E, class Of> TG_AVX512_INLINE void fill_row(E* to, std::int64_t seen, std::int64_t n, Of&& of) {
     std::int64_t i = 0;
     for (; i + lanes <= seen; i += lanes) store<true>(to + i, lane_mask(lanes), of(i, lane_mask(lanes)));
@@ -56,12 +56,11 @@ template <class E> TG_AVX512 float softmax(float* scores, E* shares, std::int64_
     for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, lane_mask(seen - i)));
     const float highest = scale * _mm512_reduce_max_ps(top);
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(highest);
-    for (std::int64_t i = 0; i < seen; i += lanes) {
-        const auto mask = lane_mask(seen - i);
+    fill_row(scores, seen, seen, [&](std::int64_t i, __mmask16 mask) TG_AVX512 {
         const __m512 power = exponential(_mm512_fmsub_ps(factor, load(scores + i, mask), shift));
         sum = _mm512_mask_add_ps(sum, mask, sum, power);
-        store<false>(scores + i, mask, power);
-    }
+        return power;
+    });
     const float total = _mm512_reduce_add_ps(sum);
     const __m512 share = _mm512_set1_ps(1 / total);
     fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(share, load(scores + i, mask)); });
@@ -71,7 +70,7 @@ template <class E> TG_AVX512 float softmax(float* scores, E* shares, std::int64_
 // shares = exp(scale * scores - log_sum_exp), d_scores = scale * shares * (d_shares - drawn), zeros from `seen` up to n. Overwrites the scores.
 template <class E> TG_AVX512 void softmax_backward(float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(log_sum_exp), drawn_all = _mm512_set1_ps(drawn);
-    for (std::int64_t i = 0; i < seen; i += lanes) store<false>(scores + i, lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, lane_mask(seen - i)), shift)));
+    fill_row(scores, seen, seen, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return exponential(_mm512_fmsub_ps(factor, load(scores + i, mask), shift)); });
     fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return load(scores + i, mask); });
     fill_row(d_scores, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(_mm512_mul_ps(factor, load(scores + i, mask)), _mm512_sub_ps(load(d_shares + i, mask), drawn_all)); });
 }

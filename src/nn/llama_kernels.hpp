@@ -1,5 +1,5 @@
-// The few element-wise steps and attentions of a LLaMA layer, forward and backward, and the norm of the vision towers. One pass over memory on CPUs (fp32 and bf16,
-// AVX-512 or AVX2 where the processor has it), plain ATen elsewhere. Sums in fp32.
+// The few element-wise steps and attentions of a LLaMA layer, forward and backward, and the norm of the vision towers. One pass over
+// memory on CPUs (fp32 and bf16, AVX-512 or AVX2 where the processor has it), plain ATen elsewhere. Sums in fp32.
 #pragma once
 
 #include <cstdint>
