@@ -45,7 +45,19 @@ public:
         const auto dim = static_cast<std::int64_t>(signs_.size());
         for (std::int64_t d = 0; d < dim; ++d) out[d] = (mean.empty() ? row[d] : row[d] - mean[static_cast<std::size_t>(d)]) * signs_[static_cast<std::size_t>(d)];
         std::fill(out + dim, out + width_, 0.0f);
-        for (std::int64_t half = 1; half < block_; half *= 2)
+        const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        for (std::int64_t first = 0; first < width_; first += 16) {  // the stages inside a vector: the partner's number, and plus or minus one's own
+            __m512 x = _mm512_loadu_ps(out + first);
+#pragma GCC unroll 4
+            for (int half = 1; half < 16; half *= 2) {
+                const __m512i partner = _mm512_xor_si512(lane, _mm512_set1_epi32(half));
+                const auto minus = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(half));
+                const __m512 other = _mm512_permutexvar_ps(partner, x);
+                x = _mm512_mask_sub_ps(_mm512_add_ps(other, x), minus, other, x);
+            }
+            _mm512_storeu_ps(out + first, x);
+        }
+        for (std::int64_t half = 16; half < block_; half *= 2)
             for (std::int64_t first = 0; first < width_; first += 2 * half)
                 for (auto d = first; d < first + half; ++d) {
                     const float a = out[d], b = out[d + half];
@@ -224,7 +236,7 @@ private:
         const float scale = scale_to(int16_length, length), unit = 1.0f / (scale * fine_scale_), lost = round_row(query, dim_, scale, rounded.data());
         const float error = rounding_error(length, lost, longest_whole_, fine_error_);
         const auto row_of = [&](std::size_t i) { return fine_.data() + rough[i].type * turn_.width(); };
-        constexpr std::size_t ahead = 2;  // rows on their way from memory
+        constexpr std::size_t ahead = 4;  // rows on their way from memory
         nominees.begin(k);
         for (std::size_t i = 0; i < rough.size(); ++i) {
             if (i + ahead < rough.size() && rough[i + ahead].upper >= nominees.bar())

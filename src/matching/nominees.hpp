@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <vector>
 
@@ -21,25 +20,18 @@ class Nominees {
 public:
     void begin(int k) {
         k_ = static_cast<std::size_t>(k);
-        bar_ = -std::numeric_limits<float>::infinity();
         full_at_ = room();
-        best_.clear();
+        best_.assign(k_ + 1, -std::numeric_limits<float>::infinity());
+        best_.front() = std::numeric_limits<float>::infinity();
         list_.clear();
         list_.reserve(room());
     }
     // Scores whose upper bound is below it are of no interest; never falls.
-    float bar() const { return bar_; }
+    float bar() const { return best_.back(); }
     void add(float lower, float upper, std::int32_t type) {
         list_.push_back({upper, type});
-        if (best_.size() < k_) {
-            best_.push_back(lower);
-            std::push_heap(best_.begin(), best_.end(), std::greater<>());
-        } else if (lower > best_.front()) {
-            std::pop_heap(best_.begin(), best_.end(), std::greater<>());
-            best_.back() = lower;
-            std::push_heap(best_.begin(), best_.end(), std::greater<>());
-        }
-        if (best_.size() == k_) bar_ = best_.front();
+        // Into its place, without a branch that no processor could foresee.
+        for (auto i = k_; i > 0; --i) best_[i] = std::max(best_[i], std::min(best_[i - 1], lower));
         if (list_.size() >= full_at_) drop_fallen();
     }
 
@@ -53,13 +45,12 @@ public:
 private:
     std::size_t room() const { return 4 * k_ + 256; }
     void drop_fallen() {
-        std::erase_if(list_, [this](const Nominee& n) { return n.upper < bar_; });
+        std::erase_if(list_, [this](const Nominee& n) { return n.upper < bar(); });
         full_at_ = std::max(room(), 2 * list_.size());  // many equal scores: let the list grow rather than search it at every step
     }
 
     std::size_t k_ = 1, full_at_ = 0;
-    float bar_ = 0;
-    std::vector<float> best_;  // the k best lower bounds, the least in front
+    std::vector<float> best_;  // [1 + k] infinity, then the k best lower bounds, the best first
     std::vector<Nominee> list_;
 };
 

@@ -23,7 +23,13 @@ struct TopK::Impl {
         std::vector<std::pair<double, std::int32_t>> exact;  // (-score, type): ascending order is best first, ties by type
         for (std::size_t q = 0; q < rows; ++q) {
             exact.clear();
-            for (const auto& nominee : nominees[q].finish()) exact.emplace_back(-exact_dot(queries.data() + static_cast<std::int64_t>(q) * dim, types.data() + nominee.type * dim, dim), nominee.type);
+            const auto& left = nominees[q].finish();
+            const auto row_of = [&](std::size_t i) { return types.data() + left[i].type * dim; };
+            for (std::size_t i = 0; i < left.size(); ++i) {
+                if (i + 1 < left.size())  // these rows lie far apart
+                    for (std::int64_t d = 0; d < dim; d += 16) __builtin_prefetch(row_of(i + 1) + d);
+                exact.emplace_back(-exact_dot(queries.data() + static_cast<std::int64_t>(q) * dim, row_of(i), dim), left[i].type);
+            }
             std::partial_sort(exact.begin(), exact.begin() + k, exact.end());
             for (std::size_t rank = 0; rank < results; ++rank) {
                 indices[q * results + rank] = exact[rank].second;
