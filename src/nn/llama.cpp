@@ -262,15 +262,20 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
     if (scale) sums.d_hidden = torch::zeros_like(hidden);
     auto& norm = head.parameters.front();
     auto& matrix = const_cast<Parameter&>(output_matrix());  // ours, of this non-const object
+    // The same memory for every chunk: blocks of this size would come from the system, page by page, each time.
+    const auto room = torch::empty({std::min(chunk, sums.tokens), matrix.value.size(0)}, hidden.options().dtype(torch::kFloat32));
+    const auto room_of_gradient = hidden.scalar_type() == torch::kFloat32 || !scale ? Tensor() : torch::empty_like(room, hidden.options());
     for (std::int64_t first = 0; first < sums.tokens; first += chunk) {
         const auto index = rows.slice(0, first, first + chunk);
         const auto x = hidden.index_select(0, index);
         Tensor rstd;
         const auto normed = kernels::rms_norm(x, norm.value, config.norm_eps, &rstd);
-        auto logits = kernels::multiply(normed, matrix.value.t(), torch::kFloat32);
+        auto logits = room.narrow(0, 0, index.size(0));
+        kernels::multiply_into(logits, normed, matrix.value.t());
         sums.loss += kernels::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
         if (!scale) continue;
-        const auto d_normed = linear_backward(logits.to(hidden.scalar_type()), normed, matrix);
+        const auto d_logits = room_of_gradient.defined() ? room_of_gradient.narrow(0, 0, index.size(0)).copy_(logits) : logits;
+        const auto d_normed = linear_backward(d_logits, normed, matrix);
         sums.d_hidden.index_copy_(0, index, kernels::rms_norm_backward(d_normed, x, norm.value, rstd, {}, norm.grad));
     }
     return sums;

@@ -67,14 +67,22 @@ bool is_dense(const Tensor& a, const Tensor& b) { return can_be_dense(a) && can_
 
 }  // namespace
 
-Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result) {
-    if (is_narrow(a, b)) return multiply_narrow(a, b).to(result);
-    if (is_dense(a, b)) {
-        auto y = torch::empty({a.size(0), b.size(1)}, a.options().dtype(result));
-        dense_product(view_of(a), view_of(b), target_of(y));
-        return y;
+void multiply_into(Tensor& result, const Tensor& a, const Tensor& b) {
+    if (is_narrow(a, b)) {
+        result.copy_(multiply_narrow(a, b));
+    } else if (is_dense(a, b)) {
+        dense_product(view_of(a), view_of(b), target_of(result));
+    } else {
+        const bool wide = computes_wide(a);
+        const auto left = wide ? widened(a) : a, right = wide ? widened(b) : b;
+        if (result.scalar_type() == left.scalar_type()) torch::mm_out(result, left, right);
+        else result.copy_(torch::mm(left, right));
     }
-    return (computes_wide(a) ? torch::mm(widened(a), widened(b)) : torch::mm(a, b)).to(result);
+}
+Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result) {
+    auto y = torch::empty({a.size(0), b.size(1)}, a.options().dtype(result));
+    multiply_into(y, a, b);
+    return y;
 }
 Tensor multiply(const Tensor& a, const Tensor& b) { return multiply(a, b, a.scalar_type()); }
 

@@ -16,6 +16,7 @@ using torch::Tensor;
 // rounded once: ATen's own product of them is slower by orders of magnitude there. `result`: the number format, if not that of a.
 Tensor multiply(const Tensor& a, const Tensor& b);
 Tensor multiply(const Tensor& a, const Tensor& b, torch::Dtype result);
+void multiply_into(Tensor& result, const Tensor& a, const Tensor& b);  // the same, in memory that is there
 Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b);
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b);
 
