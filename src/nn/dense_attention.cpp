@@ -50,8 +50,8 @@ template <class E, class Of> TG_AVX512_INLINE void fill_row(E* to, std::int64_t 
     for (; i < n; i += lanes) store<false>(to + i, lane_mask(n - i), _mm512_maskz_mov_ps(lane_mask(seen - i), of(i, lane_mask(seen - i))));
 }
 
-// shares = softmax(scale * scores[0, seen)), zeros up to n; returns the logarithm of the sum. Overwrites the scores.
-template <class E> TG_AVX512 float softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale) {
+// shares = softmax(scale * scores[0, seen)), zeros up to n; log_sum_exp may be null. Overwrites the scores.
+template <class E> TG_AVX512 void softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale, float* log_sum_exp) {
     __m512 top = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
     for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, lane_mask(seen - i)));
     const float highest = scale * _mm512_reduce_max_ps(top);
@@ -64,7 +64,7 @@ template <class E> TG_AVX512 float softmax(float* scores, E* shares, std::int64_
     const float total = _mm512_reduce_add_ps(sum);
     const __m512 share = _mm512_set1_ps(1 / total);
     fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(share, load(scores + i, mask)); });
-    return highest + std::log(total);
+    if (log_sum_exp) *log_sum_exp = highest + std::log(total);
 }
 
 // shares = exp(scale * scores - log_sum_exp), d_scores = scale * shares * (d_shares - drawn), zeros from `seen` up to n. Overwrites the scores.
@@ -87,10 +87,8 @@ template <class E> void attend_head(const Head<E>& head, void* out, float* log_s
     shares.resize(scores.size());
     for_each_block(input, head.positions, [&](const Block& block) {
         dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, block.seen}, block.seen);
-        for (std::int64_t i = 0; i < block.rows; ++i) {
-            const auto lse = softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale);
-            if (log_sum_exp) log_sum_exp[block.first + i] = lse;
-        }
+        for (std::int64_t i = 0; i < block.rows; ++i)
+            softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale, log_sum_exp ? log_sum_exp + block.first + i : nullptr);
         const auto target = head.of_output(out, block.first, block.rows);
         dense_product({shares.data(), input.number, block.rows, block.seen, block.seen, 1}, values, {const_cast<void*>(target.data), input.number, target.row_stride});
     });

@@ -1,7 +1,6 @@
 #include "dense_product.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -24,6 +23,7 @@ constexpr std::int64_t rows_block_bytes = 512 << 10;  // and so do that many byt
 constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;
 
 std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t bytes_of(Number number) { return number == Number::f32 ? 4 : 2; }
 std::int64_t steps_of(std::int64_t k, Number number) { return over(k, numbers_a_step(number)); }
 
 // Panels: `width` items (rows of a, columns of b) side by side, [steps][width] times 32 bits. Items behind the last are zeros.
@@ -58,7 +58,7 @@ TG_AVX512_INLINE void transpose(__m512i (&r)[lanes]) {
 // Up to 16 items whose numbers lie behind each other -> [steps][width]. Stores whole vectors: what falls behind item `width` is
 // overwritten by the next step or panel, which is packed later.
 TG_AVX512 void pack_across(const Items& items, std::int64_t width, std::int32_t* out) {
-    const auto size = static_cast<std::int64_t>(items.number == Number::f32 ? 4 : 2), whole = items.k / numbers_a_step(items.number);
+    const auto size = bytes_of(items.number), whole = items.k / numbers_a_step(items.number);
     for (std::int64_t step = 0; step < whole; step += lanes) {
         const auto here = std::min(lanes, whole - step);
         const auto mask = lane_mask(here);
@@ -97,7 +97,7 @@ TG_AVX512 void pack_along(const Items (&items)[vectors_together], std::int32_t* 
 
 // Panels of the items [first, first + count) of `m`, whose items are rows; k in [k_first, k_first + k).
 void pack_panels(const MatrixView& m, std::int64_t first, std::int64_t count, std::int64_t k_first, std::int64_t k, std::int64_t width, std::int32_t* out) {
-    const auto size = static_cast<std::int64_t>(m.number == Number::f32 ? 4 : 2), steps = steps_of(k, m.number);
+    const auto size = bytes_of(m.number), steps = steps_of(k, m.number);
     Items items[vectors_together];
     std::int32_t* places[vectors_together];
     int waiting = 0;
@@ -122,95 +122,156 @@ template <Number number> TG_AVX512_INLINE void add_products(__m512& sums, __m512
     else asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
 }
 
-// sums [rows][32] = a [steps][14] * b [steps][32]
-template <Number number, int rows> TG_AVX512 void multiply_tile(const std::int32_t* a, const std::int32_t* b, std::int64_t steps, float* sums) {
-    __m512 tile[rows][2];
+// Rows of a: in panels, or as they lie.
+struct LeftRows {
+    const char* data;
+    std::int64_t row_bytes, step_bytes;  // from row to row, from step to step
+};
+
+// tile [rows][32] = a [rows][steps] * b [steps][32]
+template <Number number, int rows> TG_AVX512_INLINE void multiply(const LeftRows& a, const std::int32_t* b, std::int64_t steps, __m512 (&tile)[rows][2]) {
 #pragma GCC unroll 14
     for (int i = 0; i < rows; ++i) tile[i][0] = tile[i][1] = _mm512_setzero_ps();
-    for (std::int64_t step = 0; step < steps; ++step, a += tile_rows, b += tile_columns) {
+    const char* at[(rows + 2) / 3];  // every third row: the others are one and two strides away, which an address can say
+#pragma GCC unroll 5
+    for (int i = 0; i < rows; i += 3) at[i / 3] = a.data + i * a.row_bytes;
+    for (std::int64_t step = 0; step < steps; ++step, b += tile_columns) {
         const __m512 left = _mm512_load_ps(b), right = _mm512_load_ps(b + lanes);
 #pragma GCC unroll 14
         for (int i = 0; i < rows; ++i) {
-            const __m512 row = _mm512_castsi512_ps(_mm512_set1_epi32(a[i]));
+            float step_of_row;
+            std::memcpy(&step_of_row, at[i / 3] + i % 3 * a.row_bytes, sizeof step_of_row);
+            const __m512 row = _mm512_set1_ps(step_of_row);
             add_products<number>(tile[i][0], row, left);
             add_products<number>(tile[i][1], row, right);
         }
+#pragma GCC unroll 5
+        for (auto& row : at) row += a.step_bytes;
     }
+}
+
+// E: of the result.
+template <class E, Activation activation> TG_AVX512_INLINE __m512 activated(__m512 x) {
+    if constexpr (activation == Activation::silu) return times_sigmoid<E>(x, x);
+    if constexpr (activation == Activation::gelu_tanh) {  // 1 + tanh(z) = 2 / (1 + exp(-2 z))
+        const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
+        return times_sigmoid<E>(x, _mm512_mul_ps(_mm512_set1_ps(1.5957691f), _mm512_fmadd_ps(_mm512_set1_ps(0.044715f), cube, x)));
+    }
+    if constexpr (activation == Activation::gelu) {
+        alignas(64) float numbers[lanes];
+        _mm512_store_ps(numbers, x);
+        rows::gelu(numbers, lanes);
+        return _mm512_load_ps(numbers);
+    }
+    return x;
+}
+
+// Where a tile lies in the result.
+struct Place {
+    std::int64_t row, column, rows, columns;
+};
+// E: of the result, bias and addend. Whole: with all 32 columns.
+template <class E, Activation activation, bool whole> class Finish {
+public:
+    TG_AVX512_INLINE Finish(const ProductTarget& target, const Place& place)
+        : to_(static_cast<E*>(target.data) + place.row * target.row_stride + place.column), to_stride_(target.row_stride),
+          addend_(target.addend ? static_cast<const E*>(target.addend) + place.row * target.addend_row_stride + place.column : nullptr), addend_stride_(target.addend_row_stride) {
+        for (std::int64_t v = 0; v < 2; ++v) {
+            masks_[v] = whole ? 0xFFFF : lane_mask(place.columns - v * lanes);
+            bias_[v] = target.bias ? load(static_cast<const E*>(target.bias) + place.column + v * lanes, masks_[v]) : _mm512_setzero_ps();
+        }
+    }
+    // The 32 sums of a row.
+    TG_AVX512_INLINE void operator()(std::int64_t row, __m512 left, __m512 right) const {
+        const __m512 sums[] = {left, right};
+#pragma GCC unroll 2
+        for (std::int64_t v = 0; v < 2; ++v) {
+            __m512 x = activated<E, activation>(_mm512_add_ps(sums[v], bias_[v]));
+            if (addend_) x = _mm512_add_ps(x, load(addend_ + row * addend_stride_ + v * lanes, masks_[v]));
+            store<whole>(to_ + row * to_stride_ + v * lanes, masks_[v], x);
+        }
+    }
+
+private:
+    E* to_;
+    std::int64_t to_stride_;
+    const E* addend_;
+    std::int64_t addend_stride_;
+    __mmask16 masks_[2];
+    __m512 bias_[2];
+};
+
+// Most tiles: whole, and of one part. They go from the registers to the result.
+template <Number number, class E, Activation activation> TG_AVX512 void whole_tile(const LeftRows& a, const std::int32_t* b, std::int64_t steps, const ProductTarget& target, const Place& place) {
+    __m512 tile[tile_rows][2];
+    multiply<number, tile_rows>(a, b, steps, tile);
+    const Finish<E, activation, true> finish(target, place);
+#pragma GCC unroll 14
+    for (int i = 0; i < tile_rows; ++i) finish(i, tile[i][0], tile[i][1]);
+}
+
+// The others go by way of sums [rows][32]: there is one multiplication for each number of rows, because the last ones are seldom all there,
+// and one end for each activation.
+template <Number number, int rows> TG_AVX512 void multiply_tile(const LeftRows& a, const std::int32_t* b, std::int64_t steps, float* sums) {
+    __m512 tile[rows][2];
+    multiply<number, rows>(a, b, steps, tile);
 #pragma GCC unroll 14
     for (int i = 0; i < rows; ++i) {
         _mm512_store_ps(sums + i * tile_columns, tile[i][0]);
         _mm512_store_ps(sums + i * tile_columns + lanes, tile[i][1]);
     }
 }
-
-// One for each number of rows that a tile may have: the last ones are seldom all there.
-using MultiplyTile = void (*)(const std::int32_t*, const std::int32_t*, std::int64_t, float*);
-template <Number number> constexpr auto multiply_tiles = []<int... rows>(std::integer_sequence<int, rows...>) {
-    return std::array<MultiplyTile, tile_rows>{multiply_tile<number, rows + 1>...};
-}(std::make_integer_sequence<int, tile_rows>{});
-
-// One tile from sums to the result, or to and from the sums of earlier parts.
-struct TilePlace {
-    std::int64_t row, column, rows, columns;  // of the result
-    float* partial;                           // sums of earlier parts at this tile; null: there are no other parts
-    std::int64_t partial_stride;
-    bool first_part, last_part;
-};
-
-TG_AVX512_INLINE __m512 activated(Activation activation, __m512 x) {
-    switch (activation) {
-        case Activation::silu: return times_sigmoid(x, x);
-        case Activation::gelu_tanh: {  // 1 + tanh(z) = 2 / (1 + exp(-2 z))
-            const __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
-            return times_sigmoid(x, _mm512_mul_ps(_mm512_set1_ps(1.5957691f), _mm512_fmadd_ps(_mm512_set1_ps(0.044715f), cube, x)));
-        }
-        case Activation::gelu: {
-            alignas(64) float numbers[lanes];
-            _mm512_store_ps(numbers, x);
-            rows::gelu(numbers, lanes);
-            return _mm512_load_ps(numbers);
-        }
-        case Activation::none: break;
-    }
-    return x;
+template <class E, Activation activation> TG_AVX512 void finish_tile(const float* sums, const ProductTarget& target, const Place& place) {
+    const Finish<E, activation, false> finish(target, place);
+    for (std::int64_t i = 0; i < place.rows; ++i) finish(i, _mm512_load_ps(sums + i * tile_columns), _mm512_load_ps(sums + i * tile_columns + lanes));
 }
 
-// E: of the result, bias and addend. Whole: with all 32 columns.
-template <class E, bool whole> TG_AVX512 void finish_tile(float* sums, const TilePlace& place, const ProductTarget& target) {
-    constexpr int vectors = tile_columns / lanes;
-    __mmask16 masks[vectors];
-    __m512 bias[vectors];
-    for (int v = 0; v < vectors; ++v) {
-        masks[v] = whole ? 0xFFFF : lane_mask(place.columns - v * lanes);
-        bias[v] = target.bias ? load(static_cast<const E*>(target.bias) + place.column + v * lanes, masks[v]) : _mm512_setzero_ps();
-    }
-    for (std::int64_t i = 0; i < place.rows; ++i) {
-        float* row = sums + i * tile_columns;
-        if (place.partial) {
-            float* partial = place.partial + i * place.partial_stride;
-            for (std::int64_t c = 0; c < tile_columns; c += lanes) {
-                const __m512 sum = place.first_part ? _mm512_load_ps(row + c) : _mm512_add_ps(_mm512_load_ps(row + c), _mm512_load_ps(partial + c));
-                _mm512_store_ps((place.last_part ? row : partial) + c, sum);
-            }
-            if (!place.last_part) continue;
+// Sums that come in parts: those of the earlier ones, [rows][stride] at this tile, and what becomes of them.
+struct Partial {
+    float* sums;
+    std::int64_t stride;
+    bool first, last;
+};
+TG_AVX512 void add_partial(float* sums, std::int64_t rows, const Partial& partial) {
+    for (std::int64_t i = 0; i < rows; ++i)
+        for (std::int64_t c = 0; c < tile_columns; c += lanes) {
+            float *here = sums + i * tile_columns + c, *earlier = partial.sums + i * partial.stride + c;
+            const __m512 sum = partial.first ? _mm512_load_ps(here) : _mm512_add_ps(_mm512_load_ps(here), _mm512_load_ps(earlier));
+            _mm512_store_ps(partial.last ? here : earlier, sum);
         }
-        auto* to = static_cast<E*>(target.data) + (place.row + i) * target.row_stride + place.column;
-        const auto* addend = static_cast<const E*>(target.addend) + (target.addend ? (place.row + i) * target.addend_row_stride + place.column : 0);
-        for (int v = 0; v < vectors; ++v) {
-            __m512 x = activated(target.activation, _mm512_add_ps(_mm512_load_ps(row + v * lanes), bias[v]));
-            if (target.addend) x = _mm512_add_ps(x, load(addend + v * lanes, masks[v]));
-            store<whole>(to + v * lanes, masks[v], x);
-        }
+}
+
+// What a product runs, by number formats and activation.
+struct TileKernels {
+    void (*whole)(const LeftRows&, const std::int32_t*, std::int64_t, const ProductTarget&, const Place&);
+    void (*multiply[tile_rows])(const LeftRows&, const std::int32_t*, std::int64_t, float*);  // by rows - 1
+    void (*finish)(const float*, const ProductTarget&, const Place&);
+};
+template <Number number, class E, Activation activation> constexpr TileKernels tile_kernels = []<int... rows>(std::integer_sequence<int, rows...>) {
+    return TileKernels{whole_tile<number, E, activation>, {multiply_tile<number, rows + 1>...}, finish_tile<E, activation>};
+}(std::make_integer_sequence<int, tile_rows>{});
+
+template <Number number, class E> const TileKernels& kernels_of(Activation activation) {
+    switch (activation) {
+        case Activation::silu: return tile_kernels<number, E, Activation::silu>;
+        case Activation::gelu: return tile_kernels<number, E, Activation::gelu>;
+        case Activation::gelu_tanh: return tile_kernels<number, E, Activation::gelu_tanh>;
+        case Activation::none: break;
     }
+    return tile_kernels<number, E, Activation::none>;
+}
+const TileKernels& kernels_of(Number number, const ProductTarget& target) {
+    if (number == Number::f32) return target.number == Number::f32 ? kernels_of<Number::f32, float>(target.activation) : kernels_of<Number::f32, Bf16>(target.activation);
+    return target.number == Number::f32 ? kernels_of<Number::bf16, float>(target.activation) : kernels_of<Number::bf16, Bf16>(target.activation);
 }
 
 // Where a tile will go, brought near while it is multiplied.
-void fetch(const ProductTarget& target, std::int64_t row, std::int64_t rows, std::int64_t column) {
-    const auto size = static_cast<std::int64_t>(target.number == Number::f32 ? 4 : 2);
-    for (std::int64_t i = row; i < row + rows; ++i)
+void fetch(const ProductTarget& target, const Place& place) {
+    const auto size = bytes_of(target.number);
+    for (std::int64_t i = place.row; i < place.row + place.rows; ++i)
         for (std::int64_t byte = 0; byte < tile_columns * size; byte += 64) {
-            __builtin_prefetch(static_cast<const char*>(target.data) + (i * target.row_stride + column) * size + byte, 1);
-            if (target.addend && target.addend != target.data) __builtin_prefetch(static_cast<const char*>(target.addend) + (i * target.addend_row_stride + column) * size + byte);
+            __builtin_prefetch(static_cast<const char*>(target.data) + (i * target.row_stride + place.column) * size + byte, 1);
+            if (target.addend && target.addend != target.data) __builtin_prefetch(static_cast<const char*>(target.addend) + (i * target.addend_row_stride + place.column) * size + byte);
         }
 }
 
@@ -233,18 +294,25 @@ struct RightSide {
     const PackedMatrix* packed;
 };
 
+// Whether the rows of a serve as they lie: with no half step at the end, and not so far apart that the first-level cache has one place for
+// all of them.
+bool serves_unpacked(const MatrixView& a) {
+    constexpr std::int64_t same_place = 4096;
+    return a.column_stride == 1 && a.columns % numbers_a_step(a.number) == 0 && a.row_stride * bytes_of(a.number) % same_place != 0;
+}
+
 void run(const Task& task, const MatrixView& a, const RightSide& b, const ProductTarget& target) {
     thread_local std::vector<std::int32_t> a_memory, b_memory, partial_memory;
     alignas(64) float sums[tile_rows * tile_columns];
     const auto number = a.number;
-    const auto& multiply = number == Number::f32 ? multiply_tiles<Number::f32> : multiply_tiles<Number::bf16>;
-    const auto finish = target.number == Number::f32 ? finish_tile<float, false> : finish_tile<Bf16, false>;
-    const auto finish_whole = target.number == Number::f32 ? finish_tile<float, true> : finish_tile<Bf16, true>;
+    const auto& kernels = kernels_of(number, target);
     const auto all_steps = steps_of(a.columns, number), parts = std::max<std::int64_t>(1, over(all_steps, most_steps)), part_steps = over(all_steps, parts);
-    const auto block_rows = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows)) * tile_rows;
+    const auto tiles = over(task.rows, tile_rows), most_tiles = std::max<std::int64_t>(1, rows_block_bytes / (part_steps * 4 * tile_rows));
+    const auto block_rows = over(tiles, over(tiles, most_tiles)) * tile_rows;
+    const bool unpacked = serves_unpacked(a);
     const auto partial_stride = over(task.columns, tile_columns) * tile_columns;
     auto* partial = parts == 1 ? nullptr : reinterpret_cast<float*>(scratch(partial_memory, task.rows * partial_stride));
-    auto* a_panels = scratch(a_memory, over(std::min(block_rows, task.rows), tile_rows) * tile_rows * part_steps);
+    auto* a_panels = unpacked ? nullptr : scratch(a_memory, block_rows * part_steps);
     auto* b_panels = b.packed ? nullptr : scratch(b_memory, over(task.columns, tile_columns) * tile_columns * part_steps);
     for (std::int64_t part = 0; part < parts; ++part) {
         const auto first = part * part_steps, steps = std::min(part_steps, all_steps - first);
@@ -252,15 +320,21 @@ void run(const Task& task, const MatrixView& a, const RightSide& b, const Produc
         if (b.plain) pack_panels(b.plain->transposed(), task.column, task.columns, k_first, k, tile_columns, b_panels);
         for (std::int64_t row = 0; row < task.rows; row += block_rows) {
             const auto rows = std::min(block_rows, task.rows - row);
-            pack_panels(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
+            if (!unpacked) pack_panels(a, task.row + row, rows, k_first, k, tile_rows, a_panels);
             for (std::int64_t column = 0; column < task.columns; column += tile_columns) {
                 const auto* panel = b.packed ? b.packed->panels() + (task.column + column) * steps_of(b.packed->rows(), number) + first * tile_columns : b_panels + column * steps;
-                const auto columns = std::min(tile_columns, task.columns - column);
                 for (std::int64_t i = 0; i < rows; i += tile_rows) {
-                    const auto here = std::min(tile_rows, rows - i);
-                    fetch(target, task.row + row + i, here, task.column + column);
-                    multiply[static_cast<std::size_t>(here - 1)](a_panels + i * steps, panel, steps, sums);
-                    (columns == tile_columns ? finish_whole : finish)(sums, {task.row + row + i, task.column + column, here, columns, partial ? partial + (row + i) * partial_stride + column : nullptr, partial_stride, part == 0, part + 1 == parts}, target);
+                    const Place place{task.row + row + i, task.column + column, std::min(tile_rows, rows - i), std::min(tile_columns, task.columns - column)};
+                    const auto a_tile = unpacked ? LeftRows{static_cast<const char*>(a.data) + (place.row * a.row_stride + k_first) * bytes_of(number), a.row_stride * bytes_of(number), 4}
+                                                 : LeftRows{reinterpret_cast<const char*>(a_panels + i * steps), 4, tile_rows * 4};
+                    fetch(target, place);
+                    if (parts == 1 && place.rows == tile_rows && place.columns == tile_columns) {
+                        kernels.whole(a_tile, panel, steps, target, place);
+                        continue;
+                    }
+                    kernels.multiply[place.rows - 1](a_tile, panel, steps, sums);
+                    if (parts > 1) add_partial(sums, place.rows, {partial + (row + i) * partial_stride + column, partial_stride, part == 0, part + 1 == parts});
+                    if (part + 1 == parts) kernels.finish(sums, target, place);
                 }
             }
         }

@@ -2,8 +2,8 @@
 // libraries of libtorch leave on the table: MKL runs AVX2 code on processors that are not Intel's, oneDNN packs the weights anew for every
 // product and needs a pass over memory of its own for each bias, activation, residual and gradient sum.
 //
-// Built as BLIS is (Van Zee, van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality"): both sides are packed
-// into panels, a tile of 14 x 32 sums lives in registers.
+// Built as BLIS is (Van Zee, van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality"): b is packed into panels,
+// a tile of 14 x 32 sums lives in registers. Unlike there the rows of a are read where they lie, if they lie well for it.
 // Letters of shapes: M rows of a and of the result, N columns of b and of the result, K what is summed over.
 #pragma once
 
