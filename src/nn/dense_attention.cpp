@@ -43,36 +43,39 @@ template <class Work> void for_each_block(const AttentionInput& input, std::int6
 }
 std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64_t row) { return input.causal ? block.first + row + 1 : block.seen; }
 
-// to[i] = of(i, lanes that are seen), a vector at a time; zeros from `seen` up to n.
-template <class E, class Of> TG_AVX512_INLINE void fill_row(E* to, std::int64_t seen, std::int64_t n, Of&& of) {
-    std::int64_t i = 0;
-    for (; i + lanes <= seen; i += lanes) store<true>(to + i, lane_mask(lanes), of(i, lane_mask(lanes)));
-    for (; i < n; i += lanes) store<false>(to + i, lane_mask(n - i), _mm512_maskz_mov_ps(lane_mask(seen - i), of(i, lane_mask(seen - i))));
-}
+// Rows of scores lie this far apart, so that they are whole tiles of dense_product() and whole vectors here; what is not seen is behind them.
+std::int64_t score_stride(std::int64_t seen) { return (seen + 31) / 32 * 32; }
+// Whole pairs of bf16, of which packed values have a zero as the last; rows of such a length need no packing.
+std::int64_t whole_pairs(std::int64_t n, Number number) { return number == Number::f32 ? n : (n + 1) / 2 * 2; }
 
-// shares = softmax(scale * scores[0, seen)), zeros up to n; log_sum_exp may be null. Overwrites the scores.
+// shares [n] = softmax(scale * scores[0, seen)), zeros behind; n: a multiple of 16. log_sum_exp may be null. Overwrites the scores.
 template <class E> TG_AVX512 void softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale, float* log_sum_exp) {
+    constexpr auto whole = lane_mask(lanes);
     __m512 top = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
-    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, lane_mask(seen - i)));
+    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, whole));
     const float highest = scale * _mm512_reduce_max_ps(top);
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(highest);
-    fill_row(scores, seen, seen, [&](std::int64_t i, __mmask16 mask) TG_AVX512 {
-        const __m512 power = exponential(_mm512_fmsub_ps(factor, load(scores + i, mask), shift));
-        sum = _mm512_mask_add_ps(sum, mask, sum, power);
-        return power;
-    });
+    for (std::int64_t i = 0; i < seen; i += lanes) {
+        const __m512 power = _mm512_maskz_mov_ps(lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, whole), shift)));
+        sum = _mm512_add_ps(sum, power);
+        store<true>(scores + i, whole, power);
+    }
     const float total = _mm512_reduce_add_ps(sum);
     const __m512 share = _mm512_set1_ps(1 / total);
-    fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(share, load(scores + i, mask)); });
+    for (std::int64_t i = 0; i < n; i += lanes) store<true>(shares + i, whole, i < seen ? _mm512_mul_ps(share, load(scores + i, whole)) : _mm512_setzero_ps());
     if (log_sum_exp) *log_sum_exp = highest + std::log(total);
 }
 
-// shares = exp(scale * scores - log_sum_exp), d_scores = scale * shares * (d_shares - drawn), zeros from `seen` up to n. Overwrites the scores.
-template <class E> TG_AVX512 void softmax_backward(float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
+// shares [n] = exp(scale * scores - log_sum_exp), d_scores [n] = scale * shares * (d_shares - drawn), zeros from `seen` on.
+template <class E> TG_AVX512 void softmax_backward(const float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
+    constexpr auto whole = lane_mask(lanes);
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(log_sum_exp), drawn_all = _mm512_set1_ps(drawn);
-    fill_row(scores, seen, seen, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return exponential(_mm512_fmsub_ps(factor, load(scores + i, mask), shift)); });
-    fill_row(shares, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return load(scores + i, mask); });
-    fill_row(d_scores, seen, n, [&](std::int64_t i, __mmask16 mask) TG_AVX512 { return _mm512_mul_ps(_mm512_mul_ps(factor, load(scores + i, mask)), _mm512_sub_ps(load(d_shares + i, mask), drawn_all)); });
+    for (std::int64_t i = 0; i < n; i += lanes) {
+        const auto mask = lane_mask(seen - i);
+        const __m512 share = _mm512_maskz_mov_ps(mask, exponential(_mm512_fmsub_ps(factor, load(scores + i, whole), shift)));
+        store<true>(shares + i, whole, share);
+        store<true>(d_scores + i, whole, _mm512_maskz_mul_ps(mask, _mm512_mul_ps(factor, share), _mm512_sub_ps(load(d_shares + i, whole), drawn_all)));
+    }
 }
 
 template <class E> void attend_head(const Head<E>& head, void* out, float* log_sum_exp) {
@@ -83,14 +86,15 @@ template <class E> void attend_head(const Head<E>& head, void* out, float* log_s
     const auto scale = 1.0f / std::sqrt(static_cast<float>(input.size));
     keys.pack(head.keys().transposed());
     values.pack(head.values());
-    scores.resize(static_cast<std::size_t>(block_rows(head.positions) * head.positions));
+    scores.resize(static_cast<std::size_t>(block_rows(head.positions) * score_stride(head.positions)));
     shares.resize(scores.size());
     for_each_block(input, head.positions, [&](const Block& block) {
-        dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, block.seen}, block.seen);
+        const auto stride = score_stride(block.seen);
+        dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, stride}, stride);
         for (std::int64_t i = 0; i < block.rows; ++i)
-            softmax(scores.data() + i * block.seen, shares.data() + i * block.seen, seen_by(input, block, i), block.seen, scale, log_sum_exp ? log_sum_exp + block.first + i : nullptr);
+            softmax(scores.data() + i * stride, shares.data() + i * stride, seen_by(input, block, i), stride, scale, log_sum_exp ? log_sum_exp + block.first + i : nullptr);
         const auto target = head.of_output(out, block.first, block.rows);
-        dense_product({shares.data(), input.number, block.rows, block.seen, block.seen, 1}, values, {const_cast<void*>(target.data), input.number, target.row_stride});
+        dense_product({shares.data(), input.number, block.rows, whole_pairs(block.seen, input.number), stride, 1}, values, {const_cast<void*>(target.data), input.number, target.row_stride});
     });
 }
 
@@ -105,21 +109,22 @@ template <class E> void attend_group_backward(Head<E> head, const void* d_out, c
     keys.pack(head.keys());
     keys_transposed.pack(head.keys().transposed());
     values_transposed.pack(head.values().transposed());
-    for (auto* block : {&scores, &d_shares}) block->resize(static_cast<std::size_t>(block_rows(S) * S));
+    for (auto* block : {&scores, &d_shares}) block->resize(static_cast<std::size_t>(block_rows(S) * score_stride(S)));
     for (auto* block : {&shares, &d_scores}) block->resize(scores.size());
     for (auto* sum : {&d_keys, &d_values}) sum->assign(static_cast<std::size_t>(S * D), 0.0f);
     const auto place = [&](std::int64_t column, std::int64_t first) { return static_cast<E*>(d_qkv) + (head.begin + first) * input.row() + column; };
     for (head.query = head.key_value * group; head.query < (head.key_value + 1) * group; ++head.query)
         for_each_block(input, S, [&](const Block& block) {
             const auto queries = head.queries(block.first, block.rows), d = head.of_output(d_out, block.first, block.rows), o = head.of_output(out, block.first, block.rows);
-            dense_product(queries, keys_transposed, {scores.data(), Number::f32, block.seen}, block.seen);
-            dense_product(d, values_transposed, {d_shares.data(), Number::f32, block.seen}, block.seen);
+            const auto stride = score_stride(block.seen);
+            dense_product(queries, keys_transposed, {scores.data(), Number::f32, stride}, stride);
+            dense_product(d, values_transposed, {d_shares.data(), Number::f32, stride}, stride);
             for (std::int64_t i = 0; i < block.rows; ++i) {
-                const auto at = i * block.seen;
+                const auto at = i * stride;
                 const float drawn = rows::dot(static_cast<const E*>(d.data) + i * d.row_stride, static_cast<const E*>(o.data) + i * o.row_stride, D);
-                softmax_backward(scores.data() + at, d_shares.data() + at, log_sum_exp[head.query * input.tokens() + head.begin + block.first + i], drawn, shares.data() + at, d_scores.data() + at, seen_by(input, block, i), block.seen, scale);
+                softmax_backward(scores.data() + at, d_shares.data() + at, log_sum_exp[head.query * input.tokens() + head.begin + block.first + i], drawn, shares.data() + at, d_scores.data() + at, seen_by(input, block, i), stride, scale);
             }
-            const MatrixView share{shares.data(), input.number, block.rows, block.seen, block.seen, 1}, d_score{d_scores.data(), input.number, block.rows, block.seen, block.seen, 1};
+            const MatrixView share{shares.data(), input.number, block.rows, block.seen, stride, 1}, d_score{d_scores.data(), input.number, block.rows, block.seen, stride, 1};
             dense_product(d_score, keys, {place(head.query * D, block.first), input.number, input.row()});
             dense_product(share.transposed(), d, {d_values.data(), Number::f32, D, d_values.data(), D});
             dense_product(d_score.transposed(), queries, {d_keys.data(), Number::f32, D, d_keys.data(), D});
