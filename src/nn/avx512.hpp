@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <type_traits>
 
 #include "narrow_product.hpp"

@@ -4,7 +4,7 @@
 
 Random weights of the true geometry (speed does not care) in one CLIPModel folder that ours and transformers load; open_clip's own random
 weights. Tokenizer: OpenAI's vocabulary, which open_clip's wheel holds. Reported: images a second from JPEG files to vectors (peers: the
-best of several DataLoader settings) and of the forward pass alone; cosines with transformers for pictures and texts; and on how many of
+best of several DataLoader settings, one try each; ours: of as many tries) and of the forward pass alone; cosines with transformers for pictures and texts; and on how many of
 20,000 strings of many scripts the token ids are the same.
 """
 
@@ -158,7 +158,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-c", photos, Path(__file__).parent, pictures, str(args.pictures)], env=env, check=True)
         for _ in range(args.rounds if args.only != "parity" else 1):
             runs = {
-                "ours": [[args.bench, "images", model, pictures, args.dtype], [args.bench, "forward", model, args.batches, args.dtype, args.batch]],
+                "ours": [[args.bench, "images", model, pictures, args.dtype, args.threads + 1], [args.bench, "forward", model, args.batches, args.dtype, args.batch]],
                 "transformers": [[sys.executable, "-c", PEER, "transformers", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
                 "open_clip": [[sys.executable, "-c", PEER, "open_clip", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
             }
