@@ -7,10 +7,10 @@
 
 namespace tg {
 
-int slice_threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+int slice_threads() { return omp_get_level() > 0 ? 1 : omp_get_max_threads(); }
 
 void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>& work, int threads) {
-    if (omp_in_parallel()) {  // a piece of a piece: by this thread, without a team of its own
+    if (omp_get_level() > 0) {  // a piece of a piece: by this thread, without a team of its own
         for (std::int64_t i = 0; i < count; ++i) work(i);
         return;
     }

@@ -4,8 +4,8 @@
 
 Random weights of the true geometry (speed does not care) in one CLIPModel folder that ours and transformers load; open_clip's own random
 weights. Tokenizer: OpenAI's vocabulary, which open_clip's wheel holds. Reported: images a second from JPEG files to vectors (peers: the
-best of several DataLoader settings, one try each; ours: of as many tries) and of the forward pass alone; cosines with transformers for pictures and texts; and on how many of
-20,000 strings of many scripts the token ids are the same.
+best of several DataLoader settings, one try each; ours: the best of as many tries) and of the forward pass alone; cosines with transformers
+for pictures and texts; and on how many of 20,000 strings of many scripts the token ids are the same.
 """
 
 import argparse
