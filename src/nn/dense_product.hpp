@@ -39,7 +39,8 @@ struct ProductTarget {
     Activation activation = Activation::none;
 };
 
-// A matrix [K, N] in the order in which the product reads it, for what is multiplied again and again.
+// A matrix [K, N] in the order in which the product reads it, for what is multiplied again and again. Filled up with zeros to a multiple of
+// 32 columns, and in bf16 to an even number of rows.
 class PackedMatrix {
 public:
     PackedMatrix() = default;
@@ -65,7 +66,7 @@ bool has_dense_product(Number number);
 // a [M, K], b [K, N], both of one number format. Runs on the threads of for_each_slice(); an element's bits depend neither on their number
 // nor on the other rows and columns. Free of torch; any thread.
 void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target);
-// With the first K rows and `columns` columns of b (0: all).
+// With the first K rows and `columns` columns of b (0: all); both may reach into the zeros.
 void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns = 0);
 
 }  // namespace tg
