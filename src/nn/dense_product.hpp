@@ -28,7 +28,7 @@ struct MatrixView {
 };
 
 // Where the result goes and what happens on the way: result = activation(product + bias) + addend, all of one number format. The addend may
-// be the result itself. Null: nothing.
+// be the result itself, a and b may not overlap it. Null: nothing.
 struct ProductTarget {
     void* data = nullptr;  // [M, N]
     Number number = Number::f32;
