@@ -20,6 +20,7 @@ inline constexpr std::int64_t lanes = 16;
 
 // The first `count` lanes; all of them above 15, none below 1.
 constexpr __mmask16 lane_mask(std::int64_t count) { return static_cast<__mmask16>(count >= lanes ? 0xFFFFu : count <= 0 ? 0u : (1u << count) - 1); }
+inline constexpr __mmask16 all_lanes = lane_mask(lanes);
 
 TG_AVX512_INLINE __m512 load(const float* from, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, from); }
 TG_AVX512_INLINE __m512 load(const Bf16* from, __mmask16 mask) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, from)), 16)); }

@@ -50,31 +50,29 @@ std::int64_t whole_pairs(std::int64_t n, Number number) { return number == Numbe
 
 // shares [n] = softmax(scale * scores[0, seen)), zeros behind; n: a multiple of 16. log_sum_exp may be null. Overwrites the scores.
 template <class E> TG_AVX512 void softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale, float* log_sum_exp) {
-    constexpr auto whole = lane_mask(lanes);
     __m512 top = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
-    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, whole));
+    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, all_lanes));
     const float highest = scale * _mm512_reduce_max_ps(top);
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(highest);
     for (std::int64_t i = 0; i < seen; i += lanes) {
-        const __m512 power = _mm512_maskz_mov_ps(lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, whole), shift)));
+        const __m512 power = _mm512_maskz_mov_ps(lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, all_lanes), shift)));
         sum = _mm512_add_ps(sum, power);
-        store<true>(scores + i, whole, power);
+        store<true>(scores + i, all_lanes, power);
     }
     const float total = _mm512_reduce_add_ps(sum);
     const __m512 share = _mm512_set1_ps(1 / total);
-    for (std::int64_t i = 0; i < n; i += lanes) store<true>(shares + i, whole, i < seen ? _mm512_mul_ps(share, load(scores + i, whole)) : _mm512_setzero_ps());
+    for (std::int64_t i = 0; i < n; i += lanes) store<true>(shares + i, all_lanes, i < seen ? _mm512_mul_ps(share, load(scores + i, all_lanes)) : _mm512_setzero_ps());
     if (log_sum_exp) *log_sum_exp = highest + std::log(total);
 }
 
 // shares [n] = exp(scale * scores - log_sum_exp), d_scores [n] = scale * shares * (d_shares - drawn), zeros from `seen` on.
 template <class E> TG_AVX512 void softmax_backward(const float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
-    constexpr auto whole = lane_mask(lanes);
     const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(log_sum_exp), drawn_all = _mm512_set1_ps(drawn);
     for (std::int64_t i = 0; i < n; i += lanes) {
         const auto mask = lane_mask(seen - i);
-        const __m512 share = _mm512_maskz_mov_ps(mask, exponential(_mm512_fmsub_ps(factor, load(scores + i, whole), shift)));
-        store<true>(shares + i, whole, share);
-        store<true>(d_scores + i, whole, _mm512_maskz_mul_ps(mask, _mm512_mul_ps(factor, share), _mm512_sub_ps(load(d_shares + i, whole), drawn_all)));
+        const __m512 share = _mm512_maskz_mov_ps(mask, exponential(_mm512_fmsub_ps(factor, load(scores + i, all_lanes), shift)));
+        store<true>(shares + i, all_lanes, share);
+        store<true>(d_scores + i, all_lanes, _mm512_maskz_mul_ps(mask, _mm512_mul_ps(factor, share), _mm512_sub_ps(load(d_shares + i, all_lanes), drawn_all)));
     }
 }
 

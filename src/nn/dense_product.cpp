@@ -177,7 +177,7 @@ public:
         : to_(static_cast<E*>(target.data) + place.row * target.row_stride + place.column), to_stride_(target.row_stride),
           addend_(target.addend ? static_cast<const E*>(target.addend) + place.row * target.addend_row_stride + place.column : nullptr), addend_stride_(target.addend_row_stride) {
         for (std::int64_t v = 0; v < 2; ++v) {
-            masks_[v] = whole ? 0xFFFF : lane_mask(place.columns - v * lanes);
+            masks_[v] = whole ? all_lanes : lane_mask(place.columns - v * lanes);
             bias_[v] = target.bias ? load(static_cast<const E*>(target.bias) + place.column + v * lanes, masks_[v]) : _mm512_setzero_ps();
         }
     }
