@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <vector>
 
-#include "avx512.hpp"
+#include "attention_strip.hpp"
 #include "llama_rows.hpp"
 #include "taskgalaxy/nn/slices.hpp"
 
@@ -45,25 +44,6 @@ std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64
 
 // Rows of scores lie this far apart, so that they are whole tiles of dense_product() and whole vectors here; what is not seen is behind them.
 std::int64_t score_stride(std::int64_t seen) { return (seen + 31) / 32 * 32; }
-// Whole pairs of bf16, of which packed values have a zero as the last; rows of such a length need no packing.
-std::int64_t whole_pairs(std::int64_t n, Number number) { return number == Number::f32 ? n : (n + 1) / 2 * 2; }
-
-// shares [n] = softmax(scale * scores[0, seen)), zeros behind; n: a multiple of 16. log_sum_exp may be null. Overwrites the scores.
-template <class E> TG_AVX512 void softmax(float* scores, E* shares, std::int64_t seen, std::int64_t n, float scale, float* log_sum_exp) {
-    __m512 top = _mm512_set1_ps(-std::numeric_limits<float>::infinity()), sum = _mm512_setzero_ps();
-    for (std::int64_t i = 0; i < seen; i += lanes) top = _mm512_mask_max_ps(top, lane_mask(seen - i), top, load(scores + i, all_lanes));
-    const float highest = scale * _mm512_reduce_max_ps(top);
-    const __m512 factor = _mm512_set1_ps(scale), shift = _mm512_set1_ps(highest);
-    for (std::int64_t i = 0; i < seen; i += lanes) {
-        const __m512 power = _mm512_maskz_mov_ps(lane_mask(seen - i), exponential(_mm512_fmsub_ps(factor, load(scores + i, all_lanes), shift)));
-        sum = _mm512_add_ps(sum, power);
-        store<true>(scores + i, all_lanes, power);
-    }
-    const float total = _mm512_reduce_add_ps(sum);
-    const __m512 share = _mm512_set1_ps(1 / total);
-    for (std::int64_t i = 0; i < n; i += lanes) store<true>(shares + i, all_lanes, i < seen ? _mm512_mul_ps(share, load(scores + i, all_lanes)) : _mm512_setzero_ps());
-    if (log_sum_exp) *log_sum_exp = highest + std::log(total);
-}
 
 // shares [n] = exp(scale * scores - log_sum_exp), d_scores [n] = scale * shares * (d_shares - drawn), zeros from `seen` on.
 template <class E> TG_AVX512 void softmax_backward(const float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
@@ -77,23 +57,31 @@ template <class E> TG_AVX512 void softmax_backward(const float* scores, const fl
 }
 
 template <class E> void attend_head(const Head<E>& head, void* out, float* log_sum_exp) {
-    thread_local PackedMatrix keys, values;
-    thread_local std::vector<float> scores;
-    thread_local std::vector<E> shares;
+    using namespace attention;
+    constexpr auto number = number_of_type<E>;
+    static constexpr auto kernels = strip_kernels<E>(std::make_index_sequence<strip_rows>());
+    thread_local std::vector<std::int32_t> key_memory, value_memory, query_memory, score_memory, power_memory;
     const auto& input = head.input;
-    const auto scale = 1.0f / std::sqrt(static_cast<float>(input.size));
-    keys.pack(head.keys().transposed());
-    values.pack(head.values());
-    scores.resize(static_cast<std::size_t>(block_rows(head.positions) * score_stride(head.positions)));
-    shares.resize(scores.size());
-    for_each_block(input, head.positions, [&](const Block& block) {
-        const auto stride = score_stride(block.seen);
-        dense_product(head.queries(block.first, block.rows), keys, {scores.data(), Number::f32, stride}, stride);
-        for (std::int64_t i = 0; i < block.rows; ++i)
-            softmax(scores.data() + i * stride, shares.data() + i * stride, seen_by(input, block, i), stride, scale, log_sum_exp ? log_sum_exp + block.first + i : nullptr);
-        const auto target = head.of_output(out, block.first, block.rows);
-        dense_product({shares.data(), input.number, block.rows, whole_pairs(block.seen, input.number), stride, 1}, values, {const_cast<void*>(target.data), input.number, target.row_stride});
-    });
+    const auto D = input.size, S = head.positions, row = input.row(), query_stride = over(D, numbers_a_line<E>) * numbers_a_line<E>, most = over(S, lanes) * lanes;
+    const auto key_steps = steps_of(D, number), value_steps = steps_of(S, number);
+    auto *keys = scratch(key_memory, most * key_steps), *values = scratch(value_memory, over(D, lanes) * lanes * value_steps);
+    const auto *all_queries = static_cast<const E*>(head.queries(0, S).data), *all_keys = static_cast<const E*>(head.keys().data), *all_values = static_cast<const E*>(head.values().data);
+    fetch(all_keys, row, 0, lanes, S, D);
+    fetch(all_values, row, 0, lanes, S, D);
+    pack_keys(all_keys, row, S, D, key_steps, keys);
+    fetch(all_queries, row, 0, strip_rows, S, D);
+    pack_values(all_values, row, S, D, value_steps, values);
+    auto* queries = reinterpret_cast<E*>(scratch(query_memory, strip_rows * query_stride));
+    Strip<E> strip{queries, query_stride, 0, input.causal, 1.0f / std::sqrt(static_cast<float>(D)), reinterpret_cast<float*>(scratch(score_memory, strip_rows * most)), reinterpret_cast<E*>(scratch(power_memory, strip_rows * most)), nullptr, input.query * D, nullptr};
+    for (std::int64_t first = 0; first < S; first += strip_rows) {
+        const auto rows = std::min<std::int64_t>(strip_rows, S - first);
+        pack_queries(all_queries + first * row, rows, row, D, query_stride, queries);
+        fetch(all_queries, row, first + strip_rows, strip_rows, S, D);
+        strip.seen = input.causal ? first + rows : S;
+        strip.out = static_cast<E*>(const_cast<void*>(head.of_output(out, first, rows).data));
+        strip.log_sum_exp = log_sum_exp ? log_sum_exp + first : nullptr;
+        kernels[static_cast<std::size_t>(rows - 1)](strip, {D, key_steps, value_steps, keys, values});
+    }
 }
 
 // All query heads that share one key_value head.

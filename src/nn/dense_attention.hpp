@@ -1,6 +1,6 @@
-// Attention of whole sequences on dense_product.hpp: scores of a block of queries at a time, what causality hides is never computed. Only
-// where has_dense_product() says so; ATen's own kernels elsewhere. Forward and backward as in FlashAttention-2 (Dao 2023), but that a block's
-// scores are kept whole: softmax needs no second pass.
+// Attention of whole sequences where has_dense_product() says so; ATen's own kernels elsewhere. What causality hides is never computed.
+// Forward by strips of a few queries (attention_strip.hpp), backward by blocks of queries on dense_product(), as in FlashAttention-2
+// (Dao 2023), but that all scores of a strip or block are kept: softmax needs no second pass.
 // Letters of shapes: S positions of a sequence, D size of a head.
 #pragma once
 

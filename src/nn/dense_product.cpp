@@ -9,22 +9,19 @@
 
 #include "avx512.hpp"
 #include "llama_rows.hpp"
+#include "register_tile.hpp"
 #include "taskgalaxy/nn/slices.hpp"
 
 namespace tg {
 namespace {
 
 constexpr std::int64_t tile_rows = 14, tile_columns = 32;  // 28 of the 32 registers hold sums
-// A step multiplies 32 bits of each side: one float, or a pair of bf16.
-constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
 constexpr std::int64_t most_steps = 1536;             // more are summed in parts: a panel of b (192 KiB) stays in the second-level cache
 constexpr std::int64_t rows_block_bytes = 512 << 10;  // and so do that many bytes of a
 // Of unpacked matrices: packing both sides costs a few percent of a task of this size.
 constexpr std::int64_t task_rows = 1024, task_columns = 16 * tile_columns;
 
-std::int64_t over(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t bytes_of(Number number) { return number == Number::f32 ? 4 : 2; }
-std::int64_t steps_of(std::int64_t k, Number number) { return over(k, numbers_a_step(number)); }
 
 // Panels: `width` items (rows of a, columns of b) side by side, [steps][width] times 32 bits. Items behind the last are zeros.
 struct Items {
@@ -33,27 +30,6 @@ struct Items {
     std::int64_t count, k;               // items that are there (at most 16), numbers of each
     std::int64_t item_stride, k_stride;  // in numbers
 };
-
-TG_AVX512_INLINE void transpose(__m512i (&r)[lanes]) {
-    __m512i t[lanes];
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]), r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]), r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xDD);
-        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88), t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xDD);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88), r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xDD);
-        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88), r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xDD);
-    }
-}
 
 // Up to 16 items whose numbers lie behind each other -> [steps][width]. Stores whole vectors: what falls behind item `width` is
 // overwritten by the next step or panel, which is packed later.
@@ -116,40 +92,6 @@ void pack_panels(const MatrixView& m, std::int64_t first, std::int64_t count, st
         }
 }
 
-// sums += a * b in a word: GCC 12 copies the sums about where the intrinsic of vdpbf16ps stands in a loop.
-template <Number number> TG_AVX512_INLINE void add_products(__m512& sums, __m512 a, __m512 b) {
-    if constexpr (number == Number::f32) asm("vfmadd231ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
-    else asm("vdpbf16ps %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
-}
-
-// Rows of a: in panels, or as they lie.
-struct LeftRows {
-    const char* data;
-    std::int64_t row_bytes, step_bytes;  // from row to row, from step to step
-};
-
-// tile [rows][32] = a [rows][steps] * b [steps][32]
-template <Number number, int rows> TG_AVX512_INLINE void multiply(const LeftRows& a, const std::int32_t* b, std::int64_t steps, __m512 (&tile)[rows][2]) {
-#pragma GCC unroll 14
-    for (int i = 0; i < rows; ++i) tile[i][0] = tile[i][1] = _mm512_setzero_ps();
-    const char* at[(rows + 2) / 3];  // every third row: the others are one and two strides away, which an address can say
-#pragma GCC unroll 5
-    for (int i = 0; i < rows; i += 3) at[i / 3] = a.data + i * a.row_bytes;
-    for (std::int64_t step = 0; step < steps; ++step, b += tile_columns) {
-        const __m512 left = _mm512_load_ps(b), right = _mm512_load_ps(b + lanes);
-#pragma GCC unroll 14
-        for (int i = 0; i < rows; ++i) {
-            float step_of_row;
-            std::memcpy(&step_of_row, at[i / 3] + i % 3 * a.row_bytes, sizeof step_of_row);
-            const __m512 row = _mm512_set1_ps(step_of_row);
-            add_products<number>(tile[i][0], row, left);
-            add_products<number>(tile[i][1], row, right);
-        }
-#pragma GCC unroll 5
-        for (auto& row : at) row += a.step_bytes;
-    }
-}
-
 // E: of the result.
 template <class E, Activation activation> TG_AVX512_INLINE __m512 activated(__m512 x) {
     if constexpr (activation == Activation::silu) return times_sigmoid<E>(x, x);
@@ -204,7 +146,7 @@ private:
 // Most tiles: whole, and of one part. They go from the registers to the result.
 template <Number number, class E, Activation activation> TG_AVX512 void whole_tile(const LeftRows& a, const std::int32_t* b, std::int64_t steps, const ProductTarget& target, const Place& place) {
     __m512 tile[tile_rows][2];
-    multiply<number, tile_rows>(a, b, steps, tile);
+    multiply<number>(a, {b, lanes, tile_columns}, steps, tile);
     const Finish<E, activation, true> finish(target, place);
 #pragma GCC unroll 14
     for (int i = 0; i < tile_rows; ++i) finish(i, tile[i][0], tile[i][1]);
@@ -214,7 +156,7 @@ template <Number number, class E, Activation activation> TG_AVX512 void whole_ti
 // and one end for each activation.
 template <Number number, int rows> TG_AVX512 void multiply_tile(const LeftRows& a, const std::int32_t* b, std::int64_t steps, float* sums) {
     __m512 tile[rows][2];
-    multiply<number, rows>(a, b, steps, tile);
+    multiply<number>(a, {b, lanes, tile_columns}, steps, tile);
 #pragma GCC unroll 14
     for (int i = 0; i < rows; ++i) {
         _mm512_store_ps(sums + i * tile_columns, tile[i][0]);
@@ -273,15 +215,6 @@ void fetch(const ProductTarget& target, const Place& place) {
             __builtin_prefetch(static_cast<const char*>(target.data) + (i * target.row_stride + place.column) * size + byte, 1);
             if (target.addend && target.addend != target.data) __builtin_prefetch(static_cast<const char*>(target.addend) + (i * target.addend_row_stride + place.column) * size + byte);
         }
-}
-
-// Memory of a thread that stays from product to product.
-std::int32_t* scratch(std::vector<std::int32_t>& memory, std::int64_t words) {
-    const auto wanted = static_cast<std::size_t>(words) + 2 * lanes;  // to begin at a line, and for the last vector stored
-    if (memory.size() < wanted) memory.resize(wanted);
-    void* begin = memory.data();
-    auto room = memory.size() * sizeof(std::int32_t);
-    return static_cast<std::int32_t*>(std::align(64, static_cast<std::size_t>(words) * sizeof(std::int32_t), begin, room));
 }
 
 // The block [row, row + rows) x [column, column + columns) of the result.

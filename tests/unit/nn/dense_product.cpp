@@ -243,7 +243,7 @@ class DenseAttention : public ::testing::TestWithParam<std::tuple<Number, bool, 
 TEST_P(DenseAttention, is_what_its_definition_says) {
     const auto [number, causal, size] = GetParam();
     if (!has_dense_product(number)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
-    const std::vector<std::int64_t> starts{0, 1, 18, 171};  // a block is 140 queries
+    const std::vector<std::int64_t> starts{0, 1, 18, 171};  // a strip is 7 queries, a block 140
     Matrix qkv(number, starts.back(), 10 * size, false, 7), d_out(number, starts.back(), 6 * size, false, 8), out(number, starts.back(), 6 * size), d_qkv(number, starts.back(), 10 * size);
     const AttentionInput input{qkv.data(), number, 6, 2, size, starts, causal};
     std::vector<float> log_sum_exp(static_cast<std::size_t>(6 * starts.back()));
@@ -260,7 +260,7 @@ TEST_P(DenseAttention, is_what_its_definition_says) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention, ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Values(16, 33)));
+INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention, ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Values(16, 33, 80)));
 
 }  // namespace
 }  // namespace tg
