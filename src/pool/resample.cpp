@@ -107,7 +107,7 @@ Axis Axis::make(int in, int out, Filter filter, int keep_begin, int keep_end) {
     }
     const auto& kernel = kernel_of(filter);
     const double scale = static_cast<double>(in) / out, filter_scale = std::max(scale, 1.0), support = kernel.support * filter_scale, per_scale = 1.0 / filter_scale;
-    axis.stride = (static_cast<int>(std::ceil(support)) * 2 + 1 + 3) / 4 * 4;
+    axis.stride = (static_cast<int>(std::ceil(support)) * 2 + 1 + 7) / 8 * 8;
     axis.weights.resize(kept * static_cast<std::size_t>(axis.stride));
     std::vector<double> exact(static_cast<std::size_t>(axis.stride));
     for (std::size_t i = 0; i < kept; ++i) {
@@ -135,7 +135,7 @@ const ResamplePasses& portable_passes() {
 }
 
 const ResamplePasses& best_passes() {
-    static const ResamplePasses& passes = avx2_passes() ? *avx2_passes() : portable_passes();
+    static const ResamplePasses& passes = avx512_passes() ? *avx512_passes() : avx2_passes() ? *avx2_passes() : portable_passes();
     return passes;
 }
 

@@ -12,7 +12,7 @@
 namespace tg {
 
 inline constexpr int weight_bits = 22;
-// Pixels may be read, never used, past a row's end: vectors load 16 bytes at a time.
+// Pixels may be read, never used, past a row's end: vectors load up to 32 bytes at a time.
 inline constexpr std::size_t row_padding = 64;
 
 // Two adjacent weights, each split as high * 2^split_bits + low, as the pairs of 16-bit words that vector units multiply and add.
@@ -24,7 +24,7 @@ inline constexpr int split_bits = 12;
 // One axis: output sample i is the sum over t < count[i] of weight[i * stride + t] times input sample first[i] + t.
 struct Axis {
     int in = 0, all_out = 0;       // samples of the input, and of the whole output
-    int stride = 0;                // weights an output sample; a multiple of 4, zeros at the end
+    int stride = 0;                // weights an output sample; a multiple of 8, zeros at the end
     std::vector<int> first, count;
     std::vector<std::int32_t> weights;
     std::vector<SplitPair> pairs;  // the same weights, two by two
@@ -45,7 +45,8 @@ struct ResamplePasses {
     void (*vertical)(const Axis& axis, int i, const std::uint8_t* const* rows, std::size_t bytes, std::uint8_t* out);
 };
 const ResamplePasses& portable_passes();
-const ResamplePasses* avx2_passes();  // null where the processor has none
+const ResamplePasses* avx2_passes();    // null where the processor has none
+const ResamplePasses* avx512_passes();  // with VBMI and VNNI; the same
 const ResamplePasses& best_passes();
 
 // Reads what it needs of `rows` and hands over each output row, x.out() pixels of packed RGB, top to bottom.

@@ -57,16 +57,21 @@ TEST(resized, gives_the_integers_of_Pillow_for_every_filter) {
     for (const auto& r : all) EXPECT_TRUE(same(resized(source, r.width, r.height, filter_of(r.filter)), expected_image(r.file))) << r.file;
 }
 
-TEST(resized, is_the_same_with_and_without_vectors) {
-    if (!avx2_passes()) GTEST_SKIP() << "this processor has no AVX2";
+class ResizedByVectors : public ::testing::TestWithParam<std::pair<const char*, const ResamplePasses* (*)()>> {};
+
+TEST_P(ResizedByVectors, is_the_same_as_without) {
+    const auto* passes = GetParam().second();
+    if (!passes) GTEST_SKIP() << "this processor has no " << GetParam().first;
     RandomStream random(5);
     for (int round = 0; round < 60; ++round) {
         const auto side = [&](std::uint64_t most) { return static_cast<int>(1 + random.below(most)); };
         const auto image = random_image(side(150), side(150), static_cast<std::uint64_t>(round));
         const int width = side(120), height = side(120);
-        EXPECT_TRUE(same(resampled(image, width, height, *avx2_passes()), resampled(image, width, height, portable_passes()))) << image.width << "x" << image.height << " to " << width << "x" << height;
+        EXPECT_TRUE(same(resampled(image, width, height, *passes), resampled(image, width, height, portable_passes()))) << image.width << "x" << image.height << " to " << width << "x" << height;
     }
 }
+
+INSTANTIATE_TEST_SUITE_P(of_both_kinds, ResizedByVectors, ::testing::Values(std::pair{"AVX2", &avx2_passes}, std::pair{"AVX-512 with VBMI and VNNI", &avx512_passes}));
 
 TEST(resized, refuses_a_size_below_one_pixel) {
     const auto image = random_image(4, 4, 1);
