@@ -7,10 +7,10 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/matching/embed_pictures.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
 #include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
@@ -40,7 +40,7 @@ public:
     void images() {
         std::unique_ptr<Pool> pool;
         together(context_.ranks, [&] { pool = std::make_unique<Pool>(context_.paths.file("pool.h5"), pool_settings_); });
-        const PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part)}, context_.fingerprint, context_.ranks);
+        const PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part, pictures_at_once(settings_, device_))}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             AheadFigures spent;
             together(context_.ranks, [&] { load(); });
@@ -55,7 +55,7 @@ public:
         Taxonomy taxonomy;
         together(context_.ranks, [&] { taxonomy = Taxonomy::read(context_.paths.file("taxonomy.h5")); });
         const auto leaves = taxonomy.leaves();
-        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part)}, context_.fingerprint, context_.ranks);
+        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, static_cast<std::uint64_t>(settings_.batch))}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             together(context_.ranks, [&] { load(); });
             for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
@@ -65,10 +65,7 @@ public:
 
 private:
     // Parts hold whole batches, so that a batch is the same whatever the size of a part.
-    std::uint64_t parts_of(int wanted) const {
-        const auto batch = static_cast<std::uint64_t>(settings_.batch);
-        return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch;
-    }
+    static std::uint64_t parts_of(int wanted, std::uint64_t batch) { return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch; }
 
     void load() {
         if (!model_) model_ = load_dual_encoder(settings_.model, device_, dtype_);
@@ -77,36 +74,18 @@ private:
     void image_part(const Pool& pool, const ImageRecipe& recipe, Slice items, Hdf5File& out, AheadFigures& spent) const {
         std::vector<std::uint64_t> indices(items.size());
         std::iota(indices.begin(), indices.end(), items.begin);
-        const auto dim = model_->dim();
-        std::vector<float> rows(items.size() * static_cast<std::size_t>(dim), 0.0f);
+        const auto vectors = embed_pictures(*model_, pool, indices, recipe, settings_, "embed_images");
         std::vector<std::uint8_t> failed(items.size(), 0);
-        AheadOptions options;
-        options.batch = static_cast<std::size_t>(settings_.batch);
-        options.batches_ahead = static_cast<std::size_t>(settings_.batches_ahead);
-        options.threads = static_cast<std::size_t>(settings_.decode_threads);
-        options.bf16 = dtype_ == torch::kBFloat16;
-        DecodeAhead ahead(pool, indices, recipe, options);
-        while (auto* batch = ahead.next()) {
-            // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
-            if (stop_requested()) throw Stopped("embed_images");
-            const auto count = static_cast<std::int64_t>(batch->indices.size());
-            const auto pixels = torch::from_blob(batch->pixels, {count, 3, recipe.size, recipe.size}, options.bf16 ? torch::kBFloat16 : torch::kFloat32);
-            auto vectors = floats_of(model_->encode_images(pixels));
-            for (std::size_t i = 0; i < batch->failures.size(); ++i) {
-                if (batch->failures[i].empty()) continue;
-                std::fill_n(vectors.begin() + static_cast<std::ptrdiff_t>(i) * dim, dim, 0.0f);
-                failed[batch->first + i] = pool.usable(batch->indices[i]) ? 1 : 0;
-                if (failed[batch->first + i]) log::warn("embed_images: {} can no longer be read and is left out: {}", pool.uri(batch->indices[i]), batch->failures[i]);
-            }
-            std::copy(vectors.begin(), vectors.end(), rows.begin() + static_cast<std::ptrdiff_t>(batch->first) * dim);
-            ahead.release(batch);
+        for (std::size_t i = 0; i < failed.size(); ++i) {
+            if (vectors.failures[i].empty() || !pool.usable(indices[i])) continue;
+            failed[i] = 1;
+            log::warn("embed_images: {} can no longer be read and is left out: {}", pool.uri(indices[i]), vectors.failures[i]);
         }
-        const auto figures = ahead.figures();
-        spent.read_s += figures.read_s;
-        spent.decode_s += figures.decode_s;
-        spent.consumer_waited_s += figures.consumer_waited_s;
-        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(dim)};
-        out.write("embedding", std::span<const float>(rows), shape);
+        spent.read_s += vectors.figures.read_s;
+        spent.decode_s += vectors.figures.decode_s;
+        spent.consumer_waited_s += vectors.figures.consumer_waited_s;
+        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(model_->dim())};
+        out.write("embedding", std::span<const float>(vectors.rows), shape);
         out.write("failed", failed);
     }
 

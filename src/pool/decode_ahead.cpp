@@ -30,8 +30,8 @@ private:
 struct DecodeAhead::Impl {
     struct Slot {
         PixelBatch batch;
-        std::size_t open = 0;  // pictures not done yet
-        bool held = false;     // by the consumer
+        std::size_t open = 0;    // pictures not done yet
+        std::thread::id holder;  // of the consumer that has it; none: nobody
     };
 
     Impl(const Pool& the_pool, std::vector<std::uint64_t> the_indices, const ImageRecipe& the_recipe, AheadOptions the_options)
@@ -138,27 +138,32 @@ DecodeAhead::~DecodeAhead() = default;
 
 PixelBatch* DecodeAhead::next() {
     auto& all = *impl_;
+    const auto me = std::this_thread::get_id();
     std::unique_lock lock(all.mutex);
-    if (all.taken == all.batches()) return nullptr;
-    if (all.taken == all.released + all.slots.size()) throw std::logic_error("DecodeAhead: next() with every batch still held; release() one first");
-    auto& slot = all.slot_of(all.taken);
     Stopwatch waited;
+    all.ready.wait(lock, [&] {
+        if (std::ranges::all_of(all.slots, [&](const auto& slot) { return slot.holder == me; })) throw std::logic_error("DecodeAhead: next() with every batch still held; release() one first");
+        return all.taken == all.batches() || all.taken < all.opened || all.broken;
+    });
+    if (all.broken) std::rethrow_exception(all.broken);
+    if (all.taken == all.batches()) return nullptr;
+    auto& slot = all.slot_of(all.taken++);
+    slot.holder = me;
     all.ready.wait(lock, [&] { return slot.open == 0 || all.broken; });
     all.figures.consumer_waited_s += waited.lap();
     if (all.broken) std::rethrow_exception(all.broken);
-    ++all.taken;
-    slot.held = true;
     return &slot.batch;
 }
 
 void DecodeAhead::release(PixelBatch* batch) {
     auto& all = *impl_;
     const std::lock_guard lock(all.mutex);
-    all.slot_of(batch->first / all.options.batch).held = false;
+    all.slot_of(batch->first / all.options.batch).holder = {};
     // Slots come free in the order of batches; one released early waits for those before it.
-    while (all.released < all.taken && !all.slot_of(all.released).held) ++all.released;
+    while (all.released < all.taken && all.slot_of(all.released).holder == std::thread::id()) ++all.released;
     all.open_slots();
     all.room.notify_all();
+    all.ready.notify_all();
 }
 
 AheadFigures DecodeAhead::figures() const {

@@ -26,13 +26,13 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/matching/embed_pictures.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/parallel/session.hpp"
-#include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
@@ -64,27 +64,18 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     std::vector<std::uint64_t> indices(pool.size());
     for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = i;
     const auto recipe = tg::ImageRecipe::read(model_folder);
-    std::vector<float> vectors;
+    tg::PictureVectors vectors;
     double best = 1e30;
     tg::AheadFigures figures;
     for (int time = 0; time <= times; ++time) {  // the first warms caches and allocators
-        vectors.clear();
         const auto start = Clock::now();
-        tg::AheadOptions options;
-        options.batch = 64;
-        options.bf16 = kind == torch::kBFloat16;
-        tg::DecodeAhead ahead(pool, indices, recipe, options);
-        while (auto* batch = ahead.next()) {
-            const auto rows = model->encode_images(torch::from_blob(batch->pixels, {static_cast<std::int64_t>(batch->indices.size()), 3, recipe.size, recipe.size}, kind));
-            vectors.insert(vectors.end(), rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
-            ahead.release(batch);
-        }
+        vectors = tg::embed_pictures(*model, pool, indices, recipe, {}, "benchmark");
         const auto took = seconds_since(start);
         if (time == 0 || took > best) continue;
         best = took;
-        figures = ahead.figures();
+        figures = vectors.figures;
     }
-    write_raw(folder / "vectors.f32", vectors.data(), vectors.size());
+    write_raw(folder / "vectors.f32", vectors.rows.data(), vectors.rows.size());
     fs::remove_all(run);
     fmt::print("{{\"images_per_s\": {:.3f}, \"images\": {}, \"decode_s\": {:.3f}, \"read_s\": {:.3f}, \"model_waited_s\": {:.3f}, \"seconds\": {:.3f}}}\n", static_cast<double>(pool.size()) / best, pool.size(), figures.decode_s, figures.read_s, figures.consumer_waited_s, best);
 }

@@ -37,7 +37,7 @@ struct PixelBatch {
 // Where the time went, summed over threads; to tell a slow disk from a slow decoder from a slow model.
 struct AheadFigures {
     double read_s = 0, decode_s = 0;   // decode_s: decoding and preprocessing
-    double consumer_waited_s = 0;      // the model waited for pixels
+    double consumer_waited_s = 0;      // the model's threads waited for pixels
     double threads_waited_s = 0;       // the pixels waited for the model
     std::uint64_t pictures = 0, failed = 0, bytes = 0;
 };
@@ -49,7 +49,8 @@ public:
     ~DecodeAhead();  // stops the threads after the picture in hand
     DecodeAhead(const DecodeAhead&) = delete;
 
-    // The next batch, or nothing at the end. It stays valid until released. Called by one thread.
+    // The next batch, or nothing at the end. It stays valid until released. By any number of threads; waits while others hold all batches,
+    // and throws std::logic_error where the caller itself does.
     PixelBatch* next();
     // Gives the batch's memory back to the threads (after an asynchronous copy has ended, for example).
     void release(PixelBatch* batch);

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <bit>
+#include <thread>
 
 #include "fixtures.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
@@ -103,6 +104,26 @@ TEST_F(DecodeAheadTest, never_works_further_ahead_than_allowed_and_takes_batches
         ahead.release(batch);
     }
     EXPECT_EQ(last, 36u);
+}
+
+TEST_F(DecodeAheadTest, serves_several_consumers_each_batch_to_one_of_them) {
+    for (const std::size_t consumers : {2, 5}) {  // five of them are more than there are batches at once: some wait for the others
+        const auto indices = many(97);
+        DecodeAhead ahead(*pool_, indices, recipe_, {.batch = 4, .batches_ahead = 3, .threads = 2});
+        std::vector<std::atomic<int>> seen(indices.size());
+        {
+            std::vector<std::jthread> threads;
+            for (std::size_t c = 0; c < consumers; ++c)
+                threads.emplace_back([&] {
+                    while (auto* batch = ahead.next()) {
+                        for (std::size_t i = 0; i < batch->indices.size(); ++i)
+                            if (batch->indices[i] == indices[batch->first + i] && batch->failures[i].empty() == pool_->usable(batch->indices[i])) ++seen[batch->first + i];
+                        ahead.release(batch);
+                    }
+                });
+        }
+        for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i], 1) << i;
+    }
 }
 
 TEST_F(DecodeAheadTest, can_be_left_at_any_moment) {

@@ -1,0 +1,28 @@
+// From pictures of a pool to vectors: threads read and decode ahead, the model computes. On CPUs every core takes the next few pictures as
+// soon as it is done with the last, none waits for the others; a GPU takes whole batches. No MPI; embed_images and its benchmark call it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "taskgalaxy/matching/settings.hpp"
+#include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/pool/decode_ahead.hpp"
+
+namespace tg {
+
+struct PictureVectors {
+    std::vector<float> rows;            // [N, D] unit rows, zeros where a picture failed
+    std::vector<std::string> failures;  // [N] why; empty: fine
+    AheadFigures figures;
+};
+
+// Pictures that one product takes. A vector's bits are those of the place of its picture among them, so what is cut by index is cut at
+// multiples.
+std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device device);
+
+// The N pictures `indices`. recipe: of the model's folder. Throws Stopped(stage) once a stop is requested.
+PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const std::vector<std::uint64_t>& indices, const ImageRecipe& recipe, const EmbedSettings& settings, const char* stage);
+
+}  // namespace tg

@@ -1,0 +1,77 @@
+#include "taskgalaxy/matching/embed_pictures.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+#include "taskgalaxy/core/stop.hpp"
+#include "taskgalaxy/nn/slices.hpp"
+#include "taskgalaxy/nn/torch.hpp"
+
+namespace tg {
+namespace {
+
+// A batch in hand, given back whatever happens: others wait for its memory.
+class Held {
+public:
+    explicit Held(DecodeAhead& ahead) : ahead_(ahead), batch_(ahead.next()) {}
+    ~Held() {
+        if (batch_) ahead_.release(batch_);
+    }
+    Held(const Held&) = delete;
+    const PixelBatch* operator->() const { return batch_; }
+    explicit operator bool() const { return batch_ != nullptr; }
+
+private:
+    DecodeAhead& ahead_;
+    PixelBatch* batch_;
+};
+
+}  // namespace
+
+std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device device) {
+    const auto batch = static_cast<std::uint64_t>(settings.batch);
+    return device.is_cuda() ? batch : std::min(batch, static_cast<std::uint64_t>(DualEncoder::slice_size()));
+}
+
+PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const std::vector<std::uint64_t>& indices, const ImageRecipe& recipe, const EmbedSettings& settings, const char* stage) {
+    const auto dim = static_cast<std::size_t>(model.dim());
+    PictureVectors out;
+    out.rows.resize(indices.size() * dim);
+    out.failures.resize(indices.size());
+    const int threads = model.device().is_cuda() ? 1 : slice_threads();
+    AheadOptions options;
+    options.batch = pictures_at_once(settings, model.device());
+    const auto ahead_of_model = static_cast<std::size_t>(settings.batch) * static_cast<std::size_t>(settings.batches_ahead) / options.batch;
+    options.batches_ahead = std::max(ahead_of_model, static_cast<std::size_t>(threads) + 1);
+    options.threads = static_cast<std::size_t>(settings.decode_threads);
+    options.bf16 = model.dtype() == torch::kBFloat16;
+    DecodeAhead ahead(pool, indices, recipe, options);
+    std::atomic<bool> ended = false;
+    for_each_slice(
+        threads,
+        [&](std::int64_t) {
+            try {
+                while (!ended) {
+                    const Held batch(ahead);
+                    if (!batch) return;
+                    // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
+                    if (stop_requested()) throw Stopped(stage);
+                    const auto count = batch->indices.size();
+                    const auto pixels = torch::from_blob(batch->pixels, {static_cast<std::int64_t>(count), 3, recipe.size, recipe.size}, options.bf16 ? torch::kBFloat16 : torch::kFloat32);
+                    const auto vectors = model.encode_images(pixels).contiguous();
+                    for (std::size_t i = 0; i < count; ++i) {
+                        out.failures[batch->first + i] = batch->failures[i];
+                        if (batch->failures[i].empty()) std::copy_n(vectors.data_ptr<float>() + i * dim, dim, out.rows.begin() + static_cast<std::ptrdiff_t>((batch->first + i) * dim));
+                    }
+                }
+            } catch (...) {
+                ended = true;
+                throw;
+            }
+        },
+        threads);
+    out.figures = ahead.figures();
+    return out;
+}
+
+}  // namespace tg
