@@ -58,12 +58,16 @@ template <class E> TG_AVX512 void pack_keys(const E* keys, std::int64_t stride, 
 }
 
 TG_AVX512 inline void pack_values(const float* values, std::int64_t stride, std::int64_t positions, std::int64_t size, std::int64_t steps, std::int32_t* out) {
-    for (std::int64_t step = 0; step < positions; ++step, values += stride)
+    for (std::int64_t step = 0; step < positions; ++step, values += stride) {
+        fetch(values, stride, lanes, 1, positions - step, size);
         for (std::int64_t channel = 0; channel < size; channel += lanes) _mm512_store_si512(out + channel * steps + step * lanes, load_numbers(values + channel, size - channel));
+    }
 }
 // Pairs of positions, channel by channel.
 TG_AVX512 inline void pack_values(const Bf16* values, std::int64_t stride, std::int64_t positions, std::int64_t size, std::int64_t steps, std::int32_t* out) {
-    const __m512i low = _mm512_or_si512(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), _mm512_slli_epi32(_mm512_set_epi32(47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32), 16));
+    // Word i takes number i of the first position and, 32 numbers further, of the second.
+    const __m512i first_numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i low = _mm512_or_si512(first_numbers, _mm512_slli_epi32(_mm512_add_epi32(first_numbers, _mm512_set1_epi32(32)), 16));
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     for (std::int64_t step = 0; step < steps; ++step, values += 2 * stride) {
         fetch(values, stride, lanes, 2, positions - 2 * step, size);
