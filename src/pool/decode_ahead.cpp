@@ -69,14 +69,12 @@ struct DecodeAhead::Impl {
     }
 
     void work() {
-        AheadFigures mine;
         for (;;) {
+            AheadFigures mine;
             std::size_t position;
             {
                 Stopwatch waited;
                 std::unique_lock lock(mutex);
-                figures.read_s += mine.read_s, figures.decode_s += mine.decode_s, figures.pictures += mine.pictures, figures.failed += mine.failed, figures.bytes += mine.bytes;
-                mine = {};
                 room.wait(lock, [&] { return stopping || next_position == indices.size() || next_position < opened * options.batch; });
                 if (stopping || next_position == indices.size()) return;
                 position = next_position++;
@@ -105,7 +103,8 @@ struct DecodeAhead::Impl {
                 ++mine.failed;
             }
             ++mine.pictures;
-            const std::lock_guard lock(mutex);
+            const std::lock_guard lock(mutex);  // before the picture is given out: who has all of them has all figures too
+            figures.read_s += mine.read_s, figures.decode_s += mine.decode_s, figures.pictures += mine.pictures, figures.failed += mine.failed, figures.bytes += mine.bytes;
             if (--slot.open == 0 || broken) ready.notify_all();
         }
     }
