@@ -18,8 +18,7 @@ struct PictureVectors {
     AheadFigures figures;
 };
 
-// Pictures that one product takes. A vector's bits are those of the place of its picture among them, so what is cut by index is cut at
-// multiples.
+// How many pictures go through the model together. A vector's bits may depend on the place among them: parts are cut at multiples.
 std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device device);
 
 // The N pictures `indices`. recipe: of the model's folder. Throws Stopped(stage) once a stop is requested.
