@@ -1,7 +1,6 @@
 #include "taskgalaxy/matching/embed_pictures.hpp"
 
 #include <algorithm>
-#include <atomic>
 
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/nn/slices.hpp"
@@ -14,12 +13,9 @@ namespace {
 class Held {
 public:
     explicit Held(DecodeAhead& ahead) : ahead_(ahead), batch_(ahead.next()) {}
-    ~Held() {
-        if (batch_) ahead_.release(batch_);
-    }
+    ~Held() { ahead_.release(batch_); }
     Held(const Held&) = delete;
     const PixelBatch* operator->() const { return batch_; }
-    explicit operator bool() const { return batch_ != nullptr; }
 
 private:
     DecodeAhead& ahead_;
@@ -46,27 +42,19 @@ PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const 
     options.threads = static_cast<std::size_t>(settings.decode_threads);
     options.bf16 = model.dtype() == torch::kBFloat16;
     DecodeAhead ahead(pool, indices, recipe, options);
-    std::atomic<bool> ended = false;
+    const auto batches = (indices.size() + options.batch - 1) / options.batch;
     for_each_slice(
-        threads,
-        [&](std::int64_t) {
-            try {
-                while (!ended) {
-                    const Held batch(ahead);
-                    if (!batch) return;
-                    // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
-                    if (stop_requested()) throw Stopped(stage);
-                    const auto count = batch->indices.size();
-                    const auto pixels = torch::from_blob(batch->pixels, {static_cast<std::int64_t>(count), 3, recipe.size, recipe.size}, options.bf16 ? torch::kBFloat16 : torch::kFloat32);
-                    const auto vectors = model.encode_images(pixels).contiguous();
-                    for (std::size_t i = 0; i < count; ++i) {
-                        out.failures[batch->first + i] = batch->failures[i];
-                        if (batch->failures[i].empty()) std::copy_n(vectors.data_ptr<float>() + i * dim, dim, out.rows.begin() + static_cast<std::ptrdiff_t>((batch->first + i) * dim));
-                    }
-                }
-            } catch (...) {
-                ended = true;
-                throw;
+        static_cast<std::int64_t>(batches),
+        [&](std::int64_t) {  // whichever batch is the next
+            const Held batch(ahead);
+            // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
+            if (stop_requested()) throw Stopped(stage);
+            const auto count = batch->indices.size();
+            const auto pixels = torch::from_blob(batch->pixels, {static_cast<std::int64_t>(count), 3, recipe.size, recipe.size}, options.bf16 ? torch::kBFloat16 : torch::kFloat32);
+            const auto vectors = model.encode_images(pixels).contiguous();
+            for (std::size_t i = 0; i < count; ++i) {
+                out.failures[batch->first + i] = batch->failures[i];
+                if (batch->failures[i].empty()) std::copy_n(vectors.data_ptr<float>() + i * dim, dim, out.rows.begin() + static_cast<std::ptrdiff_t>((batch->first + i) * dim));
             }
         },
         threads);

@@ -43,7 +43,7 @@ template <class Work> void for_each_block(const AttentionInput& input, std::int6
 std::int64_t seen_by(const AttentionInput& input, const Block& block, std::int64_t row) { return input.causal ? block.first + row + 1 : block.seen; }
 
 // Rows of scores lie this far apart, so that they are whole tiles of dense_product() and whole vectors here; what is not seen is behind them.
-std::int64_t score_stride(std::int64_t seen) { return (seen + 31) / 32 * 32; }
+std::int64_t score_stride(std::int64_t seen) { return over(seen, 32) * 32; }
 
 // shares [n] = exp(scale * scores - log_sum_exp), d_scores [n] = scale * shares * (d_shares - drawn), zeros from `seen` on.
 template <class E> TG_AVX512 void softmax_backward(const float* scores, const float* d_shares, float log_sum_exp, float drawn, E* shares, E* d_scores, std::int64_t seen, std::int64_t n, float scale) {
