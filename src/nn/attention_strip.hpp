@@ -109,6 +109,14 @@ template <class E, int rows, int vectors> TG_AVX512_INLINE void score(const Stri
         for (int v = 0; v < vectors; ++v) _mm512_store_ps(strip.scores + i * stride + (vector + v) * lanes, tile[i][v]);
 }
 
+// to = the powers of factor * scores - shift, zeros outside of `seen`; sum += them. whole: all are seen.
+template <bool whole, class E> TG_AVX512_INLINE void add_powers(const float* scores, __m512 factor, __m512 shift, __mmask16 seen, __m512& sum, E* to) {
+    __m512 power = power_of<E>(_mm512_fmsub_ps(factor, _mm512_load_ps(scores), shift));
+    if constexpr (!whole) power = _mm512_maskz_mov_ps(seen, power);
+    sum = _mm512_add_ps(sum, power);
+    store<true>(to, all_lanes, power);
+}
+
 // powers = exp(scale * (scores - the largest of the row)) of what is seen, zeros behind; totals: their sums. In stages over all rows, so that
 // none waits for the end of the one before.
 template <class E, int rows> TG_AVX512_INLINE void softmax_powers(const Strip<E>& strip, std::int64_t stride, float (&totals)[rows]) {
@@ -133,16 +141,8 @@ template <class E, int rows> TG_AVX512_INLINE void softmax_powers(const Strip<E>
         const __m512 shift = _mm512_set1_ps(to_base * largest[i]);
         __m512 sum = _mm512_setzero_ps();
         std::int64_t at = 0;
-        for (; at + lanes <= seen; at += lanes) {
-            const __m512 power = power_of<E>(_mm512_fmsub_ps(factor, _mm512_load_ps(scores + at), shift));
-            sum = _mm512_add_ps(sum, power);
-            store<true>(powers + at, all_lanes, power);
-        }
-        for (; at < stride; at += lanes) {
-            const __m512 power = _mm512_maskz_mov_ps(lane_mask(seen - at), power_of<E>(_mm512_fmsub_ps(factor, _mm512_load_ps(scores + at), shift)));
-            sum = _mm512_add_ps(sum, power);
-            store<true>(powers + at, all_lanes, power);
-        }
+        for (; at + lanes <= seen; at += lanes) add_powers<true>(scores + at, factor, shift, all_lanes, sum, powers + at);
+        for (; at < stride; at += lanes) add_powers<false>(scores + at, factor, shift, lane_mask(seen - at), sum, powers + at);
         sums[i] = sum;
     }
     for (int i = 0; i < rows; ++i) totals[i] = _mm512_reduce_add_ps(sums[i]);

@@ -10,6 +10,12 @@
 #include "taskgalaxy/core/error.hpp"
 
 namespace tg {
+namespace {
+
+// [B,T,H], position rows[b] of sequence b -> [B,H]
+torch::Tensor row_of_each(const torch::Tensor& x, const torch::Tensor& rows) { return x.gather(1, rows.view({-1, 1, 1}).expand({-1, 1, x.size(2)})).squeeze(1); }
+
+}  // namespace
 
 HiddenActivation activation_of(std::string_view name, const std::string& where) {
     if (name == "quick_gelu") return {Activation::silu, 1.702};
@@ -28,6 +34,22 @@ Mlp::Mlp(WeightReader& weights, const std::string& name, const EncoderShape& sha
 
 torch::Tensor Mlp::operator()(const torch::Tensor& x) const { return linear(linear(x, fc1_weight, fc1_bias, activation), fc2_weight, fc2_bias); }
 
+PooledAttention::PooledAttention(const torch::Tensor& weight, const torch::Tensor& bias, std::int64_t heads) {
+    const auto h = weight.size(1), D = h / heads;
+    key_ = weight.narrow(0, 0, h).to(torch::kFloat32).view({heads, D, h});
+    value_ = weight.narrow(0, h, h).to(torch::kFloat32).view({heads, D, h}).transpose(1, 2).contiguous();
+    value_bias_ = bias.narrow(0, h, h).to(torch::kFloat32).view({heads, 1, D});
+}
+
+torch::Tensor PooledAttention::operator()(const torch::Tensor& q, const torch::Tensor& x, const torch::Tensor& unseen) const {
+    const auto B = x.size(0), h = x.size(2), N = key_.size(0), D = key_.size(1);
+    const auto wide = x.to(torch::kFloat32), queries = q.to(torch::kFloat32).view({B, N, D}).transpose(0, 1);
+    auto scores = torch::bmm(torch::bmm(queries, key_).transpose(0, 1), wide.transpose(1, 2)).div_(std::sqrt(static_cast<double>(D)));  // [B,N,T]
+    if (unseen.defined()) scores.masked_fill_(unseen.unsqueeze(1), -std::numeric_limits<double>::infinity());
+    const auto mixed = torch::bmm(torch::softmax(scores, -1), wide);  // [B,N,H]
+    return torch::baddbmm(value_bias_, mixed.transpose(0, 1), value_).transpose(0, 1).reshape({B, h}).to(x.scalar_type());
+}
+
 Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderShape& shape, bool pooled) : shape_(shape) {
     const auto h = shape.hidden;
     for (std::int64_t i = 0; i < shape.layers; ++i) {
@@ -40,11 +62,8 @@ Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderSh
         block.norm1 = LayerNorm(weights, layer + ".layer_norm1", h, shape.norm_eps);
         const auto weight = joined(".weight", h), bias = joined(".bias");
         if (pooled && i + 1 == shape.layers) {
-            const auto D = h / shape.heads;
             pooled_query_ = Linear(weight.narrow(0, 0, h), bias.narrow(0, 0, h));
-            pooled_key_ = weight.narrow(0, h, h).to(torch::kFloat32).view({shape.heads, D, h});
-            pooled_value_ = weight.narrow(0, 2 * h, h).to(torch::kFloat32).view({shape.heads, D, h}).transpose(1, 2).contiguous();
-            pooled_value_bias_ = bias.narrow(0, 2 * h, h).to(torch::kFloat32).view({shape.heads, 1, D});
+            pooled_ = PooledAttention(weight.narrow(0, h, 2 * h), bias.narrow(0, h, 2 * h), shape.heads);
         } else {
             block.qkv = Linear(weight, bias);
         }
@@ -81,25 +100,15 @@ torch::Tensor Encoder::forward(torch::Tensor x, bool causal) const {
     return x;
 }
 
-// softmax(q (x Wk)^T) (x Wv) = (softmax((q Wk^T) x^T) x) Wv: with one query it is the query and the result that pass through the weights of
-// keys and values, not every position. The bias of the keys adds the same to all scores of a head, which softmax does not see; that of the
-// values comes through whole. In fp32: it is a few thousandths of a block's work.
 torch::Tensor Encoder::attended_pooled(const torch::Tensor& x, bool causal, const torch::Tensor& rows) const {
-    const auto B = x.size(0), T = x.size(1), h = shape_.hidden, N = shape_.heads, D = h / N;
-    const auto wide = x.to(torch::kFloat32);
-    const auto q = pooled_query_(x.gather(1, rows.view({B, 1, 1}).expand({B, 1, h}))).to(torch::kFloat32).view({B, N, D}).transpose(0, 1);
-    auto scores = torch::bmm(torch::bmm(q, pooled_key_).transpose(0, 1), wide.transpose(1, 2)).div_(std::sqrt(static_cast<double>(D)));  // [B,N,T]
-    if (causal) scores.masked_fill_(torch::arange(T, rows.options()).view({1, 1, T}).gt(rows.view({B, 1, 1})), -std::numeric_limits<double>::infinity());
-    const auto mixed = torch::bmm(torch::softmax(scores, -1), wide);  // [B,N,H]
-    return torch::baddbmm(pooled_value_bias_, mixed.transpose(0, 1), pooled_value_).transpose(0, 1).reshape({B, h}).to(x.scalar_type());
+    const auto unseen = causal ? torch::arange(x.size(1), rows.options()).unsqueeze(0).gt(rows.unsqueeze(1)) : torch::Tensor();
+    return pooled_(pooled_query_(row_of_each(x, rows)), x, unseen);
 }
 
 torch::Tensor Encoder::forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const {
     for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = whole_block(blocks_[i], x, causal);
     const auto& block = blocks_.back();
-    const auto B = x.size(0), h = shape_.hidden;
-    const auto residual = x.gather(1, rows.view({B, 1, 1}).expand({B, 1, h})).squeeze(1);
-    return mlp(block, block.out(attended_pooled(block.norm1(x), causal, rows), Activation::none, residual));
+    return mlp(block, block.out(attended_pooled(block.norm1(x), causal, rows), Activation::none, row_of_each(x, rows)));
 }
 
 }  // namespace tg

@@ -46,6 +46,22 @@ struct Mlp {
     torch::Tensor operator()(const torch::Tensor& x) const;
 };
 
+// Attention of one query a sequence to all positions of x, for what is pooled:
+// softmax(q (x Wk)^T) (x Wv) = (softmax((q Wk^T) x^T) x) Wv, so it is the query and the result that pass through the weights of keys and
+// values, not every position. The bias of the keys adds the same to all scores of a head, which softmax does not see; that of the values
+// comes through whole. In fp32: it is a few thousandths of a block's work.
+class PooledAttention {
+public:
+    PooledAttention() = default;
+    // Of the keys, then of the values: weight [2H,H], bias [2H].
+    PooledAttention(const torch::Tensor& weight, const torch::Tensor& bias, std::int64_t heads);
+    // q: [B,H]; x: [B,T,H]; unseen: [B,T] of bool, or undefined where every position is seen -> [B,H] of x's number format.
+    torch::Tensor operator()(const torch::Tensor& q, const torch::Tensor& x, const torch::Tensor& unseen = {}) const;
+
+private:
+    torch::Tensor key_, value_, value_bias_;  // fp32 [N,D,H] [N,H,D] [N,1,D]
+};
+
 class Encoder {
 public:
     Encoder() = default;
@@ -71,9 +87,9 @@ private:
 
     EncoderShape shape_;
     std::vector<Block> blocks_;
-    // The last block's attention where forward_pooled() serves: one query a sequence, of N heads.
+    // The last block's attention where forward_pooled() serves.
     Linear pooled_query_;
-    torch::Tensor pooled_key_, pooled_value_, pooled_value_bias_;  // fp32 [N,D,H] [N,H,D] [N,1,D]
+    PooledAttention pooled_;
 };
 
 }  // namespace tg

@@ -13,35 +13,34 @@ namespace tg {
 namespace {
 
 // One learned query that attends to every patch, then an MLP: what SigLIP has instead of a class token.
-struct AttentionPooling {
-    EncoderShape shape;
-    torch::Tensor query;                                            // [H], the probe after its projection: the same for every image
-    torch::Tensor kv_weight, kv_bias, out_weight, out_bias;          // [2H,H] [2H] [H,H] [H]
-    LayerNorm norm;
-    Mlp mlp;
-
-    AttentionPooling(WeightReader& weights, const std::string& name, const EncoderShape& of) : shape(of) {
+class AttentionPooling {
+public:
+    AttentionPooling(WeightReader& weights, const std::string& name, const EncoderShape& shape) : activation_(shape.activation.activation) {
         const auto h = shape.hidden;
         const auto probe = weights.read(name + ".probe", {1, 1, h}).view({1, h});
         const auto in_weight = weights.read(name + ".attention.in_proj_weight", {3 * h, h}), in_bias = weights.read(name + ".attention.in_proj_bias", {3 * h});
-        query = weights.to(torch::linear(probe, in_weight.narrow(0, 0, h), in_bias.narrow(0, 0, h)).view({h}));
-        kv_weight = weights.to(in_weight.narrow(0, h, 2 * h));
-        kv_bias = weights.to(in_bias.narrow(0, h, 2 * h));
-        out_weight = weights(name + ".attention.out_proj.weight", {h, h});
-        out_bias = weights(name + ".attention.out_proj.bias", {h});
-        norm = LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
-        mlp = Mlp(weights, name + ".mlp", shape);
+        query_ = weights.to(torch::linear(probe, in_weight.narrow(0, 0, h), in_bias.narrow(0, 0, h)));
+        attention_ = PooledAttention(weights.to(in_weight.narrow(0, h, 2 * h)), weights.to(in_bias.narrow(0, h, 2 * h)), shape.heads);
+        out_ = Linear(weights(name + ".attention.out_proj.weight", {h, h}), weights(name + ".attention.out_proj.bias", {h}));
+        norm_ = LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
+        const Mlp mlp(weights, name + ".mlp", shape);
+        fc1_ = Linear(mlp.fc1_weight, mlp.fc1_bias);
+        fc2_ = Linear(mlp.fc2_weight, mlp.fc2_bias);
     }
 
     // [B,T,H] -> [B,H]
     torch::Tensor operator()(const torch::Tensor& x) const {
-        const auto batch = x.size(0), head_dim = shape.hidden / shape.heads;
-        const auto kv = torch::linear(x, kv_weight, kv_bias).chunk(2, -1);
-        const auto heads = [&](const torch::Tensor& t) { return t.view({batch, -1, shape.heads, head_dim}).transpose(1, 2); };
-        const auto attended = at::scaled_dot_product_attention(heads(query.expand({batch, 1, shape.hidden}).contiguous()), heads(kv[0]), heads(kv[1]));
-        const auto pooled = torch::linear(attended.transpose(1, 2).reshape({batch, shape.hidden}), out_weight, out_bias);
-        return pooled + mlp(norm(pooled));
+        const auto pooled = out_(attention_(query_.expand({x.size(0), -1}), x));
+        return fc2_(fc1_(norm_(pooled), activation_), Activation::none, pooled);
     }
+
+private:
+    torch::Tensor query_;  // [1,H], the probe after its projection: the same for every image
+    PooledAttention attention_;
+    Linear out_;
+    LayerNorm norm_;
+    Linear fc1_, fc2_;
+    Activation activation_;
 };
 
 struct SiglipVision {
