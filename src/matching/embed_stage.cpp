@@ -55,7 +55,7 @@ public:
         Taxonomy taxonomy;
         together(context_.ranks, [&] { taxonomy = Taxonomy::read(context_.paths.file("taxonomy.h5")); });
         const auto leaves = taxonomy.leaves();
-        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, static_cast<std::uint64_t>(settings_.batch))}, context_.fingerprint, context_.ranks);
+        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             together(context_.ranks, [&] { load(); });
             for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
@@ -66,6 +66,8 @@ public:
 private:
     // Parts hold whole batches, so that a batch is the same whatever the size of a part.
     static std::uint64_t parts_of(int wanted, std::uint64_t batch) { return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch; }
+
+    std::uint64_t texts_at_once() const { return static_cast<std::uint64_t>(settings_.batch_on(device_.is_cuda())); }
 
     void load() {
         if (!model_) model_ = load_dual_encoder(settings_.model, device_, dtype_);
@@ -100,9 +102,9 @@ private:
         const auto dim = model_->dim();
         std::vector<float> rows;
         std::vector<std::int64_t> types;
-        for (auto begin = items.begin; begin < items.end; begin += static_cast<std::uint64_t>(settings_.batch)) {
+        for (auto begin = items.begin; begin < items.end; begin += texts_at_once()) {
             if (stop_requested()) throw Stopped("embed_texts");
-            const auto end = std::min(items.end, begin + static_cast<std::uint64_t>(settings_.batch));
+            const auto end = std::min(items.end, begin + texts_at_once());
             std::vector<std::vector<std::int64_t>> ids;
             for (auto i = begin; i < end; ++i) {
                 types.push_back(static_cast<std::int64_t>(leaves[i]));
@@ -219,7 +221,7 @@ std::unique_ptr<Stage> make_embed_texts_stage(const EmbedSettings& settings, con
 Embedder make_text_embedder(const EmbedSettings& settings) {
     const auto device = choose_device(settings.device);
     const std::shared_ptr<const DualEncoder> model = load_dual_encoder(settings.model, device, choose_dtype(settings.dtype, device));
-    return [model, batch = static_cast<std::size_t>(settings.batch)](const std::vector<std::string>& texts) {
+    return [model, batch = static_cast<std::size_t>(settings.batch_on(device.is_cuda()))](const std::vector<std::string>& texts) {
         std::vector<float> rows;
         rows.reserve(texts.size() * static_cast<std::size_t>(model->dim()));
         for (std::size_t begin = 0; begin < texts.size(); begin += batch) {

@@ -68,6 +68,21 @@ std::string card_name([[maybe_unused]] const torch::Device& device) {
     return {};
 }
 
+namespace {
+
+std::optional<c10::Stream> stream_of_this_thread(const torch::Device& device) {
+    if (device.is_cpu()) return {};
+    // The same for all of the thread's batches: torch keeps freed memory for the stream that used it.
+    static thread_local const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    return stream;
+}
+
+}  // namespace
+
+OwnStream::OwnStream(const torch::Device& device) : guard_(stream_of_this_thread(device)) {}
+
+torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device) { return torch::empty({static_cast<std::int64_t>(bytes)}, torch::TensorOptions().dtype(torch::kUInt8).pinned_memory(device.is_cuda())); }
+
 torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {
     if (name == "fp32") return torch::kFloat32;
     if (name == "bf16") return torch::kBFloat16;

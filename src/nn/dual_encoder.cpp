@@ -67,7 +67,11 @@ std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& fold
     const auto type = read_model_type(folder);
     std::string known;
     for (const auto& kind : kinds) {
-        if (kind.model_type == type) return kind.load(folder, device, dtype);
+        if (kind.model_type == type) {
+            auto model = kind.load(folder, device, dtype);
+            if (device.is_cuda()) torch::cuda::synchronize(device.index());  // streams that know nothing of this one may use the weights
+            return model;
+        }
         known += known.empty() ? kind.model_type : fmt::format(", {}", kind.model_type);
     }
     throw InputError(fmt::format("{}: model_type '{}' is no model of pictures and texts known here", (folder / "config.json").string(), type), "known: " + known);

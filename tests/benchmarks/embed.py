@@ -1,15 +1,17 @@
 """CLIP embedding beside transformers and open_clip: the same geometry, pictures and threads, in turns; and parity with transformers.
 
-    python3 tests/benchmarks/embed.py [--bench build/release/tests/benchmarks/embed_match_bench] [--model b32|l14] [--dtype fp32|bf16] [--json out.json]
+    python3 tests/benchmarks/embed.py [--bench build/release/tests/benchmarks/embed_match_bench] [--model b32|l14] [--dtype fp32|bf16] [--device cpu|cuda] [--json out.json]
 
 Random weights of the true geometry (speed does not care) in one CLIPModel folder that ours and transformers load; open_clip's own random
 weights. Tokenizer: OpenAI's vocabulary, which open_clip's wheel holds. Reported: images a second from JPEG files to vectors (peers: the
 best of several DataLoader settings, one try each; ours: the best of as many tries) and of the forward pass alone; cosines with transformers
-for pictures and texts; and on how many of 20,000 strings of many scripts the token ids are the same.
+for pictures and texts; and on how many of 20,000 strings of many scripts the token ids are the same. On a GPU the peers are compiled
+(torch.compile), their DataLoaders pin memory, and the forward pass is also told as the share of the card's dense bf16 peak.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,18 @@ GEOMETRY = {
     "b32": dict(name="ViT-B-32-quickgelu", vision=dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, patch_size=32), text=dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8), dim=512),
     "l14": dict(name="ViT-L-14-quickgelu", vision=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14), text=dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12), dim=768),
 }
+
+# Dense bf16 products, in 1e12 flop/s, as NVIDIA's data sheets say, by a part of the card's name.
+PEAK = {"H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "H200": 989, "A100": 312, "L40S": 362}
+
+
+def flop_a_picture(vision: dict) -> float:
+    """Of the whole tower, whatever a program can leave out of it."""
+    hidden, mlp, patches = vision["hidden_size"], vision["intermediate_size"], (224 // vision["patch_size"]) ** 2
+    positions = patches + 1
+    block = 2 * positions * (4 * hidden**2 + 2 * hidden * mlp) + 4 * positions**2 * hidden
+    return vision["num_hidden_layers"] * block + 2 * patches * 3 * vision["patch_size"] ** 2 * hidden
+
 
 MAKE = r"""
 import gzip, json, sys
@@ -46,22 +60,24 @@ import json, sys, time
 from pathlib import Path
 import torch
 from PIL import Image
-which, model_folder, pictures, dtype, threads, batches, name, size = sys.argv[1:9]
-threads, batches, size = int(threads), int(batches), int(size)
+which, model_folder, pictures, dtype, threads, batches, name, size, device = sys.argv[1:10]
+threads, batches, size, gpu = int(threads), int(batches), int(size), device == "cuda"
 torch.set_num_threads(threads)
 kind = torch.bfloat16 if dtype == "bf16" else torch.float32
 files = sorted(Path(pictures).glob("*.jpg"))
 if which == "transformers":
     from transformers import CLIPImageProcessor, CLIPModel
-    model = CLIPModel.from_pretrained(model_folder, dtype=kind).eval()
+    model = CLIPModel.from_pretrained(model_folder, dtype=kind).to(device).eval()
     processor = CLIPImageProcessor.from_pretrained(model_folder)
     prepare = lambda image: processor(image, return_tensors="pt")["pixel_values"][0]
     encode = lambda pixels: model.visual_projection(model.vision_model(pixels).pooler_output)
 else:
     import open_clip
     model, _, prepare = open_clip.create_model_and_transforms(name, precision="fp32")
-    model = model.to(kind).eval()
+    model = model.to(device, kind).eval()
     encode = model.encode_image
+if gpu:
+    encode = torch.compile(encode)
 
 class Pictures(torch.utils.data.Dataset):
     def __len__(self):
@@ -71,17 +87,21 @@ class Pictures(torch.utils.data.Dataset):
 
 out = {}
 with torch.inference_mode():
-    pixels = torch.randn(size, 3, 224, 224, dtype=kind)
-    encode(pixels[:16])
+    finish = torch.cuda.synchronize if gpu else lambda: None
+    pixels = torch.randn(size, 3, 224, 224, dtype=kind, device=device)
+    for _ in range(3 if gpu else 1):
+        encode(pixels if gpu else pixels[:16])
+    finish()
     start = time.perf_counter()
     for _ in range(batches):
         encode(pixels)
+    finish()
     out["forward_images_per_s"] = size * batches / (time.perf_counter() - start)
     best, vectors = 0.0, None
-    for workers in range(threads + 1):
-        loader = torch.utils.data.DataLoader(Pictures(), batch_size=size, num_workers=workers, prefetch_factor=2 if workers else None)
+    for workers in (threads // 2, threads) if gpu else range(threads + 1):
+        loader = torch.utils.data.DataLoader(Pictures(), batch_size=size, num_workers=workers, prefetch_factor=2 if workers else None, pin_memory=gpu)
         start = time.perf_counter()
-        rows = torch.cat([encode(batch.to(kind)).float() for batch in loader])
+        rows = torch.cat([encode(batch.to(device, kind, non_blocking=True)).float() for batch in loader]).cpu()
         speed = len(files) / (time.perf_counter() - start)
         if speed > best:
             best, out["workers"] = speed, workers
@@ -139,15 +159,22 @@ def main() -> None:
     parser.add_argument("--bench", type=Path, default=ROOT / "build/release/tests/benchmarks/embed_match_bench")
     parser.add_argument("--model", choices=list(GEOMETRY), default="b32")
     parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--pictures", type=int, default=256)
-    parser.add_argument("--batches", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=64, help="pictures at once, in the peers and in the forward pass alone; fewer where a large model takes a second a picture")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--pictures", type=int, help="256; on a GPU 16,384, of which 256 differ")
+    parser.add_argument("--batches", type=int, help="of the forward pass alone: 2; on a GPU 50")
+    parser.add_argument("--batch", type=int, help="pictures at once: 64; on a GPU 256; fewer where a large model takes a second a picture")
+    parser.add_argument("--threads", type=int, help="2; on a GPU all cores")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=["speed", "parity"])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    gpu = args.device == "cuda"
+    for name, cpu_default, gpu_default in (("pictures", 256, 16384), ("batches", 2, 50), ("batch", 64, 256), ("threads", 2, len(os.sched_getaffinity(0)))):
+        if getattr(args, name) is None:
+            setattr(args, name, gpu_default if gpu else cpu_default)
     env, geometry = environment(args.threads), GEOMETRY[args.model]
+    if not gpu:
+        env["CUDA_VISIBLE_DEVICES"] = ""
     figures: dict[str, dict] = {"ours": {}, "transformers": {}, "open_clip": {}}
     with tempfile.TemporaryDirectory() as scratch:
         model, pictures = Path(scratch) / "model", Path(scratch) / "pictures"
@@ -155,12 +182,14 @@ def main() -> None:
         pictures.mkdir()
         subprocess.run([sys.executable, "-c", MAKE, model, json.dumps(geometry)], env=env, check=True, stderr=subprocess.DEVNULL)
         photos = "import sys; sys.path.insert(0, sys.argv[1]); from decode import make_photos; from pathlib import Path; make_photos(Path(sys.argv[2]), int(sys.argv[3]))"
-        subprocess.run([sys.executable, "-c", photos, Path(__file__).parent, pictures, str(args.pictures)], env=env, check=True)
+        subprocess.run([sys.executable, "-c", photos, Path(__file__).parent, pictures, str(min(args.pictures, 256))], env=env, check=True)
+        for i in range(256, args.pictures):
+            os.link(pictures / f"{i % 256:03}.jpg", pictures / f"{i:06}.jpg")
         for _ in range(args.rounds if args.only != "parity" else 1):
             runs = {
-                "ours": [[args.bench, "images", model, pictures, args.dtype, args.threads + 1], [args.bench, "forward", model, args.batches, args.dtype, args.batch]],
-                "transformers": [[sys.executable, "-c", PEER, "transformers", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
-                "open_clip": [[sys.executable, "-c", PEER, "open_clip", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch]],
+                "ours": [[args.bench, "images", model, pictures, args.dtype, 2 if gpu else args.threads + 1, args.batch], [args.bench, "forward", model, args.batches, args.dtype, args.batch]],
+                "transformers": [[sys.executable, "-c", PEER, "transformers", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch, args.device]],
+                "open_clip": [[sys.executable, "-c", PEER, "open_clip", model, pictures, args.dtype, args.threads, args.batches, geometry["name"], args.batch, args.device]],
             }
             for name, commands in runs.items():
                 if args.only == "parity" and name == "open_clip":
@@ -180,10 +209,13 @@ def main() -> None:
             Path(f"{scratch}/lines.txt").write_text("\n".join(lines) + "\n")
             figures["ours"]["texts_per_s"] = last_json([args.bench, "texts", model, f"{scratch}/lines.txt", args.dtype], env)["texts_per_s"]
             figures["texts"] = last_json([sys.executable, "-c", TEXTS, model, scratch, args.threads], env)
-    print(f"{geometry['name']} {args.dtype}, {args.threads} threads, {args.pictures} pictures")
+    card = subprocess.run([sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"], env=env, check=True, capture_output=True, text=True).stdout.strip() if gpu else ""
+    peak = next((value for part, value in PEAK.items() if part in card), None)
+    share = lambda speed: f" = {speed * flop_a_picture(geometry['vision']) / peak / 1e12:.1%} of the card's peak" if peak and args.dtype == "bf16" else ""
+    print(f"{geometry['name']} {args.dtype}, {card + ', ' if gpu else ''}{args.threads} threads, {args.pictures} pictures")
     for name in ("ours", "transformers", "open_clip"):
         if "images_per_s" in figures[name]:
-            print(f"  {name:13} {figures[name]['images_per_s']:8.1f} images/s from files   {figures[name].get('forward_images_per_s', 0):8.1f} images/s forward alone")
+            print(f"  {name:13} {figures[name]['images_per_s']:8.1f} images/s from files   {figures[name].get('forward_images_per_s', 0):8.1f} images/s forward alone{share(figures[name].get('forward_images_per_s', 0))}")
     print(f"  least cosine with transformers: pictures {figures['transformers']['least_image_cosine']:.7f}", f"texts {figures['texts']['least_text_cosine']:.7f}" if "texts" in figures else "")
     if "texts" in figures:
         print(f"  token ids differ for {figures['texts']['strings_with_other_ids']} of {figures['texts']['strings']} strings {figures['texts']['examples']}")

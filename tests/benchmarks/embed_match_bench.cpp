@@ -1,7 +1,7 @@
 // What embed.py and match.py run of ours, with figures as JSON lines on standard output:
-//   embed_match_bench images MODEL FOLDER DTYPE TIMES   every picture of FOLDER, from files to vectors, the best of TIMES; written to
+//   embed_match_bench images MODEL FOLDER DTYPE TIMES [BATCH]   every picture of FOLDER, from files to vectors, the best of TIMES; written to
 //                                                       FOLDER/vectors.f32 [N, D]
-//   embed_match_bench forward MODEL BATCHES DTYPE BATCH  the vision tower alone on random pixels, BATCH at once
+//   embed_match_bench forward MODEL BATCHES DTYPE BATCH  the vision tower alone on random pixels (of a GPU: in its memory), BATCH at once
 //   embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
 //   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard output
 //   embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q, K]
@@ -31,6 +31,7 @@
 #include "taskgalaxy/matching/top_k.hpp"
 #include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/slices.hpp"
 #include "taskgalaxy/nn/torch.hpp"
 #include "taskgalaxy/parallel/session.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
@@ -49,7 +50,7 @@ template <class T> std::vector<T> read_raw(const fs::path& path) {
 }
 template <class T> void write_raw(const fs::path& path, const T* values, std::size_t count) { std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(T))); }
 
-void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype, int times) {
+void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype, int times, int batch) {
     const auto device = tg::choose_device("auto");
     const auto kind = tg::choose_dtype(dtype, device);
     const auto model = tg::load_dual_encoder(model_folder, device, kind);
@@ -64,12 +65,14 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     std::vector<std::uint64_t> indices(pool.size());
     for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = i;
     const auto recipe = tg::ImageRecipe::read(model_folder);
+    tg::EmbedSettings embed;
+    embed.batch = batch;
     tg::PictureVectors vectors;
     double best = 1e30;
     tg::AheadFigures figures;
     for (int time = 0; time <= times; ++time) {  // the first warms caches and allocators
         const auto start = Clock::now();
-        vectors = tg::embed_pictures(*model, pool, indices, recipe, {}, "benchmark");
+        vectors = tg::embed_pictures(*model, pool, indices, recipe, embed, "benchmark");
         const auto took = seconds_since(start);
         if (time == 0 || took > best) continue;
         best = took;
@@ -83,11 +86,17 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
 void forward(const fs::path& model_folder, int batches, const std::string& dtype, int batch) {
     const auto device = tg::choose_device("auto");
     const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
-    const auto pixels = torch::randn({batch, 3, model->image_size(), model->image_size()});
-    model->encode_images(pixels.narrow(0, 0, std::min(batch, 16)));
-    const auto start = Clock::now();
-    for (int i = 0; i < batches; ++i) model->encode_images(pixels);
-    fmt::print("{{\"images_per_s\": {:.3f}}}\n", static_cast<double>(batch) * batches / seconds_since(start));
+    auto pixels = torch::randn({batch, 3, model->image_size(), model->image_size()});
+    if (device.is_cuda()) pixels = pixels.to(device, model->dtype());
+    const auto encode = [&](int times) {
+        const auto start = Clock::now();
+        if (device.is_cuda()) tg::for_each_slice(times, [&](std::int64_t) { const tg::OwnStream stream(device); model->encode_images(pixels); }, tg::model_threads(device));
+        else for (int i = 0; i < times; ++i) model->encode_images(pixels);
+        return seconds_since(start);
+    };
+    if (device.is_cuda()) torch::cuda::synchronize(device.index()), encode(4);
+    else model->encode_images(pixels.narrow(0, 0, std::min(batch, 16)));
+    fmt::print("{{\"images_per_s\": {:.3f}}}\n", static_cast<double>(batch) * batches / encode(batches));
 }
 
 void texts(const fs::path& model_folder, const fs::path& file, const std::string& dtype) {
@@ -222,7 +231,7 @@ int main(int argc, char** argv) {
         });
     }
     try {
-        if (is("images", 4)) images(words[1], words[2], words[3], std::stoi(words[4]));
+        if (is("images", 4) || is("images", 5)) images(words[1], words[2], words[3], std::stoi(words[4]), words.size() > 5 ? std::stoi(words[5]) : 0);
         else if (is("forward", 4)) forward(words[1], std::stoi(words[2]), words[3], std::stoi(words[4]));
         else if (is("texts", 3)) texts(words[1], words[2], words[3]);
         else if (is("tokens", 2)) tokens(words[1], words[2]);

@@ -1,5 +1,6 @@
 """The Python packages that embed.py and match.py compare with, in a folder of their own beside the pinned peers of jobs/setup.sh."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,12 +14,15 @@ PACKAGES = ["open_clip_torch==3.2.0", "torchvision==0.26.0", "ftfy==6.3.1", "wcw
 
 def environment(threads: int) -> dict[str, str]:
     """Installs what is missing and returns the environment that runs a peer on `threads` threads."""
+    plain = {**os.environ, "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    if not FOLDER.exists() and all(importlib.util.find_spec(name) for name in ("torch", "transformers", "open_clip")):
+        return plain  # a machine without a package registry, whose Python has them
     if not (ROOT / ".deps" / "peers").exists():
         subprocess.run([ROOT / "jobs" / "setup.sh", "peers"], check=True)
     if not (FOLDER / "faiss").exists():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", FOLDER, *PACKAGES], check=True)
     paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "peers-embed")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    return {**plain, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def last_json(command: list, env: dict) -> dict:

@@ -1,5 +1,5 @@
 // From pictures of a pool to vectors: threads read and decode ahead, the model computes. On CPUs every core takes the next few pictures as
-// soon as it is done with the last, none waits for the others; a GPU takes whole batches. No MPI; embed_images and its benchmark call it.
+// soon as it is done with the last, none waits for the others; a GPU takes whole batches, the next being copied to it while it computes. No MPI; embed_images and its benchmark call it.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,9 @@ struct PictureVectors {
 
 // How many pictures go through the model together. A vector's bits may depend on the place among them: parts are cut at multiples.
 std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device device);
+
+// Threads that give pictures to the model: a GPU's copy and compute in turns.
+int model_threads(torch::Device device);
 
 // The N pictures `indices`. recipe: of the model's folder. Throws Stopped(stage) once a stop is requested.
 PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const std::vector<std::uint64_t>& indices, const ImageRecipe& recipe, const EmbedSettings& settings, const char* stage);

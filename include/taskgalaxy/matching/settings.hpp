@@ -14,13 +14,15 @@ struct EmbedSettings {
     std::filesystem::path model;          // a Hugging Face CLIPModel or SiglipModel folder
     std::string device = "auto";
     std::string dtype = "auto";
-    int batch = 64;                       // items at once (pictures_at_once()); batches begin at multiples, whatever the number of ranks
+    int batch = 0;                        // items at once (batch_on(), pictures_at_once()); batches begin at multiples, whatever the number of ranks
     std::vector<std::string> templates;   // texts around a task type, {} standing for its path; several: the mean of their vectors
     int images_per_part = 4096;
     int texts_per_part = 4096;
     int batches_ahead = 3;
     int decode_threads = 0;
 
+    // ViT-B/32 needs hundreds of pictures to fill a large GPU; a CPU gains nothing by more than its cores take.
+    int batch_on(bool gpu) const { return batch > 0 ? batch : gpu ? 256 : 64; }
     void describe(SettingsVisitor& v);
 };
 

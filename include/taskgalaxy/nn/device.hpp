@@ -2,9 +2,12 @@
 // holds tensors.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <c10/core/StreamGuard.h>
 
 #include "taskgalaxy/nn/torch.hpp"
 
@@ -26,6 +29,18 @@ std::string_view dtype_name(torch::Dtype dtype);  // "fp32", "bf16"
 bool has_fast_bf16(const torch::Device& device);
 // "NVIDIA H100 80GB HBM3"; empty for a CPU, or without CUDA.
 std::string card_name(const torch::Device& device);
+// While it lives, what this thread asks of a GPU goes to the thread's own stream: its copies run beside other threads' kernels, and it waits
+// for its own work alone. On a CPU nothing changes. One device a process.
+class OwnStream {
+public:
+    explicit OwnStream(const torch::Device& device);
+
+private:
+    c10::OptionalStreamGuard guard_;
+};
+// Memory that a GPU copies from while it computes; plain memory for a CPU. [bytes] of uint8.
+torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device);
+
 // This process's number among those of its node, as the launcher says (Slurm, Open MPI, MPICH, PMIx); 0 without a launcher.
 int rank_on_node();
 

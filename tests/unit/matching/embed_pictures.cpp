@@ -9,7 +9,7 @@
 #include <omp.h>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/device.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
 #include "temporary_folder.hpp"
 
@@ -94,6 +94,17 @@ TEST_F(EmbedPictures, ends_with_the_failure_of_one_thread_while_others_wait_for_
         omp_set_num_threads(threads);
         for (const int call : {0, 4, 74}) EXPECT_THROW(embed_pictures(Means(call), *pool_, indices_, recipe_, settings_, "embed_images"), std::runtime_error);
     }
+}
+
+TEST_F(EmbedPictures, a_gpu_gives_what_the_cpu_gives_and_the_same_bits_again) {
+    if (!has_cuda()) GTEST_SKIP() << "no CUDA device here";
+    const auto folder = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/clip/quick";
+    const auto recipe = ImageRecipe::read(folder);
+    const auto rows_on = [&](const torch::Device& device) { return embed_pictures(*load_dual_encoder(folder, device), *pool_, indices_, recipe, settings_, "embed_images").rows; };
+    const auto cpu = rows_on(torch::kCPU), gpu = rows_on(choose_device("cuda"));
+    EXPECT_EQ(rows_on(choose_device("cuda")), gpu);
+    ASSERT_EQ(cpu.size(), gpu.size());
+    for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(cpu[i], gpu[i], 1e-3f) << i;
 }
 
 TEST_F(EmbedPictures, stops_when_asked_to) {
