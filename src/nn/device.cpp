@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <fmt/format.h>
+#include <optional>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"

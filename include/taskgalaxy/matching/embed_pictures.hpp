@@ -1,5 +1,6 @@
 // From pictures of a pool to vectors: threads read and decode ahead, the model computes. On CPUs every core takes the next few pictures as
-// soon as it is done with the last, none waits for the others; a GPU takes whole batches, the next being copied to it while it computes. No MPI; embed_images and its benchmark call it.
+// soon as it is done with the last, none waits for the others; a GPU takes whole batches, and the next is copied to it while it computes. No MPI;
+// embed_images and its benchmark call it.
 #pragma once
 
 #include <cstdint>

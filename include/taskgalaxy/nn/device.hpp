@@ -2,7 +2,6 @@
 // holds tensors.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
