@@ -44,7 +44,8 @@ public:
         if (!store.missing().empty()) {
             AheadFigures spent;
             together(context_.ranks, [&] { load(); });
-            const auto recipe = ImageRecipe::read(settings_.model);
+            auto recipe = ImageRecipe::read(settings_.model);
+            recipe.decode_fast = pool_settings_.decode_fast;
             for_each_part(store, context_.ranks, "embed_images", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
             log::info("embed_images: read {}, decoded {}, the model waited {} (sums over threads)", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
         }

@@ -2,14 +2,19 @@
 // ingest on the pool's fixture pictures (good and broken ones) and a tiny CLIP.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "mpi_world.hpp"
 #include "taskgalaxy/matching/embed_stage.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
+#include "taskgalaxy/pool/image.hpp"
 #include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
@@ -125,6 +130,37 @@ TEST(embed_and_match, give_the_same_files_on_any_number_of_ranks) {
     }
     EXPECT_EQ(matches.int_attribute("unusable_images"), 2);
     EXPECT_FALSE(fs::exists(RunPaths(shared / "together").parts("match"))) << "parts are removed once gathered";
+}
+
+TEST(embed_images, decodes_small_what_it_may_and_says_almost_the_same) {
+    const SharedFolder shared;
+    if (world().is_root()) publish_text(shared / "broken" / "empty.jpg", "");
+    std::vector<float> rows[2];
+    Pipeline pipeline(shared / "broken");
+    for (const bool fast : {false, true}) {
+        const auto folder = shared / (fast ? "fast" : "exact");
+        if (world().is_root()) fs::create_directories(folder);
+        world().barrier();
+        pipeline.pool.decode_fast = fast;
+        pipeline.prepare(folder);
+        StageContext context{world(), RunPaths(folder), "fingerprint"};
+        make_embed_images_stage(pipeline.embed, pipeline.pool)->run(context);
+        if (world().is_root()) rows[fast] = Hdf5File::open(folder / "image_embeddings.h5").read<float>("embedding");
+    }
+    if (!world().is_root()) return;
+    const Pool pool(shared / "fast" / "pool.h5", pipeline.pool);
+    const auto dim = rows[0].size() / pool.size();
+    int decoded_small = 0;
+    for (std::uint64_t i = 0; i < pool.size(); ++i) {
+        if (!pool.usable(i)) continue;
+        const auto exact = std::span(rows[0]).subspan(i * dim, dim), fast = std::span(rows[1]).subspan(i * dim, dim);
+        EXPECT_GT(std::inner_product(exact.begin(), exact.end(), fast.begin(), 0.0), 0.99) << pool.uri(i);
+        const auto picture = decode(pool.read(i));
+        const bool has_half = pool.uri(i).ends_with(".jpg") && std::min(picture.width, picture.height) / 2 >= 32;  // the model's size
+        EXPECT_NE(std::ranges::equal(exact, fast), has_half) << pool.uri(i);
+        decoded_small += has_half;
+    }
+    EXPECT_GT(decoded_small, 0);
 }
 
 }  // namespace
