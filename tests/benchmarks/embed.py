@@ -172,7 +172,7 @@ def main() -> None:
     for name, cpu_default, gpu_default in (("pictures", 256, 16384), ("batches", 2, 50), ("batch", 64, 256), ("threads", 2, len(os.sched_getaffinity(0)))):
         if getattr(args, name) is None:
             setattr(args, name, gpu_default if gpu else cpu_default)
-    env, geometry = environment(args.threads), GEOMETRY[args.model]
+    env, geometry = environment(args.threads, "torch", "transformers", "open_clip"), GEOMETRY[args.model]
     if not gpu:
         env["CUDA_VISIBLE_DEVICES"] = ""
     figures: dict[str, dict] = {"ours": {}, "transformers": {}, "open_clip": {}}

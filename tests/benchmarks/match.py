@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    env = environment(args.threads)
+    env = environment(args.threads, "numpy", "faiss")
     best: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", MAKE, folder, str(args.types), str(args.queries), str(args.dim)], env=env, check=True)

@@ -12,10 +12,10 @@ FOLDER = ROOT / ".deps" / "peers-embed"
 PACKAGES = ["open_clip_torch==3.2.0", "torchvision==0.26.0", "ftfy==6.3.1", "wcwidth==0.9.4", "timm==1.0.31", "faiss-cpu==1.15.1"]
 
 
-def environment(threads: int) -> dict[str, str]:
-    """Installs what is missing and returns the environment that runs a peer on `threads` threads."""
+def environment(threads: int, *packages: str) -> dict[str, str]:
+    """Installs what is missing of what a peer imports, `packages`, and returns the environment that runs it on `threads` threads."""
     plain = {**os.environ, "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
-    if not FOLDER.exists() and all(importlib.util.find_spec(name) for name in ("torch", "transformers", "open_clip")):
+    if not FOLDER.exists() and all(importlib.util.find_spec(name) for name in packages):
         return plain  # a machine without a package registry, whose Python has them
     if not (ROOT / ".deps" / "peers").exists():
         subprocess.run([ROOT / "jobs" / "setup.sh", "peers"], check=True)
