@@ -12,6 +12,7 @@
 #include "taskgalaxy/dataset/selection.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/publish.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg {

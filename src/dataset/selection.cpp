@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <map>
 
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 
 namespace tg {
 namespace {
@@ -25,14 +25,6 @@ void keep_lowest(std::vector<Candidate>& candidates, std::int64_t limit, std::in
 }
 
 }  // namespace
-
-std::vector<Band> sample_bands() { return {{"1-10", 1, 10}, {"11-50", 11, 50}, {"51-100", 51, 100}, {"over-100", 101, std::numeric_limits<std::uint64_t>::max()}}; }
-
-std::string_view band_of(std::uint64_t samples) {
-    for (const auto& band : sample_bands())
-        if (samples >= band.least && samples <= band.most) return band.name;
-    return {};
-}
 
 std::vector<std::size_t> select_samples(const std::vector<Candidate>& candidates, const ExportSettings& settings) {
     std::map<std::int64_t, std::vector<Candidate>> by_type;

@@ -1,7 +1,7 @@
 #include "taskgalaxy/dataset/settings.hpp"
 
 #include "formats.hpp"
-#include "taskgalaxy/dataset/selection.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 
 namespace tg {
 

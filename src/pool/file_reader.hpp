@@ -13,7 +13,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "listing.hpp"
+#include "container.hpp"
+#include "taskgalaxy/pool/image.hpp"
 
 namespace tg {
 

@@ -10,29 +10,13 @@
 #include <tuple>
 #include <vector>
 
+#include "container.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg {
-
-// Where pictures lie: a folder that paths are relative to, or a tar shard.
-struct Container {
-    enum class Kind : std::uint8_t { folder = 0, shard = 1 };
-    Kind kind = Kind::folder;
-    std::filesystem::path path;
-    std::string prefix;  // what stands before a picture's own path in its uri
-    auto key() const { return std::tuple(kind, path.string(), prefix); }
-};
-void write_containers(Hdf5File& file, const std::vector<Container>& containers, bool writes = true);  // collective on common files; one rank `writes`
-std::vector<Container> read_containers(const Hdf5File& file);
-
-struct ListedPicture {
-    std::string uri;
-    std::uint32_t container = 0;
-    std::uint64_t offset = 0, bytes = 0;  // in a shard; 0 of a file in a folder, whose size is seen when it is read
-};
 
 struct ListingCounts {
     std::uint64_t ignored = 0;          // files whose suffix is no picture's

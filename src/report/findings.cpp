@@ -6,7 +6,7 @@
 #include <unordered_set>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/dataset/selection.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 
 namespace tg::report {
 namespace {

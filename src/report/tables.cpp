@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/dataset/selection.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 #include "taskgalaxy/pool/image.hpp"
 
 namespace tg::report {

@@ -12,15 +12,6 @@
 
 namespace tg {
 
-// Frequency bands of task types (TaskGalaxy, arXiv 2502.09925): how many kept samples a type has.
-struct Band {
-    std::string_view name;
-    std::uint64_t least, most;
-};
-std::vector<Band> sample_bands();  // 1-10, 11-50, 51-100, over-100
-// The band of a type with `samples` > 0 samples.
-std::string_view band_of(std::uint64_t samples);
-
 // A sample as selection sees it: its type and the digest that says who it is.
 struct Candidate {
     std::size_t row = 0;
