@@ -4,9 +4,9 @@
 #include <map>
 #include <vector>
 
-#include "pipeline.hpp"
-#include "run_lock.hpp"
-#include "run_record.hpp"
+#include "taskgalaxy/pipeline/stages.hpp"
+#include "taskgalaxy/run/lock.hpp"
+#include "taskgalaxy/run/record.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"

@@ -1,13 +1,14 @@
 # One static library a room. tg_room(NAME SOURCES a.cpp ... [TORCH_SOURCES b.cpp ...] USES tg_x lib ...) makes tg_NAME from src/NAME with
-# public headers under include/taskgalaxy/NAME; private headers beside the sources are seen by this room alone. TORCH_SOURCES are those
+# public headers under include/taskgalaxy/NAME (of nn/kernels: tg_kernels, from src/nn/kernels); private headers beside the sources are seen by this room alone. TORCH_SOURCES are those
 # that include libtorch, directly or through another header.
 add_library(tg_options INTERFACE)
 target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch -Wno-missing-field-initializers
   # GCC 12 sees overflows in std::string's own operator+ (its bug 105329), and takes what a batch includes for headers.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict -Wno-maybe-uninitialized -Wno-subobject-linkage>)
 
-function(tg_room name)
+function(tg_room path)
   cmake_parse_arguments(ROOM "" "" "SOURCES;TORCH_SOURCES;USES" ${ARGN})
+  cmake_path(GET path FILENAME name)
   set(target tg_${name})
   add_library(${target} STATIC ${ROOM_SOURCES})
   target_link_libraries(${target} PUBLIC ${ROOM_USES})
@@ -31,7 +32,7 @@ endfunction()
 # three sets: plain, torch, test. Sources include what they use all the same.
 set(TG_PRECOMPILED_plain <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <string> <string_view> <thread> <vector>
   <fmt/format.h> <nlohmann/json.hpp>)
-set(TG_PRECOMPILED_torch ${PROJECT_SOURCE_DIR}/include/taskgalaxy/nn/torch.hpp ${TG_PRECOMPILED_plain})
+set(TG_PRECOMPILED_torch ${PROJECT_SOURCE_DIR}/include/taskgalaxy/nn/layers/torch.hpp ${TG_PRECOMPILED_plain})
 set(TG_PRECOMPILED_test <gtest/gtest.h> <gmock/gmock.h> ${TG_PRECOMPILED_plain})
 
 function(tg_precompiled target kind)

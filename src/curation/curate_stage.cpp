@@ -7,14 +7,14 @@
 #include <optional>
 #include <unordered_set>
 
-#include "company.hpp"
-#include "costs.hpp"
-#include "endpoints.hpp"
+#include "taskgalaxy/asking/company.hpp"
+#include "taskgalaxy/asking/costs.hpp"
+#include "taskgalaxy/asking/endpoints.hpp"
 #include "estimate.hpp"
 #include "expansion.hpp"
 #include "figures.hpp"
 #include "flow.hpp"
-#include "picture_desk.hpp"
+#include "taskgalaxy/asking/picture_desk.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"

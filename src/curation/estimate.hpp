@@ -4,11 +4,11 @@
 #include <optional>
 #include <vector>
 
-#include "costs.hpp"
-#include "endpoints.hpp"
+#include "taskgalaxy/asking/costs.hpp"
+#include "taskgalaxy/asking/endpoints.hpp"
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

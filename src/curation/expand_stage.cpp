@@ -6,9 +6,9 @@
 #include <future>
 #include <optional>
 
-#include "company.hpp"
-#include "costs.hpp"
-#include "endpoints.hpp"
+#include "taskgalaxy/asking/company.hpp"
+#include "taskgalaxy/asking/costs.hpp"
+#include "taskgalaxy/asking/endpoints.hpp"
 #include "expansion.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "asker.hpp"
+#include "taskgalaxy/asking/asker.hpp"
 #include "taskgalaxy/curation/answers.hpp"
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"

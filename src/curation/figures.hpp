@@ -9,7 +9,7 @@
 #include "flow.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

@@ -1,4 +1,4 @@
-#include "taskgalaxy/dataset/selection.hpp"
+#include "selection.hpp"
 
 #include <algorithm>
 #include <cstring>

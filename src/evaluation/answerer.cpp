@@ -5,10 +5,10 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/threads.hpp"
-#include "taskgalaxy/nn/device.hpp"
-#include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/nn/vlm.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/vlm.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg {
 

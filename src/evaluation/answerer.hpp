@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/evaluation/prompts.hpp"
-#include "taskgalaxy/evaluation/questions.hpp"
+#include "prompts.hpp"
+#include "questions.hpp"
 #include "taskgalaxy/evaluation/settings.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 

@@ -13,8 +13,8 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/questions.hpp"
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "questions.hpp"
+#include "suite.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "taskgalaxy/evaluation/questions.hpp"
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "questions.hpp"
+#include "suite.hpp"
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/settings.hpp"
 

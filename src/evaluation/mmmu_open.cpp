@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/pattern.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/answers.hpp"
+#include "answers.hpp"
 
 namespace tg {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/answers.hpp"
+#include "answers.hpp"
 
 namespace tg {
 namespace {

@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/prompts.hpp"
+#include "prompts.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>

@@ -4,7 +4,7 @@
 
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/answers.hpp"
+#include "answers.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 
 namespace tg {

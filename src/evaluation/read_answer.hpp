@@ -1,7 +1,7 @@
 // One answer read by one benchmark's rule; the column `read` of the suite.
 #pragma once
 
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "suite.hpp"
 
 namespace tg {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/evaluation/questions.hpp"
+#include "questions.hpp"
 #include "taskgalaxy/evaluation/settings.hpp"
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "suite.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg {

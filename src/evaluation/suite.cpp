@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "suite.hpp"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "suite.hpp"
 
 namespace tg {
 

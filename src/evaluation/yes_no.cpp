@@ -3,7 +3,7 @@
 
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/answers.hpp"
+#include "answers.hpp"
 #include "vqa_text.hpp"
 
 namespace tg {

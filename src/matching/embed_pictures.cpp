@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/device.hpp"
-#include "taskgalaxy/nn/slices.hpp"
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/kernels/slices.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 
 namespace tg {
 namespace {

@@ -8,9 +8,9 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/matching/embed_pictures.hpp"
-#include "taskgalaxy/nn/device.hpp"
-#include "taskgalaxy/nn/dual_encoder.hpp"
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 

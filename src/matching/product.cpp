@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/clones.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 
 namespace tg {
 namespace {

@@ -1,7 +1,7 @@
 #include "taskgalaxy/matching/settings.hpp"
 
 #include "product.hpp"
-#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 
 namespace tg {
 

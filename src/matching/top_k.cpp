@@ -6,7 +6,7 @@
 
 #include "product.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/slices.hpp"
+#include "taskgalaxy/nn/kernels/slices.hpp"
 
 namespace tg {
 

@@ -4,7 +4,7 @@
 
 #include "product.hpp"
 
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 
 namespace tg {
 namespace {

@@ -1,4 +1,4 @@
-#include "container.hpp"
+#include "taskgalaxy/pool/container.hpp"
 
 #include <span>
 #include <type_traits>

@@ -1,4 +1,4 @@
-#include "file_reader.hpp"
+#include "taskgalaxy/pool/file_reader.hpp"
 
 #include <cerrno>
 #include <chrono>

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "file_reader.hpp"
+#include "taskgalaxy/pool/file_reader.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg {

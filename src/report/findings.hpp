@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "run_data.hpp"
-#include "taskgalaxy/curation/ground_truth.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/report/settings.hpp"
 
 namespace tg::report {

@@ -8,7 +8,7 @@
 #include "html.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 
 namespace tg::report {
 namespace {

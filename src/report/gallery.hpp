@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "findings.hpp"
-#include "taskgalaxy/curation/ground_truth.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/report/settings.hpp"
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
-#include "taskgalaxy/dataset/sample_table.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::report {

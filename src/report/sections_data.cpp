@@ -9,7 +9,7 @@
 #include "gallery.hpp"
 #include "html.hpp"
 #include "sections.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 
 namespace tg::report {
 namespace {

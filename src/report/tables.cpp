@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/bands.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 
 namespace tg::report {
 namespace {

@@ -13,16 +13,16 @@
 namespace tg {
 namespace {
 
-class Descriptor {
+class SyncedFile {
 public:
-    Descriptor(const std::filesystem::path& path, int flags, mode_t mode = 0644) : path_(path), fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    SyncedFile(const std::filesystem::path& path, int flags, mode_t mode = 0644) : path_(path), fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
         if (fd_ < 0) fail("opening");
     }
-    ~Descriptor() {
+    ~SyncedFile() {
         if (fd_ >= 0) ::close(fd_);
     }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
+    SyncedFile(const SyncedFile&) = delete;
+    SyncedFile& operator=(const SyncedFile&) = delete;
     int get() const { return fd_; }
     void sync() const {
         if (::fsync(fd_) != 0) fail("fsync");
@@ -47,12 +47,12 @@ void make_folder_of(const std::filesystem::path& file) {
 
 std::filesystem::path temporary_name(const std::filesystem::path& final_name) { return final_name.string() + ".tmp"; }
 
-void sync_folder(const std::filesystem::path& folder) { Descriptor(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY).sync(); }
+void sync_folder(const std::filesystem::path& folder) { SyncedFile(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY).sync(); }
 
 void publish(const std::filesystem::path& final_name) {
     const CountedFileWork count(0, 3);  // two syncs and the renaming
     const auto temporary = temporary_name(final_name);
-    Descriptor(temporary, O_RDONLY).sync();
+    SyncedFile(temporary, O_RDONLY).sync();
     std::error_code error;
     std::filesystem::rename(temporary, final_name, error);
     if (error) throw StorageError(fmt::format("{}: renaming it into place failed ({})", temporary.string(), error.message()));
@@ -61,7 +61,7 @@ void publish(const std::filesystem::path& final_name) {
 
 void write_whole_file(const std::filesystem::path& path, std::string_view bytes) {
     const CountedFileWork count(bytes.size());
-    const Descriptor out(path, O_WRONLY | O_CREAT | O_TRUNC);
+    const SyncedFile out(path, O_WRONLY | O_CREAT | O_TRUNC);
     while (!bytes.empty()) {
         const auto written = ::write(out.get(), bytes.data(), bytes.size());
         if (written < 0 && errno == EINTR) continue;

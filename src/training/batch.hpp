@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "samples.hpp"
-#include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg {
 

@@ -8,7 +8,7 @@
 #include <memory>
 #include <span>
 
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
 namespace tg {

@@ -1,5 +1,6 @@
 #include "event_file.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>

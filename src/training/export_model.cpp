@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "taskgalaxy/nn/model_folder.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace tg {

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 #include "trainer.hpp"
 
 namespace tg {

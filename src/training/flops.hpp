@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "batch.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg {
 

@@ -8,7 +8,7 @@
 #include <cuda_runtime_api.h>
 #endif
 
-#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 
 namespace tg {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "taskgalaxy/nn/llama.hpp"
+#include "taskgalaxy/nn/models/llama.hpp"
 #include "trainer.hpp"
 
 namespace tg {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 
 namespace tg {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/nn/conversation.hpp"
+#include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
 namespace tg {

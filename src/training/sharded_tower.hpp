@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "collectives.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg {
 

@@ -11,8 +11,8 @@
 
 #include "collectives.hpp"
 #include "moments.hpp"
-#include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/nn/unit.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/layers/unit.hpp"
 
 namespace tg {
 

@@ -15,7 +15,7 @@
 #include "schedule.hpp"
 #include "sharded_tower.hpp"
 #include "sharded_unit.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg {
 

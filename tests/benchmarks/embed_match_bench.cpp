@@ -29,12 +29,12 @@
 #include "taskgalaxy/matching/embed_pictures.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
-#include "taskgalaxy/nn/device.hpp"
-#include "taskgalaxy/nn/dual_encoder.hpp"
-#include "taskgalaxy/nn/slices.hpp"
-#include "taskgalaxy/nn/torch.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
+#include "taskgalaxy/nn/kernels/slices.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/parallel/session.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace {

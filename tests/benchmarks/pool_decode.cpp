@@ -8,7 +8,7 @@
 #include <fstream>
 #include <vector>
 
-#include "taskgalaxy/pool/preprocess.hpp"
+#include "taskgalaxy/pictures/preprocess.hpp"
 
 namespace {
 

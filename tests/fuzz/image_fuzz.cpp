@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "replay.hpp"
-#include "taskgalaxy/pool/preprocess.hpp"
+#include "taskgalaxy/pictures/preprocess.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::span bytes(reinterpret_cast<const std::byte*>(data), size);

@@ -9,7 +9,7 @@
 
 #include "replay.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/safetensors.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     // A file in memory, read through its /proc name: the reader knows only paths.

@@ -8,7 +8,7 @@
 
 #include "replay.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/language_tokenizer.hpp"
+#include "taskgalaxy/nn/text/language_tokenizer.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "schedule.hpp"
-#include "taskgalaxy/nn/vlm.hpp"
+#include "taskgalaxy/nn/models/vlm.hpp"
 #include "trainer.hpp"
 
 namespace {

@@ -12,8 +12,8 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/evaluate_stage.hpp"
-#include "taskgalaxy/llm/simulator.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/simulator/simulator.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg {

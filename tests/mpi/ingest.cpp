@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "mpi_world.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg {

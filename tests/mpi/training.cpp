@@ -1,4 +1,5 @@
 // Training over several ranks: the same losses, norms and weights as one process, in all shardings; checkpoints that any number of ranks reads.
+#include <fmt/format.h>
 #include <array>
 #include <filesystem>
 
@@ -7,7 +8,7 @@
 #include "checkpoint.hpp"
 #include "mpi_world.hpp"
 #include "schedule.hpp"
-#include "taskgalaxy/nn/device.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 #include "unit/training/fixture.hpp"
 

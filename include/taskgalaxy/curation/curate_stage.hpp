@@ -17,7 +17,7 @@
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/llm/settings.hpp"
 #include "taskgalaxy/pool/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

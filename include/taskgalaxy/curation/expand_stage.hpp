@@ -12,7 +12,7 @@
 
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/llm/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/duplicates.hpp"
 
 namespace tg {

@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/dataset/settings.hpp"
 #include "taskgalaxy/pool/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

@@ -12,7 +12,7 @@
 
 #include "taskgalaxy/evaluation/settings.hpp"
 #include "taskgalaxy/llm/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "taskgalaxy/matching/settings.hpp"
-#include "taskgalaxy/nn/dual_encoder.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
 
 namespace tg {

@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/matching/settings.hpp"
 #include "taskgalaxy/pool/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/duplicates.hpp"
 
 namespace tg {

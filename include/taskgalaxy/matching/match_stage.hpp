@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "taskgalaxy/matching/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

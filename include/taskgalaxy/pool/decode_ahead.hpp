@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "taskgalaxy/pool/pool.hpp"
-#include "taskgalaxy/pool/preprocess.hpp"
+#include "taskgalaxy/pictures/preprocess.hpp"
 
 namespace tg {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "taskgalaxy/core/digest.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 
 namespace tg {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 
 namespace tg {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "taskgalaxy/pool/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

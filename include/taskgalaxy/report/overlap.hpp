@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

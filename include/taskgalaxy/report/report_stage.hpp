@@ -4,10 +4,10 @@
 
 #include <memory>
 
-#include "taskgalaxy/curation/ground_truth.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/report/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 
 namespace tg {
 

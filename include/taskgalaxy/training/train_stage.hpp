@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "taskgalaxy/pool/settings.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/training/settings.hpp"
 
 namespace tg {

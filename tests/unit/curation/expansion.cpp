@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "fake_asker.hpp"
-#include "prompts.hpp"
+#include "shipped_prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 

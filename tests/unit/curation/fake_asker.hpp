@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "asker.hpp"
+#include "taskgalaxy/asking/asker.hpp"
 #include "taskgalaxy/core/random.hpp"
 
 namespace tg {

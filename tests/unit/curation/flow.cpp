@@ -10,7 +10,7 @@
 
 #include "fake_asker.hpp"
 #include "figures.hpp"
-#include "prompts.hpp"
+#include "shipped_prompts.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/text.hpp"
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/pool/image.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"

@@ -1,4 +1,4 @@
-#include "taskgalaxy/dataset/selection.hpp"
+#include "selection.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
@@ -23,16 +23,6 @@ std::map<std::int64_t, int> types_of(const std::vector<Candidate>& candidates, c
 }
 
 }  // namespace
-
-TEST(bands, meet_without_gap_or_overlap) {
-    EXPECT_EQ(band_of(1), "1-10");
-    EXPECT_EQ(band_of(10), "1-10");
-    EXPECT_EQ(band_of(11), "11-50");
-    EXPECT_EQ(band_of(50), "11-50");
-    EXPECT_EQ(band_of(51), "51-100");
-    EXPECT_EQ(band_of(100), "51-100");
-    EXPECT_EQ(band_of(101), "over-100");
-}
 
 TEST(selection, without_limits_keeps_every_row_in_order) {
     const auto candidates = make_candidates({3, 5});

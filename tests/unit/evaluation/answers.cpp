@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/answers.hpp"
+#include "answers.hpp"
 
 #include <gtest/gtest.h>
 #include <set>

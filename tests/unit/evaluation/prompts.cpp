@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/prompts.hpp"
+#include "prompts.hpp"
 
 #include <gtest/gtest.h>
 

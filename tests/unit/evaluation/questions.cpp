@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/questions.hpp"
+#include "questions.hpp"
 
 #include <fstream>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/evaluation/questions.hpp"
+#include "questions.hpp"
 
 namespace tg::test {
 

@@ -1,4 +1,4 @@
-#include "taskgalaxy/evaluation/suite.hpp"
+#include "suite.hpp"
 
 #include <gtest/gtest.h>
 #include <set>

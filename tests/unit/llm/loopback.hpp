@@ -18,7 +18,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/llm/chat.hpp"
-#include "taskgalaxy/llm/simulator.hpp"
+#include "taskgalaxy/simulator/simulator.hpp"
 #include "temporary_folder.hpp"
 
 namespace tg::test {

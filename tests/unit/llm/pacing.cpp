@@ -5,7 +5,7 @@
 #include <queue>
 #include <vector>
 
-#include "simulator_limits.hpp"
+#include "taskgalaxy/simulator/limits.hpp"
 #include "taskgalaxy/core/random.hpp"
 
 namespace tg {

@@ -9,8 +9,8 @@
 #include <omp.h>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/device.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "temporary_folder.hpp"
 
 namespace tg {

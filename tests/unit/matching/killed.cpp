@@ -12,7 +12,7 @@
 
 #include "taskgalaxy/matching/embed_stage.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/nn/safetensors.hpp"
-#include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/nn/unit.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/layers/unit.hpp"
 
 namespace tg::test {
 

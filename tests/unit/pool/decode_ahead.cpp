@@ -4,8 +4,8 @@
 #include <bit>
 #include <thread>
 
-#include "fixtures.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "unit/pictures/fixtures.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 
 namespace tg {
 namespace {

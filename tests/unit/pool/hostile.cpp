@@ -3,10 +3,10 @@
 #include <fstream>
 #include <map>
 
-#include "fixtures.hpp"
+#include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 
 namespace tg {
 namespace {

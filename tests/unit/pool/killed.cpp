@@ -4,8 +4,8 @@
 #include <sys/wait.h>
 #include <thread>
 
-#include "fixtures.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
+#include "unit/pictures/fixtures.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 
 namespace tg {

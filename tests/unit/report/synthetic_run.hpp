@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "taskgalaxy/core/random.hpp"
-#include "taskgalaxy/curation/ground_truth.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
-#include "taskgalaxy/pool/ingest_stage.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/publish.hpp"
-#include "taskgalaxy/storage/stage.hpp"
+#include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::test {

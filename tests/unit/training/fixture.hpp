@@ -11,8 +11,8 @@
 
 #include "batch.hpp"
 #include "samples.hpp"
-#include "taskgalaxy/nn/torch.hpp"
-#include "taskgalaxy/nn/vlm_parts.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 #include "trainer.hpp"
 
 namespace tg::fixture {

@@ -6,8 +6,8 @@
 
 #include "fixture.hpp"
 #include "schedule.hpp"
-#include "taskgalaxy/nn/vlm.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/nn/models/vlm.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/training/train_stage.hpp"
 

@@ -1,5 +1,6 @@
 #include "memory_plan.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "fixture.hpp"

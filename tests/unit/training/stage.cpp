@@ -10,8 +10,8 @@
 #include "fixture.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/vlm.hpp"
-#include "taskgalaxy/pool/image.hpp"
+#include "taskgalaxy/nn/models/vlm.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/training/train_stage.hpp"
 

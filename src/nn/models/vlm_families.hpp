@@ -1,0 +1,36 @@
+// What the files of model families share: each reads config.json and says where the tensors lie. The table of families is in vlm.cpp.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
+
+namespace tg {
+
+// Each: the folder and its config.json. Throws InputError naming the field that is not understood.
+std::unique_ptr<VlmParts> describe_llava(const std::filesystem::path& folder, const nlohmann::json& config);            // llava-hf; liuhaotian's where it says mm_vision_tower
+std::unique_ptr<VlmParts> describe_llava_llama(const std::filesystem::path& folder, const nlohmann::json& config);      // liuhaotian; InternVL-Chat-V1.0
+std::unique_ptr<VlmParts> describe_internvl_chat(const std::filesystem::path& folder, const nlohmann::json& config);    // OpenGVLab InternVL 1.5, 2
+std::unique_ptr<VlmParts> describe_internvl(const std::filesystem::path& folder, const nlohmann::json& config);         // transformers' InternVL
+std::unique_ptr<VlmParts> describe_language_model(const std::filesystem::path& folder, const nlohmann::json& config);   // no eyes
+
+nlohmann::json read_folder_config(const std::filesystem::path& folder);  // config.json; throws InputError
+
+// Where the tensors of one family may lie; the layout whose `probe` is in the files is taken.
+struct WeightLayout {
+    std::string probe;
+    std::vector<WeightNames::Row> prefixes, parts{};
+};
+WeightNames find_layout(const SafetensorsFolder& files, const std::vector<WeightLayout>& layouts);
+// InternLM2's words for what LLaMA's files hold.
+std::vector<WeightNames::Row> internlm2_parts();
+
+// Parts of a model without eyes, yet without names and style.
+std::unique_ptr<VlmParts> bare_parts(const std::filesystem::path& folder, const LanguageConfig& language, std::string family);
+
+}  // namespace tg

@@ -1,0 +1,375 @@
+#include "taskgalaxy/simulator/simulator.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "taskgalaxy/simulator/limits.hpp"
+#include "server.hpp"
+#include "taskgalaxy/core/digest.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/json.hpp"
+#include "taskgalaxy/core/log.hpp"
+#include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/core/stop.hpp"
+#include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/llm/tokens.hpp"
+#include "taskgalaxy/storage/publish.hpp"
+
+namespace tg {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t tokens_a_picture = 765;  // four 512-pixel tiles
+constexpr double longest_latency = 20;          // medians
+
+double wall_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+enum class Fault { none, rate_limited, error_500, error_503, reset, stall, cut_body, broken_json, html, refusal, chatter, truncated, content_filter, slow_drip };
+
+struct FaultShare {
+    Fault fault;
+    std::string_view name;
+    double SimulatorSettings::*share;
+    std::string_view help;
+};
+constexpr std::array fault_shares{
+    FaultShare{Fault::rate_limited, "rate_limited", &SimulatorSettings::rate_limited, "429 though the limit is kept"},
+    FaultShare{Fault::error_500, "error_500", &SimulatorSettings::error_500, "500"},
+    FaultShare{Fault::error_503, "error_503", &SimulatorSettings::error_503, "503"},
+    FaultShare{Fault::reset, "reset", &SimulatorSettings::reset, "a reset of the connection after the work was done"},
+    FaultShare{Fault::stall, "stall", &SimulatorSettings::stall, "no answer for stall_s"},
+    FaultShare{Fault::cut_body, "cut_body", &SimulatorSettings::cut_body, "a close amid the answer"},
+    FaultShare{Fault::broken_json, "broken_json", &SimulatorSettings::broken_json, "200 with broken JSON"},
+    FaultShare{Fault::html, "html", &SimulatorSettings::html, "200 with a page of HTML"},
+    FaultShare{Fault::refusal, "refusal", &SimulatorSettings::refusal, "a refusal instead of an answer"},
+    FaultShare{Fault::chatter, "chatter", &SimulatorSettings::chatter, "the answer within a code fence and talk"},
+    FaultShare{Fault::truncated, "truncated", &SimulatorSettings::truncated, "half of the answer, finish_reason length"},
+    FaultShare{Fault::content_filter, "content_filter", &SimulatorSettings::content_filter, "finish_reason content_filter"},
+    FaultShare{Fault::slow_drip, "slow_drip", &SimulatorSettings::slow_drip, "the answer in small pieces over drip_s"},
+};
+
+// RFC 4648; false where the text is none.
+bool decode_base64(std::string_view text, std::vector<std::byte>& bytes) {
+    static constexpr auto values = [] {
+        std::array<std::int8_t, 256> table{};
+        table.fill(-1);
+        constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        for (std::size_t i = 0; i < letters.size(); ++i) table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
+        return table;
+    }();
+    while (text.ends_with('=')) text.remove_suffix(1);
+    bytes.clear();
+    bytes.reserve(text.size() * 3 / 4 + 3);
+    std::uint32_t group = 0;
+    int bits = 0;
+    for (const unsigned char c : text) {
+        if (values[c] < 0) return false;
+        group = group << 6 | static_cast<std::uint32_t>(values[c]);
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            bytes.push_back(static_cast<std::byte>(group >> bits & 0xFF));
+        }
+    }
+    return true;
+}
+
+// What the server reads from a request. Empty error: understood.
+struct Parsed {
+    SimulatedCall call;
+    int max_tokens = 1024;
+    std::string error;
+};
+
+void read_part(const Json& part, std::string& text, Parsed& parsed) {
+    const auto type = part.value("type", std::string());
+    if (type == "text") {
+        text += part.value("text", std::string());
+    } else if (type == "image_url") {
+        const auto url = part.contains("image_url") && part["image_url"].is_object() ? part["image_url"].value("url", std::string()) : std::string();
+        const auto comma = url.find(',');
+        if (!url.starts_with("data:image/") || comma == std::string::npos || url.substr(0, comma).find(";base64") == std::string::npos) parsed.error = "image_url must be a data URL in base64";
+        else if (!decode_base64(std::string_view(url).substr(comma + 1), parsed.call.image)) parsed.error = "the image's base64 is damaged";
+    } else {
+        parsed.error = fmt::format("a part of type '{}' is not understood", type);
+    }
+}
+
+Parsed parse(const std::string& body) {
+    Parsed parsed;
+    auto& call = parsed.call;
+    const auto json = parse_json_if_good(body);
+    if (!json.is_object() || !json.contains("messages") || !json["messages"].is_array() || json["messages"].empty()) {
+        parsed.error = "the body is no JSON object with messages";
+        return parsed;
+    }
+    try {
+        call.model = json.value("model", std::string());
+        for (const auto& message : json["messages"]) {
+            auto& text = message.value("role", std::string()) == "system" ? call.system : call.user;
+            const auto& content = message.at("content");
+            if (content.is_string()) text += content.get<std::string>();
+            else
+                for (const auto& part : content) read_part(part, text, parsed);
+        }
+        parsed.max_tokens = json.contains("max_completion_tokens") ? json["max_completion_tokens"].get<int>() : json.value("max_tokens", 1024);
+        call.sampling_seed = json.value("seed", std::int64_t{0});
+        if (const auto format = json.find("response_format"); format != json.end() && format->value("type", std::string()) == "json_schema") call.response_schema = format->at("json_schema").at("schema").dump();
+    } catch (const Json::exception& e) {
+        parsed.error = e.what();
+    }
+    return parsed;
+}
+
+// Box-Muller on two uniform numbers of the counter-based generator.
+double normal(std::uint64_t seed) {
+    const double u = 1 - random_unit(seed, 101), v = random_unit(seed, 102);
+    return std::sqrt(-2 * std::log(u)) * std::cos(2 * 3.14159265358979323846 * v);
+}
+
+std::string error_body(std::string_view message, std::string_view type, std::string_view code) { return Json{{"error", {{"message", message}, {"type", type}, {"code", code}}}}.dump(); }
+
+}  // namespace
+
+void SimulatorSettings::describe(SettingsVisitor& v) {
+    v.option("host", &host, "address to listen at");
+    v.option("port", &port, "port (0: any free one; see port_file)", between(0, 65535));
+    v.option("port_file", &port_file, "file to write the port to once the server listens");
+    v.option("request_log", &request_log, "file that gets one line of JSON a request");
+    v.option("key_env", &key_env, "environment variable with the key that requests must carry (empty: none needed)");
+    v.option("models", &models, "names of models served (empty: any)");
+    v.option("threads", &threads, "connections served at once", at_least(1));
+    v.option("seed", &seed, "seed of latencies and faults");
+    v.option("requests_per_minute", &requests_per_minute, "limit of each model, kept second by second (0: none)", at_least(0));
+    v.option("tokens_per_minute", &tokens_per_minute, "limit of each model, kept second by second (0: none)", at_least(0));
+    v.option("limit_headers", &limit_headers, "say limits and waits in headers, as the vendors do");
+    v.option("tokens_counted", &tokens_counted, "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)", one_of({"used", "reserved"}));
+    v.option("quota_tokens", &quota_tokens, "tokens after which the quota is exhausted (0: none)", at_least(0));
+    v.option("latency_ms", &latency_ms, "median time to answer", at_least(0));
+    v.option("latency_sigma", &latency_sigma, "spread of its logarithm (log-normal)", between(0, 3));
+    for (const auto& f : fault_shares) v.option(f.name, &(this->*f.share), std::string("share of requests that get ") + std::string(f.help), between(0, 1));
+    v.option("stall_s", &stall_s, "how long a stalled request waits", at_least(0));
+    v.option("drip_s", &drip_s, "how long a dripped answer takes", at_least(0));
+}
+
+void SimulatorSettings::check() const {
+    double sum = 0;
+    for (const auto& f : fault_shares) sum += this->*f.share;
+    if (sum > 1) throw UsageError(fmt::format("[simulate]: the fault shares add up to {}", sum), "they must not pass 1");
+    if (!key_env.empty() && !std::getenv(key_env.c_str())) throw UsageError(fmt::format("[simulate]: the environment variable {} is not set", key_env), "export it, or leave key_env empty");
+}
+
+struct Simulator::Impl {
+    struct ModelLimits {
+        SecondLimit requests, tokens;
+    };
+
+    SimulatorSettings settings;
+    AnswerFunction answer;
+    std::string key;
+    SimulatorServer server;
+    int port = 0;
+    std::thread listener;
+    std::FILE* log = nullptr;
+    std::mutex mutex;
+    std::map<std::string, ModelLimits> limits;
+    std::unordered_map<Digest, int, DigestHash> attempts;
+    Simulator::Counts counts;
+
+    Impl(const SimulatorSettings& s, AnswerFunction a) : settings(s), answer(std::move(a)), server(s.threads) {}
+
+    // One line a request, written before the answer leaves: what was paid for is never missing from it.
+    void note(const Digest& content, const SimulatedCall& call, std::string_view outcome, bool paid, std::int64_t in, std::int64_t out) {
+        const std::lock_guard lock(mutex);
+        if (paid) counts.tokens_in += in, counts.tokens_out += out;
+        if (!log) return;
+        const auto line = Json{{"at", wall_now()}, {"content", content.hex()}, {"attempt", call.attempt}, {"model", call.model}, {"outcome", outcome}, {"paid", paid}, {"in", in}, {"out", out},
+                               {"image_bytes", call.image.size()}, {"user", excerpt(call.user, 80)}}
+                              .dump(-1, ' ', false, Json::error_handler_t::replace);
+        std::fprintf(log, "%s\n", line.c_str());
+        std::fflush(log);
+    }
+
+    void add_limit_headers(httplib::Response& response, const ModelLimits& of_model) const {
+        if (!settings.limit_headers) return;
+        for (const auto& [name, limit] : {std::pair{"requests", &of_model.requests}, {"tokens", &of_model.tokens}}) {
+            if (!limit->limited()) continue;
+            response.set_header(fmt::format("x-ratelimit-limit-{}", name), fmt::format("{:.0f}", limit->limit()));
+            response.set_header(fmt::format("x-ratelimit-remaining-{}", name), fmt::format("{:.0f}", limit->remaining()));
+            response.set_header(fmt::format("x-ratelimit-reset-{}", name), fmt::format("{:.0f}ms", std::ceil(limit->reset_s() * 1000)));
+        }
+    }
+
+    static void refuse(httplib::Response& response, int status, std::string_view message, std::string_view type, std::string_view code) {
+        response.status = status;
+        response.set_content(error_body(message, type, code), "application/json");
+    }
+
+    // Repeats what it refuses, as some servers do.
+    bool wrong_key(const httplib::Request& request, httplib::Response& response) const {
+        const auto given = request.get_header_value("Authorization");
+        if (key.empty() || given == "Bearer " + key) return false;
+        refuse(response, 401, "Incorrect API key provided: " + given.substr(std::min(given.size(), std::string_view("Bearer ").size())), "invalid_request_error", "invalid_api_key");
+        return true;
+    }
+
+    void serve(const httplib::Request& request, httplib::Response& response) {
+        {
+            const std::lock_guard lock(mutex);
+            ++counts.requests;
+        }
+        if (wrong_key(request, response)) return;
+        auto parsed = parse(request.body);
+        auto& call = parsed.call;
+        if (!parsed.error.empty()) return refuse(response, 400, parsed.error, "invalid_request_error", "bad_request");
+        if (!settings.models.empty() && std::find(settings.models.begin(), settings.models.end(), call.model) == settings.models.end())
+            return refuse(response, 404, fmt::format("The model `{}` does not exist or you do not have access to it", call.model), "invalid_request_error", "model_not_found");
+        const auto image_digest = digest_of(std::span<const std::byte>(call.image));
+        const auto content = DigestBuilder().add(call.model).add(call.system).add(call.user).add(image_digest).add(call.response_schema).finish();
+        const auto prompt_tokens = text_tokens(call.system) + text_tokens(call.user) + 8 + (call.image.empty() ? 0 : tokens_a_picture);
+        response.set_header("x-request-id", "sim-" + content.hex().substr(0, 16));
+
+        // The limit comes first, so that which attempt this is does not depend on timing.
+        ModelLimits* of_model = nullptr;
+        {
+            const std::lock_guard lock(mutex);
+            of_model = &limits.try_emplace(call.model, ModelLimits{SecondLimit(settings.requests_per_minute), SecondLimit(settings.tokens_per_minute)}).first->second;
+            const double now = wall_now();
+            const bool requests_open = of_model->requests.open(now), tokens_open = of_model->tokens.open(now);
+            if (!requests_open || !tokens_open) {
+                ++counts.refused_by_limit;
+                add_limit_headers(response, *of_model);
+                const double wait = std::max(requests_open ? 0 : of_model->requests.wait_s(now), tokens_open ? 0 : of_model->tokens.wait_s(now));
+                if (settings.limit_headers) {
+                    response.set_header("retry-after", fmt::format("{:.0f}", std::ceil(wait)));
+                    response.set_header("retry-after-ms", fmt::format("{:.0f}", std::ceil(wait * 1000)));
+                }
+                refuse(response, 429, fmt::format("Rate limit reached for `{}` on {} per min", call.model, requests_open ? "tokens" : "requests"), requests_open ? "tokens" : "requests", "rate_limit_exceeded");
+            } else {
+                of_model->requests.take(1);
+                call.attempt = attempts[content]++;
+            }
+        }
+        if (response.status == 429) return note(content, call, "429 limit", false, 0, 0);
+
+        call.seed = random_bits(settings.seed_value() ^ DigestHash{}(content), static_cast<std::uint64_t>(call.attempt));
+        auto fault = Fault::none;
+        std::string_view outcome = "answered";
+        double left = random_unit(call.seed, 1);
+        for (const auto& f : fault_shares)
+            if (fault == Fault::none && (left -= settings.*f.share) < 0) fault = f.fault, outcome = f.name;
+        if (fault != Fault::none) {
+            const std::lock_guard lock(mutex);
+            ++counts.faults;
+        }
+        switch (fault) {
+            case Fault::rate_limited: refuse(response, 429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"); break;
+            case Fault::error_500: refuse(response, 500, "The server had an error while processing your request", "server_error", ""); break;
+            case Fault::error_503: refuse(response, 503, "The engine is currently overloaded", "server_error", ""); break;
+            default: break;
+        }
+        if (response.status >= 429) return note(content, call, outcome, false, 0, 0);
+
+        std::string text;
+        try {
+            text = answer(call);
+        } catch (const InputError& e) {
+            refuse(response, 400, e.what(), "invalid_request_error", "bad_request");
+            return note(content, call, "400", false, 0, 0);
+        }
+        std::string finish = "stop";
+        Json refusal = nullptr;
+        const auto answer_tokens_allowed = static_cast<std::size_t>(parsed.max_tokens);
+        if (fault == Fault::refusal) refusal = "I'm sorry, but I can't help with that.", text.clear();
+        if (fault == Fault::chatter) text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
+        if (fault == Fault::content_filter) text.clear(), finish = "content_filter";
+        if (fault == Fault::truncated) text.resize(text.size() / 2), finish = "length";
+        if (static_cast<std::size_t>(text_tokens(text)) > answer_tokens_allowed) text.resize(answer_tokens_allowed * 4), finish = "length";
+        const auto answer_tokens = text_tokens(text);
+        bool exhausted = false;
+        {
+            const std::lock_guard lock(mutex);
+            of_model->tokens.take(static_cast<double>(prompt_tokens + (settings.tokens_counted == "reserved" ? parsed.max_tokens : answer_tokens)));
+            add_limit_headers(response, *of_model);
+            exhausted = settings.quota_tokens > 0 && static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
+            if (!exhausted) ++counts.answered;
+        }
+        if (exhausted) {
+            refuse(response, 429, "You exceeded your current quota, please check your plan and billing details.", "insufficient_quota", "insufficient_quota");
+            return note(content, call, "429 quota", false, 0, 0);
+        }
+        if (settings.latency_ms > 0) server.sleep_s(settings.latency_ms * 1e-3 * std::min(longest_latency, std::exp(settings.latency_sigma * normal(call.seed))));
+        if (fault == Fault::stall) server.sleep_s(settings.stall_s);
+
+        auto body = Json{{"id", "chatcmpl-" + content.hex().substr(0, 12)}, {"object", "chat.completion"}, {"created", static_cast<std::int64_t>(wall_now())}, {"model", call.model},
+                         {"choices", {{{"index", 0}, {"message", {{"role", "assistant"}, {"content", text}, {"refusal", refusal}}}, {"finish_reason", finish}}}},
+                         {"usage", {{"prompt_tokens", prompt_tokens}, {"completion_tokens", answer_tokens}, {"total_tokens", prompt_tokens + answer_tokens}}}}
+                        .dump(-1, ' ', false, Json::error_handler_t::replace);
+        std::string type = "application/json";
+        auto& delivery = SimulatorServer::delivery();
+        if (fault == Fault::broken_json) body.resize(body.size() * 2 / 3);
+        if (fault == Fault::html) body = "<html><body><h1>502 Bad Gateway</h1></body></html>", type = "text/html";
+        if (fault == Fault::reset) delivery.way = Delivery::Way::reset;
+        if (fault == Fault::cut_body) delivery.way = Delivery::Way::cut;
+        if (fault == Fault::slow_drip) delivery = {Delivery::Way::drip, settings.drip_s};
+        note(content, call, outcome, true, prompt_tokens, answer_tokens);
+        response.set_content(body, type);
+    }
+};
+
+Simulator::Simulator(const SimulatorSettings& settings, AnswerFunction answer) : impl_(std::make_unique<Impl>(settings, std::move(answer))) {
+    auto& impl = *impl_;
+    settings.check();
+    if (!settings.key_env.empty()) impl.key = std::getenv(settings.key_env.c_str());
+    if (!settings.request_log.empty()) {
+        impl.log = std::fopen(settings.request_log.c_str(), "ae");
+        if (!impl.log) throw StorageError(fmt::format("{}: the request log cannot be written", settings.request_log.string()));
+    }
+    impl.server.Post("/v1/chat/completions", [&impl](const httplib::Request& request, httplib::Response& response) { impl.serve(request, response); });
+    impl.server.Get("/v1/models", [&impl](const httplib::Request& request, httplib::Response& response) {
+        if (impl.wrong_key(request, response)) return;
+        Json data = Json::array();
+        for (const auto& model : impl.settings.models) data.push_back({{"id", model}, {"object", "model"}});
+        response.set_content(impl.settings.models.empty() ? R"({"object":"list"})" : Json{{"object", "list"}, {"data", data}}.dump(), "application/json");
+    });
+    impl.port = settings.port > 0 ? (impl.server.bind_to_port(settings.host, settings.port) ? settings.port : -1) : impl.server.bind_to_any_port(settings.host);
+    if (impl.port < 0) throw EndpointError(fmt::format("the simulator cannot listen at {}:{}", settings.host, settings.port), "choose another port, or 0 for any");
+    impl.listener = std::thread([&impl] { impl.server.listen_after_bind(); });
+    while (!impl.server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!settings.port_file.empty()) publish_text(settings.port_file, fmt::format("{}\n", impl.port));
+}
+
+Simulator::~Simulator() {
+    impl_->server.begin_stop();
+    impl_->server.stop();
+    impl_->listener.join();
+    if (impl_->log) std::fclose(impl_->log);
+}
+
+int Simulator::port() const { return impl_->port; }
+std::string Simulator::url() const { return fmt::format("http://{}:{}/v1", impl_->settings.host, impl_->port); }
+
+Simulator::Counts Simulator::counts() const {
+    const std::lock_guard lock(impl_->mutex);
+    return impl_->counts;
+}
+
+void run_simulator(const SimulatorSettings& settings, AnswerFunction answer) {
+    Simulator simulator(settings, std::move(answer));
+    log::info("serving chat completions at {} (stop with Ctrl-C or SIGTERM)", simulator.url());
+    while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    const auto counts = simulator.counts();
+    log::info("served {} requests: {} answered, {} refused by the limit, {} with a fault; {} + {} tokens", counts.requests, counts.answered, counts.refused_by_limit, counts.faults, counts.tokens_in, counts.tokens_out);
+}
+
+}  // namespace tg

@@ -1,0 +1,170 @@
+// A tiny LLaVA with random weights against what transformers computed of it (tests/fixtures/vlm/make.py).
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "unit/nn/fixtures.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/vlm.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using tg::test::difference;
+using tg::test::expected;
+using tg::test::fixtures;
+using tg::test::list;
+using nlohmann::json;
+using torch::Tensor;
+
+const json& conversations() {
+    static const json all = json::parse(std::ifstream(fixtures("vlm") / "conversations.json"));
+    return all;
+}
+
+const tg::VisionLanguageModel& model() {
+    static const auto the = tg::VisionLanguageModel::load(fixtures("vlm") / "tiny-llava");
+    return the;
+}
+
+struct Forward {
+    std::vector<Tensor> inputs;  // of each layer
+    std::vector<tg::DecoderLayer::Kept> kept;
+    Tensor hidden, ids, image_rows, features;
+    tg::Projector::Kept projector;
+    tg::Packing packing;
+};
+
+// One packed row of whole conversations, as training runs it.
+Forward forward(tg::VlmParts& parts, const std::vector<std::vector<std::int64_t>>& conversations_ids, const Tensor& pictures) {
+    Forward f;
+    std::vector<std::int64_t> ids, rows, starts{0};
+    for (const auto& conversation : conversations_ids) {
+        for (const auto id : conversation) {
+            if (id == 640) rows.push_back(static_cast<std::int64_t>(ids.size()));
+            ids.push_back(id == 640 ? 0 : id);
+        }
+        starts.push_back(static_cast<std::int64_t>(ids.size()));
+    }
+    f.ids = torch::tensor(ids, torch::kInt64);
+    f.image_rows = torch::tensor(rows, torch::kInt64);
+    f.packing = parts.language.pack(starts);
+    auto x = parts.language.embed(f.ids);
+    f.features = parts.vision->features(pictures).reshape({-1, parts.vision->channels});
+    x.index_copy_(0, f.image_rows, parts.projector->forward(f.features, &f.projector));
+    f.kept.resize(parts.language.layers.size());
+    for (std::size_t i = 0; i < f.kept.size(); ++i) {
+        f.inputs.push_back(x);
+        x = parts.language.layers[i].forward(x, f.packing, &f.kept[i]);
+    }
+    f.hidden = x;
+    return f;
+}
+
+TEST(TinyLlava, sees_and_projects_a_picture_as_transformers_does) {
+    auto& parts = model().parts();
+    const auto features = parts.vision->features(expected("vlm", "pictures").slice(0, 0, 1))[0];
+    EXPECT_LT(difference(features, expected("vlm", "features")), 1e-4);
+    EXPECT_LT(difference(parts.projector->forward(features), expected("vlm", "projected")), 1e-4);
+}
+
+TEST(TinyLlava, gives_the_logits_of_transformers) {
+    const torch::NoGradGuard no_grad;
+    auto& parts = model().parts();
+    const auto f = forward(parts, {list(expected("vlm", "ids"))}, expected("vlm", "pictures").slice(0, 0, 1));
+    EXPECT_LT(difference(parts.language.logits(f.hidden), expected("vlm", "logits")), 1e-4);
+}
+
+TEST(TinyLlava, computes_a_packed_row_as_its_sequences_alone) {
+    const torch::NoGradGuard no_grad;
+    auto& parts = model().parts();
+    const auto ids = list(expected("vlm", "ids"));
+    const std::vector<std::int64_t> text{1, 300, 301, 302, 303};
+    const auto packed = forward(parts, {text, ids, text}, expected("vlm", "pictures").slice(0, 0, 1));
+    const auto n = static_cast<std::int64_t>(ids.size());
+    EXPECT_LT(difference(parts.language.logits(packed.hidden).slice(0, 5, 5 + n), expected("vlm", "logits")), 1e-4);
+    EXPECT_LT(difference(packed.hidden.slice(0, 0, 5), packed.hidden.slice(0, 5 + n, 10 + n)), 1e-6);
+}
+
+TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
+    const auto wanted = expected("vlm", "generated");
+    const auto& tokenizer = model().tokenizer();
+    std::vector<std::int64_t> ids;
+    for (const auto id : list(wanted)) {
+        if (id == tokenizer.eos()) break;
+        ids.push_back(id);
+    }
+    const auto text = [&] {
+        auto t = tokenizer.decode(ids);
+        const auto begin = t.find_first_not_of(" \n\t\r"), end = t.find_last_not_of(" \n\t\r");
+        return begin == std::string::npos ? std::string() : t.substr(begin, end - begin + 1);
+    }();
+    const auto question = conversations()[0]["turns"][0][0].get<std::string>();
+    const auto pictures = expected("vlm", "pictures");
+    tg::GenerateOptions options;
+    options.max_new_tokens = 24;
+    for (const int batch : {1, 2, 8}) {
+        options.batch = batch;
+        std::vector<tg::VlmPrompt> prompts{{question, pictures[0]}, {"What is this?", pictures[1]}, {"Say something.", {}}, {question, pictures[0]}, {"And now?", pictures[2]}};
+        const auto answers = model().generate(prompts, options);
+        EXPECT_EQ(answers[0], text) << "batch " << batch;
+        EXPECT_EQ(answers[3], text) << "batch " << batch;
+        const auto alone = model().generate(std::span(prompts).subspan(1, 2), options);
+        EXPECT_EQ(answers[1], alone[0]);
+        EXPECT_EQ(answers[2], alone[1]);
+    }
+}
+
+TEST(TinyLlava, refuses_a_picture_of_another_size) {
+    EXPECT_THROW(model().generate(std::vector<tg::VlmPrompt>{{"What?", torch::zeros({3, 16, 16})}}), tg::InputError);
+}
+
+TEST(Conversations, have_the_ids_and_labels_of_the_reference) {
+    for (const std::string mode : {"legacy", "new"}) {
+        const auto folder = fs::temp_directory_path() / ("tg_tokenizer_" + mode + std::to_string(::getpid()));
+        fs::create_directories(folder);
+        fs::copy_file(fixtures("vlm") / "tiny-llava/tokenizer.model", folder / "tokenizer.model", fs::copy_options::overwrite_existing);
+        auto config = json::parse(std::ifstream(fixtures("vlm") / "tiny-llava/tokenizer_config.json"));
+        config["legacy"] = mode == "legacy";
+        std::ofstream(folder / "tokenizer_config.json") << config;
+        const auto tokenizer = tg::make_language_tokenizer(folder);
+        fs::remove_all(folder);
+        int checked = 0;
+        for (const auto& row : conversations()) {
+            std::vector<tg::Turn> turns;
+            for (const auto& turn : row["turns"]) turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
+            const bool has_image = row["has_image"].get<bool>();
+            const auto got = tg::tokenize_conversation(turns, tg::conversation_style("vicuna_v1"), *tokenizer, has_image);
+            ASSERT_EQ(got.ids, row[mode]["ids"].get<std::vector<std::int64_t>>()) << mode << row["turns"];
+            ASSERT_EQ(got.labels, row[mode]["labels"].get<std::vector<std::int64_t>>()) << mode << row["turns"];
+            ++checked;
+            if (!has_image) continue;
+            turns.resize(1);
+            const auto plain = tg::tokenize_conversation(turns, tg::conversation_style("plain"), *tokenizer, true);
+            ASSERT_EQ(plain.ids, row[mode + "_plain"]["ids"].get<std::vector<std::int64_t>>()) << mode << row["turns"][0];
+            ASSERT_EQ(plain.labels, row[mode + "_plain"]["labels"].get<std::vector<std::int64_t>>()) << mode << row["turns"][0];
+        }
+        EXPECT_EQ(checked, 240);
+    }
+}
+
+TEST(Conversations, put_one_mark_in_front) {
+    EXPECT_EQ(tg::with_mark_in_front("What <image> is <image>this?"), "<image>\nWhat  is this?");
+    EXPECT_EQ(tg::with_mark_in_front("no picture"), "no picture");
+}
+
+TEST(Folders, that_are_no_model_are_refused_by_name) {
+    const auto folder = fs::temp_directory_path() / ("tg_no_model_" + std::to_string(::getpid()));
+    fs::create_directories(folder);
+    EXPECT_THAT([&] { tg::VlmParts::describe(folder); }, testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("config.json")));
+    std::ofstream(folder / "config.json") << R"({"model_type": "bert"})";
+    EXPECT_THAT([&] { tg::VlmParts::describe(folder); }, testing::ThrowsMessage<tg::InputError>(testing::AllOf(testing::HasSubstr("'bert' is not known"), testing::HasSubstr("llava, llava_llama"))));
+    fs::remove_all(folder);
+}
+
+}  // namespace
