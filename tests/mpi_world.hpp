@@ -8,7 +8,7 @@
 
 namespace tg::test {
 
-const Communicator& world();
+const parallel::Communicator& world();
 
 class SharedFolder {
 public:

@@ -78,9 +78,9 @@ std::vector<int> counts_of(const po::variables_map& values, const char* name, co
 }
 
 // Read on rank 0 and broadcast: a thousand ranks do not open one small file, and all see the same text.
-Job read_job(const Communicator& world, const std::string& path, const Arguments& sets, const Arguments& only = {}) {
+pipeline::Job read_job(const parallel::Communicator& world, const std::string& path, const Arguments& sets, const Arguments& only = {}) {
     std::string text;
-    together(world, [&] {
+    parallel::together(world, [&] {
         if (world.is_root()) {
             try {
                 text = read_text_file(path);
@@ -90,12 +90,12 @@ Job read_job(const Communicator& world, const std::string& path, const Arguments
         }
     });
     text = world.broadcast_text(std::move(text));
-    Job job;
-    together(world, [&] { job.read(path, text, sets, only); });
+    pipeline::Job job;
+    parallel::together(world, [&] { job.read(path, text, sets, only); });
     return job;
 }
 
-int run(const Communicator& world, const Arguments& arguments) {
+int run(const parallel::Communicator& world, const Arguments& arguments) {
     po::options_description options("Options");
     options.add_options()("stages", po::value<Arguments>()->composing(), "only these stages, comma separated")("set", po::value<Arguments>()->composing(), "section.key=value, over the job file")(
         "redo", po::value<Arguments>()->composing(), "do these stages, and what follows from them, again")("time-limit", po::value<double>(), "seconds after which to checkpoint and leave with code 75")(
@@ -105,17 +105,17 @@ int run(const Communicator& world, const Arguments& arguments) {
     if (values.count("time-limit")) sets.push_back(fmt::format("run.time_limit_s={}", values["time-limit"].as<double>()));
     if (values.count("limit-items")) sets.push_back(fmt::format("refine.limit_items={}", values["limit-items"].as<std::int64_t>()));
     auto job = read_job(world, one_path(values, "JOB", usage_of("run")), sets);
-    return run_job(world, job, {list_of(values, "stages"), list_of(values, "redo")});
+    return pipeline::run_job(world, job, {list_of(values, "stages"), list_of(values, "redo")});
 }
 
-int plan(const Communicator& world, const Arguments& arguments) {
+int plan(const parallel::Communicator& world, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("set", po::value<Arguments>()->composing(), "section.key=value");
     const auto values = parse(arguments, options, "JOB", 1, usage_of("plan"));
     auto job = read_job(world, one_path(values, "JOB", usage_of("plan")), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
     if (!world.is_root()) return 0;
-    const RunPaths paths(job.run.folder);
-    for (const auto& stage : make_pipeline(job)) {
+    const run::RunPaths paths(job.run.folder);
+    for (const auto& stage : pipeline::make_pipeline(job)) {
         fmt::print("{}: {}\n", stage->name(), stage->purpose());
         for (const auto& line : stage->plan(paths)) {
             const auto amount = line.amount == static_cast<double>(static_cast<std::int64_t>(line.amount)) ? fmt::format("{}", static_cast<std::int64_t>(line.amount)) : fmt::format("{:.2f}", line.amount);
@@ -125,7 +125,7 @@ int plan(const Communicator& world, const Arguments& arguments) {
     return 0;
 }
 
-int status(const Communicator&, const Arguments& arguments) {
+int status(const parallel::Communicator&, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("json", "for programs");
     const auto values = parse(arguments, options, "RUN", 1, usage_of("status"));
@@ -134,61 +134,61 @@ int status(const Communicator&, const Arguments& arguments) {
     return 0;
 }
 
-int report(const Communicator& world, const Arguments& arguments) {
+int report(const parallel::Communicator& world, const Arguments& arguments) {
     const auto values = parse(arguments, {}, "RUN", 1, usage_of("report"));
-    const RunPaths paths(one_path(values, "RUN", usage_of("report")));
+    const run::RunPaths paths(one_path(values, "RUN", usage_of("report")));
     if (!std::filesystem::exists(paths.file("run.h5"))) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
     auto job = read_job(world, paths.file("job.cfg"), {});
-    StageContext context{world, paths, ""};
-    make_report_stage(job.report, job.pool, job.ground_truth)->run(context);
+    run::StageContext context{world, paths, ""};
+    report::make_report_stage(job.report, job.pool, job.ground_truth)->run(context);
     fmt::print("{}\n", (paths.report() / "index.html").string());
     return 0;
 }
 
-int audit(const Communicator& world, const Arguments& arguments) {
-    AuditSettings settings;
+int audit(const parallel::Communicator& world, const Arguments& arguments) {
+    report::AuditSettings settings;
     po::options_description options;
     options.add_options()("samples", po::value(&settings.samples), "on the sheet")("rejected-share", po::value(&settings.rejected_share), "of the sheet")("seed", po::value(&settings.seed), "of the draw")(
         "ratings", po::value<Arguments>()->composing(), "filled sheets, one a person");
     const auto values = parse(arguments, options, "RUN", 1, usage_of("audit"));
     if (settings.samples < 1 || settings.rejected_share < 0 || settings.rejected_share > 1) throw UsageError("--samples is at least 1, --rejected-share between 0 and 1", "usage: taskgalaxy " + usage_of("audit"));
-    const RunPaths paths(one_path(values, "RUN", usage_of("audit")));
+    const run::RunPaths paths(one_path(values, "RUN", usage_of("audit")));
     if (values.count("ratings")) {
         const auto files = list_of(values, "ratings");
-        fmt::print("{}", audit_text(read_audit(paths, {files.begin(), files.end()})));
+        fmt::print("{}", report::audit_text(report::read_audit(paths, {files.begin(), files.end()})));
     } else {
         const auto job = read_job(world, paths.file("job.cfg"), {});
-        fmt::print("{}\n", write_audit_sheet(paths, job.pool, settings).string());
+        fmt::print("{}\n", report::write_audit_sheet(paths, job.pool, settings).string());
     }
     return 0;
 }
 
-int compare(const Communicator&, const Arguments& arguments) {
+int compare(const parallel::Communicator&, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("k", po::value<Arguments>()->composing(), "depths, as 5,10,20");
     auto values = parse(arguments, options, "RUN", 2, usage_of("compare"));
     const auto given = counts_of(values, "k", "depth (a number from 1)", usage_of("compare"));
     std::vector<std::uint64_t> depths(given.begin(), given.end());
     if (depths.empty()) depths = {1, 5, 10, 20};
-    const RunPaths run(one_path(values, "RUN", usage_of("compare")));
-    fmt::print("{}", overlap_text(match_overlap(run, RunPaths(values["RUN"].as<Arguments>().back()), depths)));
+    const run::RunPaths run(one_path(values, "RUN", usage_of("compare")));
+    fmt::print("{}", report::overlap_text(report::match_overlap(run, run::RunPaths(values["RUN"].as<Arguments>().back()), depths)));
     return 0;
 }
 
-int simulate(const Communicator& world, const Arguments& arguments) {
+int simulate(const parallel::Communicator& world, const Arguments& arguments) {
     po::options_description options;
     options.add_options()("set", po::value<Arguments>()->composing(), "simulator.key=value");
     const auto values = parse(arguments, options, "JOB", 1, usage_of("simulate"));
     const auto sets = values.count("set") ? values["set"].as<Arguments>() : Arguments{};
-    Job job;
+    pipeline::Job job;
     if (values.count("JOB")) job = read_job(world, one_path(values, "JOB", usage_of("simulate")), sets, {"simulator", "ground_truth", "pool"});  // the endpoints may not be known yet
     else job.read("command line", "", sets);
-    run_simulator(job.simulator, ground_truth_answers(job.ground_truth));
+    simulator::run_simulator(job.simulator, simulator::ground_truth_answers(job.ground_truth));
     return 0;
 }
 
-int study(const Communicator&, const Arguments& arguments) {
-    ScalingSettings settings;
+int study(const parallel::Communicator&, const Arguments& arguments) {
+    study::ScalingSettings settings;
     po::options_description options("Options");
     options.add_options()("pictures", po::value(&settings.pictures), "folder of pictures, taken in turn until there are enough")("ranks", po::value<Arguments>()->composing(), "rank counts, comma separated; default 1,2")(
         "repeats", po::value(&settings.repeats), "of each point")("items", po::value(&settings.items), "pictures of strong scaling")("items-per-rank", po::value(&settings.items_per_rank), "pictures a rank of weak scaling")(
@@ -208,12 +208,12 @@ int study(const Communicator&, const Arguments& arguments) {
     if (settings.pictures.empty() && !settings.collect_only) throw UsageError("--pictures is missing", usage);
     if (settings.repeats < 1 || settings.items < 1 || settings.items_per_rank < 1 || settings.types < 1) throw UsageError("--repeats, --items, --items-per-rank and --types are at least 1", usage);
     if (settings.model_items < 1 || settings.model_part < 1 || settings.latency_us < 0 || settings.link_gb_per_s <= 0 || settings.file_operations_per_s <= 0 || settings.file_gb_per_s <= 0) throw UsageError("the model's machine: rates are above 0", usage);
-    fmt::print("{}", study_scaling(settings));
+    fmt::print("{}", study::study_scaling(settings));
     return 0;
 }
 
-int chat(const Communicator&, const Arguments& arguments) {
-    ChatSettings settings;
+int chat(const parallel::Communicator&, const Arguments& arguments) {
+    generation::ChatSettings settings;
     po::options_description options;
     options.add_options()("image", po::value<std::string>(), "what the conversation is about")("prompt", po::value<std::string>(), "one question; else every line of the input is one")(
         "temperature", po::value(&settings.temperature), "0: greedy")("top-p", po::value(&settings.top_p), "with a temperature")("seed", po::value(&settings.seed), "with a temperature")(
@@ -221,7 +221,7 @@ int chat(const Communicator&, const Arguments& arguments) {
     const auto values = parse(arguments, options, "MODEL", 1, usage_of("chat"));
     settings.model = one_path(values, "MODEL", usage_of("chat"));
     if (values.count("image")) settings.image = values["image"].as<std::string>();
-    Chat talk(settings);
+    generation::Chat talk(settings);
     const auto ask = [&](const std::string& question) {
         bool begun = false;  // models like to begin with a blank
         talk.say(question, [&](std::string_view text) {
@@ -242,22 +242,22 @@ int chat(const Communicator&, const Arguments& arguments) {
     return 0;
 }
 
-int convert(const Communicator&, const Arguments& arguments) {
+int convert(const parallel::Communicator&, const Arguments& arguments) {
     std::string layout, output;  // strings: Boost would cut a path at its blanks
     po::options_description options;
     options.add_options()("layout", po::value(&layout), "of the new folder")("output", po::value(&output), "the new folder");
     const auto values = parse(arguments, options, "MODEL", 1, usage_of("convert"));
     const auto model = one_path(values, "MODEL", usage_of("convert"));
     if (layout.empty() || output.empty()) throw UsageError("--layout and --output are needed", "usage: taskgalaxy " + usage_of("convert"));
-    const auto done = convert_model(model, layout, output);
+    const auto done = models::convert_model(model, layout, output);
     fmt::print("{}: {} tensors, {:.1f} MB\n", output, done.tensors, static_cast<double>(done.bytes) / 1e6);
     return 0;
 }
 
-int help(const Communicator& world, const Arguments& arguments) {
+int help(const parallel::Communicator& world, const Arguments& arguments) {
     if (!world.is_root()) return 0;
     if (!arguments.empty()) {
-        Job job;
+        pipeline::Job job;
         const auto& topic = arguments.front();
         const bool is_command = std::any_of(commands().begin(), commands().end(), [&](const Command& c) { return c.name == topic; });
         // `report` is both: the stage's settings say more.
@@ -268,30 +268,30 @@ int help(const Communicator& world, const Arguments& arguments) {
             if (topic == "run") fmt::print("\n{}", job.help_of("run"));
             return 0;
         }
-        const auto wanted = stages_called(topic);
+        const auto wanted = pipeline::stages_called(topic);
         std::vector<std::string> sections;
-        for (const auto& stage : make_pipeline(job)) {
+        for (const auto& stage : pipeline::make_pipeline(job)) {
             const std::string name(stage->name());
             if (std::find(wanted.begin(), wanted.end(), name) == wanted.end()) continue;
             fmt::print("{}: {}\n  reads  {}\n  writes {}\n\n", name, stage->purpose(), join(stage->reads(), ", "), join(stage->writes(), ", "));
-            for (const auto& section : sections_of(name))
+            for (const auto& section : pipeline::sections_of(name))
                 if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
         }
         for (const auto& section : sections) fmt::print("{}\n", job.help_of(section));
         return 0;
     }
-    fmt::print("taskgalaxy {}: vision-language instruction data and fine-tuning in one MPI program\n\nCommands:\n", version());
+    fmt::print("taskgalaxy {}: vision-language instruction data and fine-tuning in one MPI program\n\nCommands:\n", pipeline::version());
     for (const auto& command : commands()) fmt::print("  {:<9} {}\n            {}\n", command.name, command.usage, command.purpose);
-    Job job;
+    pipeline::Job job;
     fmt::print("\nStages of a run, in order:\n");
-    for (const auto& stage : make_pipeline(job)) fmt::print("  {:<12} {}\n", stage->name(), stage->purpose());
+    for (const auto& stage : pipeline::make_pipeline(job)) fmt::print("  {:<12} {}\n", stage->name(), stage->purpose());
     fmt::print("\nExit codes: 0 done, 1 internal error, 2 usage, 3 input data, 4 endpoint, 5 storage, 75 stopped: the same command goes on\n"
                "Start: mpirun -n 2 taskgalaxy run jobs/demo.cfg; each stage's settings: taskgalaxy help STAGE\n");
     return 0;
 }
 
-int print_version(const Communicator& world, const Arguments&) {
-    if (world.is_root()) fmt::print("taskgalaxy {}\n{}\n", version(), library_versions());
+int print_version(const parallel::Communicator& world, const Arguments&) {
+    if (world.is_root()) fmt::print("taskgalaxy {}\n{}\n", pipeline::version(), pipeline::library_versions());
     return 0;
 }
 

@@ -14,7 +14,7 @@ struct Command {
     std::string_view name;
     std::string_view usage;    // what follows the name
     std::string_view purpose;  // one line
-    int (*act)(const Communicator& world, const std::vector<std::string>& arguments);
+    int (*act)(const parallel::Communicator& world, const std::vector<std::string>& arguments);
     bool on_ranks = false;
 };
 

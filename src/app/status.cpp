@@ -25,7 +25,7 @@ struct UnderWay {
 struct Status {
     std::filesystem::path run;
     std::string holder;
-    RunRecord record;
+    run::RunRecord record;
     std::map<std::string, UnderWay> under_way;
 };
 
@@ -49,7 +49,7 @@ std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder)
 
 Status read_status(const std::filesystem::path& run) {
     if (!std::filesystem::exists(run / "run.h5")) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()), "give the folder that run.folder names in the job file");
-    Status status{run, RunLock::holder(run), RunRecord(run / "run.h5"), progress_of(run / "progress")};
+    Status status{run, run::RunLock::holder(run), run::RunRecord(run / "run.h5"), progress_of(run / "progress")};
     std::erase_if(status.under_way, [&](const auto& work) { return status.record.find(work.first) != nullptr; });  // done, if with less than was wanted
     return status;
 }
@@ -63,7 +63,7 @@ std::string figure_text(double value) { return value == static_cast<double>(stat
 std::string status_text(const std::filesystem::path& run) {
     const auto status = read_status(run);
     auto text = fmt::format("{}: {}\n", run.string(), status.holder.empty() ? "not running" : "running, " + status.holder);
-    for (const auto& name : stage_names()) {
+    for (const auto& name : pipeline::stage_names()) {
         if (const auto* done = status.record.find(name)) {
             std::vector<std::string> figures;
             for (const auto& [figure, value] : done->figures) figures.push_back(figure + " " + figure_text(value));
@@ -85,7 +85,7 @@ std::string status_text(const std::filesystem::path& run) {
 std::string status_json(const std::filesystem::path& run) {
     const auto status = read_status(run);
     nlohmann::json out{{"run", run.string()}, {"running", !status.holder.empty()}, {"holder", status.holder}, {"stages", nlohmann::json::object()}, {"under_way", nlohmann::json::object()}};
-    for (const auto& name : stage_names()) {
+    for (const auto& name : pipeline::stage_names()) {
         const auto* done = status.record.find(name);
         auto& stage = out["stages"][name];
         stage["done"] = done != nullptr;

@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::asking {
 namespace {
 
 std::string host_name() {
@@ -58,20 +58,20 @@ private:
 
 }  // namespace
 
-std::vector<int> asking_ranks(const Communicator& ranks, const ApiSettings& api) {
+std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api) {
     const auto hosts = split(ranks.broadcast_text(join(ranks.gather_text(host_name()), "\n")), '\n');
     std::map<std::string, int> nodes;
     std::vector<int> node_of_rank;
     for (const auto& host : hosts) node_of_rank.push_back(nodes.emplace(host, static_cast<int>(nodes.size())).first->second);
     std::vector<int> asking;
-    together(ranks, [&] {
-        asking = api_ranks_of(api.ranks, node_of_rank);
+    parallel::together(ranks, [&] {
+        asking = llm::api_ranks_of(api.ranks, node_of_rank);
         std::sort(asking.begin(), asking.end());
     });
     return asking;
 }
 
-void run_in_company(const Communicator& ranks, const Company& company) {
+void run_in_company(const parallel::Communicator& ranks, const Company& company) {
     using namespace std::chrono_literals;
     constexpr auto longest_pause = 200ms;
     auto pause = 2ms;  // short at first, so that what comes from the journal costs no wait
@@ -116,7 +116,7 @@ void run_in_company(const Communicator& ranks, const Company& company) {
         pause = std::min<std::chrono::milliseconds>(longest_pause, pause * 2);
     }
     serve();
-    agree(ranks, mine ? mine : alarm);
+    parallel::agree(ranks, mine ? mine : alarm);
 }
 
-}  // namespace tg
+}  // namespace tg::asking

@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::asking {
 namespace {
 
 using nlohmann::json;
@@ -39,7 +39,7 @@ Costs from_json(const json& rows) {
     return costs;
 }
 
-Cost cost_of(const EndpointFigures& figures) {
+Cost cost_of(const llm::EndpointFigures& figures) {
     const auto whole = [](std::uint64_t count) { return static_cast<std::int64_t>(count); };
     Cost cost;
     cost.asked = whole(figures.asked), cost.answered = whole(figures.answered), cost.from_journal = whole(figures.from_journal), cost.failed = whole(figures.failed);
@@ -51,7 +51,7 @@ Cost cost_of(const EndpointFigures& figures) {
 
 }  // namespace
 
-Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std::set<std::string>& stages) {
+Costs sum_costs(const parallel::Communicator& ranks, const llm::EngineFigures* mine, const std::set<std::string>& stages) {
     Costs here, before;
     if (mine)
         for (const auto& [key, figures] : mine->by_endpoint_and_stage) {
@@ -75,7 +75,7 @@ Costs sum_costs(const Communicator& ranks, const EngineFigures* mine, const std:
     return from_json(json::parse(ranks.broadcast_text(all.dump())));
 }
 
-std::string live_text(const EngineFigures& figures) {
+std::string live_text(const llm::EngineFigures& figures) {
     auto text = figures.price_known ? fmt::format("${:.2f}", figures.usd) : std::string("price unknown");
     for (const auto& [name, state] : figures.endpoints) {
         if (state.requests_per_s == 0 && state.in_flight == 0) continue;
@@ -93,7 +93,7 @@ void log_costs(const Costs& costs) {
                   cost.price_known ? fmt::format("${:.4f}", cost.usd) : std::string("price unknown"));
 }
 
-void add_cost_figures(Figures& figures, const Costs& costs) {
+void add_cost_figures(run::Figures& figures, const Costs& costs) {
     std::map<std::string, Cost> by_stage;
     for (const auto& [key, cost] : costs) {
         auto& sum = by_stage[key.first];
@@ -113,7 +113,7 @@ void add_cost_figures(Figures& figures, const Costs& costs) {
     }
 }
 
-void write_costs(const std::filesystem::path& file, const Costs& costs) { publish_text(file, to_json(costs).dump(1) + "\n"); }
+void write_costs(const std::filesystem::path& file, const Costs& costs) { storage::publish_text(file, to_json(costs).dump(1) + "\n"); }
 
 Costs read_costs(const std::filesystem::path& file) {
     if (!std::filesystem::exists(file)) return {};
@@ -124,4 +124,4 @@ Costs read_costs(const std::filesystem::path& file) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::asking

@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/llm/chat.hpp"
 
-namespace tg {
+namespace tg::asking {
 
 void require_endpoint(const Endpoints& endpoints, const std::string& name, const std::string& setting) {
     if (endpoints.contains(name)) return;
@@ -16,8 +16,8 @@ void require_endpoint(const Endpoints& endpoints, const std::string& name, const
     throw UsageError(fmt::format("{} names the endpoint '{}', which has no section [endpoint.{}]", setting, name, name), names.empty() ? "no endpoint is defined" : "defined are: " + join(names, ", "));
 }
 
-Endpoints chosen_endpoints(Endpoints endpoints, const ApiSettings& api, const std::vector<std::string>& names) {
-    if (!api.endpoints_file.empty()) read_endpoints_file(api.endpoints_file, endpoints);
+Endpoints chosen_endpoints(Endpoints endpoints, const llm::ApiSettings& api, const std::vector<std::string>& names) {
+    if (!api.endpoints_file.empty()) llm::read_endpoints_file(api.endpoints_file, endpoints);
     Endpoints chosen;
     for (const auto& name : names) {
         require_endpoint(endpoints, name, "the job");
@@ -27,14 +27,14 @@ Endpoints chosen_endpoints(Endpoints endpoints, const ApiSettings& api, const st
     return chosen;
 }
 
-void check_reachable(const Endpoints& endpoints, const ApiSettings& api, const std::vector<std::string>& names) {
+void check_reachable(const Endpoints& endpoints, const llm::ApiSettings& api, const std::vector<std::string>& names) {
     const auto chosen = chosen_endpoints(endpoints, api, names);
     bool asks_from_root = true;
     if (const auto wish = trimmed(api.ranks); wish.starts_with('+')) {
         const auto ranks = split(wish.substr(1), ' ');
         asks_from_root = std::find(ranks.begin(), ranks.end(), "0") != ranks.end();
     }
-    if (asks_from_root) check_endpoints(chosen, api);
+    if (asks_from_root) llm::check_endpoints(chosen, api);
 }
 
 void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::string& name) {
@@ -45,10 +45,10 @@ void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::
     inputs.add(result_settings(settings));
 }
 
-void fold_together(const StageContext& context) {
-    together(context.ranks, [&] {
-        if (context.ranks.is_root()) fold_answers(context.paths.journal());
+void fold_together(const run::StageContext& context) {
+    parallel::together(context.ranks, [&] {
+        if (context.ranks.is_root()) llm::fold_answers(context.paths.journal());
     });
 }
 
-}  // namespace tg
+}  // namespace tg::asking

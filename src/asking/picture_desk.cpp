@@ -4,7 +4,7 @@
 #include <cmath>
 #include <exception>
 
-namespace tg {
+namespace tg::asking {
 
 std::string base64(std::span<const std::byte> bytes) {
     constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -18,16 +18,16 @@ std::string base64(std::span<const std::byte> bytes) {
     return out;
 }
 
-ChatImage encode_for_chat(const Image& image, const SentPicture& as) {
+llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& as) {
     const auto longest = std::max(image.width, image.height);
     std::vector<std::byte> jpeg;
-    ChatImage out{"image/jpeg", {}, image.width, image.height};
+    llm::ChatImage out{"image/jpeg", {}, image.width, image.height};
     if (longest > as.longest_side) {
         const auto shrunk = [&](int side) { return std::max(1, static_cast<int>(std::lround(static_cast<double>(side) * as.longest_side / longest))); };
         out.width = shrunk(image.width), out.height = shrunk(image.height);
-        jpeg = encode_jpeg(resized(image, out.width, out.height), as.quality);
+        jpeg = pictures::encode_jpeg(pictures::resized(image, out.width, out.height), as.quality);
     } else {
-        jpeg = encode_jpeg(image, as.quality);
+        jpeg = pictures::encode_jpeg(image, as.quality);
     }
     out.base64 = base64(jpeg);
     return out;
@@ -37,8 +37,8 @@ Digest digest_as_sent(const Digest& file, const SentPicture& as) {
     return DigestBuilder().add(file).add(static_cast<std::uint64_t>(as.longest_side)).add(static_cast<std::uint64_t>(as.quality)).finish();
 }
 
-std::shared_ptr<const ChatImage> PictureDesk::get(std::uint64_t image) {
-    std::promise<std::shared_ptr<const ChatImage>> made;
+std::shared_ptr<const llm::ChatImage> PictureDesk::get(std::uint64_t image) {
+    std::promise<std::shared_ptr<const llm::ChatImage>> made;
     Future found;
     {
         const std::lock_guard lock(mutex_);
@@ -56,7 +56,7 @@ std::shared_ptr<const ChatImage> PictureDesk::get(std::uint64_t image) {
     }
     if (found.valid()) return found.get();  // waits where another thread is at it; its failure is ours too
     try {
-        auto picture = std::make_shared<const ChatImage>(encode_for_chat(picture_(image), as_));
+        auto picture = std::make_shared<const llm::ChatImage>(encode_for_chat(picture_(image), as_));
         made.set_value(picture);
         return picture;
     } catch (...) {  // for those who wait, and for this caller
@@ -65,4 +65,4 @@ std::shared_ptr<const ChatImage> PictureDesk::get(std::uint64_t image) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::asking

@@ -6,7 +6,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 constexpr std::string_view fence = "```";
@@ -126,7 +126,7 @@ LabelFinder::LabelFinder(const std::vector<std::string>& labels) : labels_(label
 std::optional<LabelFinder::Found> LabelFinder::find(std::string_view text) const {
     const auto exact = std::find(labels_.begin(), labels_.end(), text);
     if (exact != labels_.end()) return Found{static_cast<std::size_t>(exact - labels_.begin()), true};
-    const auto reading = read_path(text);
+    const auto reading = taxonomy::read_path(text);
     if (!reading) return std::nullopt;
     const auto normal = std::find(labels_.begin(), labels_.end(), reading.path);
     if (normal != labels_.end()) return Found{static_cast<std::size_t>(normal - labels_.begin()), false};
@@ -134,11 +134,11 @@ std::optional<LabelFinder::Found> LabelFinder::find(std::string_view text) const
     for (std::size_t i = 0; i < labels_.size(); ++i) {
         // "c" or "b~c" for "a~b~c", as long as nothing else offered ends the same way.
         if (!labels_[i].ends_with(reading.path) || labels_[i].size() == reading.path.size()) continue;
-        if (labels_[i][labels_[i].size() - reading.path.size() - 1] != level_separator) continue;
+        if (labels_[i][labels_[i].size() - reading.path.size() - 1] != taxonomy::level_separator) continue;
         if (by_name) return std::nullopt;
         by_name = Found{i, false};
     }
     return by_name;
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/curation/answers.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 // The text inside the first code fence that holds any, or the whole text; counts what was stripped.
 std::string without_fence(std::string_view answer, Notes& notes);
@@ -34,4 +34,4 @@ private:
     const std::vector<std::string>& labels_;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 using nlohmann::json;
@@ -139,18 +139,18 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
             ++out.notes[Note::chatter];
             continue;
         }
-        auto reading = read_path(line);
+        auto reading = taxonomy::read_path(line);
         if (!reading) {
             ++out.notes[Note::bad_path];
             continue;
         }
         auto& path = reading.path;
         if (bare && !parent.empty()) {
-            path = fmt::format("{}{}{}", parent, level_separator, path);
+            path = fmt::format("{}{}{}", parent, taxonomy::level_separator, path);
             ++out.notes[Note::relabelled];
         }
-        const bool child = parent.empty() ? level_of(path) == 1 : parent_of(path) == parent;
-        if (!child) ++out.notes[is_within(path, parent) && path != parent ? Note::bad_path : Note::wrong_parent];
+        const bool child = parent.empty() ? taxonomy::level_of(path) == 1 : taxonomy::parent_of(path) == parent;
+        if (!child) ++out.notes[taxonomy::is_within(path, parent) && path != parent ? Note::bad_path : Note::wrong_parent];
         else if (!seen.insert(path).second) ++out.notes[Note::repeated_label];
         else out.paths.push_back(std::move(path));
     }
@@ -371,4 +371,4 @@ std::string generate_schema(const std::vector<std::string>& types) {
 
 std::string judge_schema() { return strict_object({{"valid", {{"type", "integer"}, {"enum", {0, 1}}}}}).dump(); }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -24,7 +24,7 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 constexpr auto curate_costs = "costs/curate.json";
@@ -36,13 +36,13 @@ struct Abandoned {};
 struct Matches {
     std::uint64_t images = 0, k = 0;
     static Matches shape_of(const std::filesystem::path& matches_h5) {
-        const auto shape = Hdf5File::open(matches_h5).shape("type");
+        const auto shape = storage::Hdf5File::open(matches_h5).shape("type");
         if (shape.size() != 2) throw StorageError(fmt::format("{}: 'type' has {} dimensions instead of 2", matches_h5.string(), shape.size()), "make it again with --redo match");
         return {shape[0], shape[1]};
     }
 };
 
-std::vector<int> level1_of_types(const Taxonomy& taxonomy, std::vector<std::string>& names) {
+std::vector<int> level1_of_types(const taxonomy::Taxonomy& taxonomy, std::vector<std::string>& names) {
     std::vector<int> level1(taxonomy.size(), -1);
     for (std::size_t row = 0; row < taxonomy.size(); ++row) {
         const auto parent = taxonomy.parent(row);
@@ -56,7 +56,7 @@ std::vector<int> level1_of_types(const Taxonomy& taxonomy, std::vector<std::stri
     return level1;
 }
 
-void write_part(Hdf5File& out, std::vector<ImageResult>& results, std::size_t k, std::size_t judges) {
+void write_part(storage::Hdf5File& out, std::vector<ImageResult>& results, std::size_t k, std::size_t judges) {
     std::vector<std::int64_t> image, type;
     std::vector<std::string> question, answer;
     std::vector<std::uint8_t> votes, kept, state, image_state, candidate_kept;
@@ -96,13 +96,13 @@ class Share {
 public:
     struct Part {
         std::uint64_t index = 0;
-        Slice images;
+        parallel::Slice images;
         std::vector<std::int64_t> types;  // [images, k]
         std::vector<ImageResult> results{};  // room is made when the part is begun: a whole pool of them would not fit
         std::uint64_t open = 0;              // images without a result
     };
 
-    Share(std::vector<Part> parts, std::uint64_t k, const Pool& pool, std::function<bool(std::uint64_t)> chosen, SentPicture as_sent) : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
+    Share(std::vector<Part> parts, std::uint64_t k, const pool::Pool& pool, std::function<bool(std::uint64_t)> chosen, asking::SentPicture as_sent) : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
         for (std::size_t i = 0; i < parts_.size(); ++i) {
             parts_[i].open = parts_[i].images.size();
             place_.emplace(parts_[i].index, i);
@@ -125,7 +125,7 @@ public:
             }
             if (at_image_ == 0) part.results.resize(part.images.size());
             const auto image = part.images.begin + at_image_;
-            ImageTask task{image, std::string(pool_.uri(image)), digest_as_sent(pool_.digest(image), as_sent_), {}};
+            ImageTask task{image, std::string(pool_.uri(image)), asking::digest_as_sent(pool_.digest(image), as_sent_), {}};
             for (std::uint64_t i = 0; i < k_; ++i)
                 if (const auto type = part.types[at_image_ * k_ + i]; type >= 0) task.types.push_back(type);
             ++at_image_;
@@ -159,29 +159,29 @@ private:
     std::vector<Part> parts_;
     std::map<std::uint64_t, std::size_t> place_;
     std::uint64_t k_;
-    const Pool& pool_;
+    const pool::Pool& pool_;
     std::function<bool(std::uint64_t)> chosen_;
-    SentPicture as_sent_;
+    asking::SentPicture as_sent_;
     std::size_t at_part_ = 0, at_image_ = 0;
     std::mutex mutex_;
     std::vector<Part*> whole_;
 };
 
 // The images of a pilot: usable ones, evenly spread over the pool.
-std::function<bool(std::uint64_t)> pilot_of(const Pool& pool, std::int64_t limit) {
+std::function<bool(std::uint64_t)> pilot_of(const pool::Pool& pool, std::int64_t limit) {
     if (limit <= 0) return [](std::uint64_t) { return true; };
     std::vector<std::uint64_t> usable;
     for (std::uint64_t image = 0; image < pool.size(); ++image)
         if (pool.usable(image)) usable.push_back(image);
     auto chosen = std::make_shared<std::unordered_set<std::uint64_t>>();
     const auto wanted = std::min<std::uint64_t>(static_cast<std::uint64_t>(limit), usable.size());
-    for (std::uint64_t i = 0; i < wanted; ++i) chosen->insert(usable[slice_of(usable.size(), i, wanted).begin]);
+    for (std::uint64_t i = 0; i < wanted; ++i) chosen->insert(usable[parallel::slice_of(usable.size(), i, wanted).begin]);
     return [chosen](std::uint64_t image) { return chosen->contains(image); };
 }
 
-class CurateStage final : public Stage {
+class CurateStage final : public run::Stage {
 public:
-    CurateStage(const CurateSettings& settings, const PromptSettings& prompts, const PoolSettings& pool, const Endpoints& endpoints, const ApiSettings& api) : settings_(settings), prompts_(prompts), pool_(pool), endpoints_(endpoints), api_(api) {}
+    CurateStage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool, const asking::Endpoints& endpoints, const llm::ApiSettings& api) : settings_(settings), prompts_(prompts), pool_(pool), endpoints_(endpoints), api_(api) {}
 
     std::string_view name() const override { return "curate"; }
     std::string_view purpose() const override { return "refine, generate and screen as one stream: which types fit each image, a question and answer for each, votes of the judges"; }
@@ -193,7 +193,7 @@ public:
         auto api = api_;
         inputs.add(result_settings(settings.refine)).add(result_settings(settings.generate)).add(result_settings(settings.screen)).add(result_settings(api));
         Prompts(prompts_.folder).add_curate(inputs);
-        for (const auto& name : endpoint_names()) add_endpoint(inputs, endpoints_, name);
+        for (const auto& name : endpoint_names()) asking::add_endpoint(inputs, endpoints_, name);
     }
 
     void check() const override {
@@ -203,11 +203,11 @@ public:
         std::sort(judges.begin(), judges.end());
         if (const auto twice = std::adjacent_find(judges.begin(), judges.end()); twice != judges.end()) throw UsageError(fmt::format("screen.judges names '{}' twice", *twice), "its two votes would be one opinion");
         static_cast<void>(Prompts(prompts_.folder));
-        check_reachable(endpoints_, api_, endpoint_names());
+        asking::check_reachable(endpoints_, api_, endpoint_names());
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override;
-    void run(StageContext& context) override;
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override;
+    void run(run::StageContext& context) override;
 
 private:
     std::vector<std::string> endpoint_names() const {
@@ -221,42 +221,42 @@ private:
     }
     bool too_many_none(std::int64_t none, std::int64_t refined) const { return refined > 0 && static_cast<double>(none) > settings_.refine.max_none_rate * static_cast<double>(refined); }
 
-    EngineFigures ask(StageContext& context, const PartStore& store, const Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const;
-    CurationFigures count(const PartStore& store, const Communicator& ranks, const Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
+    llm::EngineFigures ask(run::StageContext& context, const storage::PartStore& store, const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const;
+    CurationFigures count(const storage::PartStore& store, const parallel::Communicator& ranks, const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
 
     CurateSettings settings_;
     PromptSettings prompts_;
-    PoolSettings pool_;
-    Endpoints endpoints_;
-    ApiSettings api_;
+    pool::PoolSettings pool_;
+    asking::Endpoints endpoints_;
+    llm::ApiSettings api_;
 };
 
-void CurateStage::run(StageContext& context) {
+void CurateStage::run(run::StageContext& context) {
     const auto& ranks = context.ranks;
     const auto matches_h5 = context.paths.file("matches.h5");
-    std::optional<Taxonomy> taxonomy;
+    std::optional<taxonomy::Taxonomy> taxonomy;
     Matches matches;
-    together(ranks, [&] {
-        taxonomy = Taxonomy::read(context.paths.file("taxonomy.h5"));
+    parallel::together(ranks, [&] {
+        taxonomy = taxonomy::Taxonomy::read(context.paths.file("taxonomy.h5"));
         matches = Matches::shape_of(matches_h5);
     });
-    const auto asking = asking_ranks(ranks, api_);
-    fold_together(context);
+    const auto asking = asking::asking_ranks(ranks, api_);
+    asking::fold_together(context);
     const auto me = std::find(asking.begin(), asking.end(), ranks.rank());
-    const PartStore store(context.paths.parts("curate"), {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)}, context.fingerprint, ranks);
+    const storage::PartStore store(context.paths.parts("curate"), {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)}, context.fingerprint, ranks);
     const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(), static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
-    fold_together(context);
+    asking::fold_together(context);
 
     const auto figures = count(store, ranks, *taxonomy, matches_h5);
     const auto none = figures.images(ImageState::none), refined = none + figures.images(ImageState::kept_some);
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (too_many_none(none, refined)) raise_none_alarm(none, refined);
     });
-    const auto costs = sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
-    together(ranks, [&] {
-        if (ranks.is_root()) write_costs(context.paths.file(curate_costs), costs);
+    const auto costs = asking::sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
+    parallel::together(ranks, [&] {
+        if (ranks.is_root()) asking::write_costs(context.paths.file(curate_costs), costs);
     });
-    store.gather(context.paths.file("samples.h5"), [&](Hdf5File& file) {
+    store.gather(context.paths.file("samples.h5"), [&](storage::Hdf5File& file) {
         figures.write(file, ranks.is_root());
         file.set_attribute("format", "taskgalaxy samples 1");
         file.set_attribute("keep_votes", settings_.screen.keep_votes);
@@ -264,32 +264,32 @@ void CurateStage::run(StageContext& context) {
     });
     if (ranks.is_root()) {
         figures.log();
-        log_costs(costs);
+        asking::log_costs(costs);
     }
     figures.add_to(context.figures);
-    add_cost_figures(context.figures, costs);
+    asking::add_cost_figures(context.figures, costs);
 }
 
-EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, const Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const {
+llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::PartStore& store, const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const {
     const auto& ranks = context.ranks;
-    std::optional<Pool> pool;
+    std::optional<pool::Pool> pool;
     std::optional<Prompts> prompts;
     std::optional<Share> share;
     std::optional<Progress> progress;
     std::atomic<bool> abandon{false};
     FlowCounts counts;
-    EngineFigures figures;
+    llm::EngineFigures figures;
     std::mutex asking_mutex;
-    std::weak_ptr<const EngineAsker> asking;  // for the main thread to look at
-    const SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
+    std::weak_ptr<const asking::EngineAsker> asking;  // for the main thread to look at
+    const asking::SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
     const auto part_of = [&](std::uint64_t image) { return image / store.parts().items_per_part; };
 
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!here) return;
         prompts.emplace(prompts_.folder);
         pool.emplace(context.paths.file("pool.h5"), pool_);
         if (pool->size() != matches.images) throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images), "make the later file again with --redo embed");
-        const auto file = Hdf5File::open(context.paths.file("matches.h5"));
+        const auto file = storage::Hdf5File::open(context.paths.file("matches.h5"));
         std::vector<Share::Part> parts;
         for (std::size_t i = static_cast<std::size_t>(api_rank); i < store.missing().size(); i += static_cast<std::size_t>(api_ranks)) {
             const auto index = store.missing()[i];
@@ -302,19 +302,19 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
         progress.emplace("curate", share->images(), "images");
     });
 
-    Company company;
+    asking::Company company;
     company.counts = [&] { return std::vector<std::int64_t>{counts.refined, counts.none}; };
     company.look = [&](std::span<const std::int64_t> sums) {
         if (sums[0] >= settings_.refine.none_rate_after && too_many_none(sums[1], sums[0])) raise_none_alarm(sums[1], sums[0]);
     };
     if (here) {
         company.work = [&] {
-            const auto asker = std::make_shared<EngineAsker>(chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
+            const auto asker = std::make_shared<asking::EngineAsker>(asking::chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
             {
                 const std::lock_guard lock(asking_mutex);
                 asking = asker;
             }
-            PictureDesk desk([&](std::uint64_t image) { return decode(pool->read(image), pool->decode_options()); }, as_sent);
+            asking::PictureDesk desk([&](std::uint64_t image) { return pictures::decode(pool->read(image), pool->decode_options()); }, as_sent);
             CurationFlow flow(
                 settings_, *prompts, [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); }, [&](std::uint64_t image) { return desk.get(image); }, *asker, counts,
                 [&](ImageResult&& result) {
@@ -329,7 +329,7 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
             try {
                 const auto end = asker->run(feed);
                 figures = asker->figures();
-                throw_if_ended_early(end, "curate");
+                llm::throw_if_ended_early(end, "curate");
             } catch (const Abandoned&) {  // the rank that failed says why
             }
         };
@@ -337,7 +337,7 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
         std::int64_t shown = 0;
         company.serve = [&, shown]() mutable {
             for (auto* part : share->whole_parts()) {
-                store.write(part->index, [&](Hdf5File& out) { write_part(out, part->results, matches.k, settings_.screen.judges.size()); });
+                store.write(part->index, [&](storage::Hdf5File& out) { write_part(out, part->results, matches.k, settings_.screen.judges.size()); });
                 *part = {part->index, part->images, {}};  // on disk now
             }
             const auto finished = counts.finished.load();
@@ -347,27 +347,27 @@ EngineFigures CurateStage::ask(StageContext& context, const PartStore& store, co
             std::string live;
             {
                 const std::lock_guard lock(asking_mutex);
-                if (const auto asker = asking.lock()) live = ", " + live_text(asker->figures());
+                if (const auto asker = asking.lock()) live = ", " + asking::live_text(asker->figures());
             }
             progress->note(fmt::format("None {:.0f} %, {} samples, {} votes, {} kept{}", refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined), counts.generated.load(), counts.judged.load(), counts.kept.load(), live));
         };
     }
-    run_in_company(ranks, company);
+    asking::run_in_company(ranks, company);
     return figures;
 }
 
-CurationFigures CurateStage::count(const PartStore& store, const Communicator& ranks, const Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
+CurationFigures CurateStage::count(const storage::PartStore& store, const parallel::Communicator& ranks, const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
     std::vector<std::string> level1_names;
     const auto level1 = level1_of_types(taxonomy, level1_names);
     const auto judges = settings_.screen.judges.size();
     CurationFigures figures(settings_.screen.judges, std::move(level1_names));
-    together(ranks, [&] {
-        const auto matches = Hdf5File::open(matches_h5);
-        const auto mine = slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+    parallel::together(ranks, [&] {
+        const auto matches = storage::Hdf5File::open(matches_h5);
+        const auto mine = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
         for (auto index = mine.begin; index < mine.end; ++index) {
             const auto images = store.parts().part(index);
             const auto types = matches.read_rows<std::int64_t>("type", images.begin, images.size());
-            const auto part = Hdf5File::open(store.path(index));
+            const auto part = storage::Hdf5File::open(store.path(index));
             const auto states = part.read<std::uint8_t>("refine/state"), kept = part.read<std::uint8_t>("refine/kept");
             const auto k = types.size() / std::max<std::size_t>(states.size(), 1);
             for (std::size_t i = 0; i < states.size(); ++i) {
@@ -387,26 +387,26 @@ CurationFigures CurateStage::count(const PartStore& store, const Communicator& r
     return figures;
 }
 
-std::vector<PlanLine> CurateStage::plan(const RunPaths& paths) const {
+std::vector<run::PlanLine> CurateStage::plan(const run::RunPaths& paths) const {
     CurationLoad load;
     const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"), samples_h5 = paths.file("samples.h5");
     if (!std::filesystem::exists(pool_h5)) return {{"images to refine", 0, "images", "known once ingest has run"}};
-    const auto status = Hdf5File::open(pool_h5).read<std::uint8_t>("status");
+    const auto status = storage::Hdf5File::open(pool_h5).read<std::uint8_t>("status");
     const auto usable = static_cast<double>(std::count(status.begin(), status.end(), std::uint8_t{0}));
     load.images = settings_.refine.limit_items > 0 ? std::min(usable, static_cast<double>(settings_.refine.limit_items)) : usable;
     if (std::filesystem::exists(matches_h5)) load.candidates = static_cast<double>(Matches::shape_of(matches_h5).k);
     if (std::filesystem::exists(samples_h5)) {
-        const auto states = Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
+        const auto states = storage::Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
         load.pilot_images = static_cast<double>(states[0] + states[1] + states[2]);
-        load.pilot = read_costs(paths.file(curate_costs));
+        load.pilot = asking::read_costs(paths.file(curate_costs));
     }
     return estimate_curation(load, settings_, Prompts(prompts_.folder), endpoints_, api_);
 }
 
 }  // namespace
 
-std::unique_ptr<Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const PoolSettings& pool, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api) {
+std::unique_ptr<run::Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api) {
     return std::make_unique<CurateStage>(settings, prompts, pool, endpoints, api);
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/llm/tokens.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 struct StageLoad {
@@ -16,16 +16,16 @@ struct StageLoad {
 
 constexpr double path_tokens = 14, question_tokens = 30, answer_tokens = 25;  // of usual texts
 
-std::vector<StageLoad> assumed(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api) {
+std::vector<StageLoad> assumed(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const asking::Endpoints& endpoints, const llm::ApiSettings& api) {
     const auto picture = [&](const std::string& endpoint) {
         const auto at = endpoints.find(endpoint);
         // Most pictures are 4:3 and larger than what is sent.
-        return at == endpoints.end() ? 0.0 : static_cast<double>(image_tokens(at->second.image_tokens, at->second.image_detail, api.image_longest_side, api.image_longest_side * 3 / 4));
+        return at == endpoints.end() ? 0.0 : static_cast<double>(llm::image_tokens(at->second.image_tokens, at->second.image_detail, api.image_longest_side, api.image_longest_side * 3 / 4));
     };
     const auto blocks = std::ceil(load.candidates / settings.refine.candidates_per_request);
     const auto with_types = load.images * (1 - load.none_rate);
     const auto samples = with_types * load.types_per_image;
-    const auto refine_prompt = static_cast<double>(text_tokens(prompts.refine({}))), generate_prompt = static_cast<double>(text_tokens(prompts.generate({}))), judge_prompt = static_cast<double>(text_tokens(prompts.judge("", "", "")));
+    const auto refine_prompt = static_cast<double>(llm::text_tokens(prompts.refine({}))), generate_prompt = static_cast<double>(llm::text_tokens(prompts.generate({}))), judge_prompt = static_cast<double>(llm::text_tokens(prompts.judge("", "", "")));
 
     std::vector<StageLoad> shares;
     const auto refine = load.images * blocks;
@@ -45,12 +45,12 @@ std::vector<StageLoad> from_pilot(const CurationLoad& load) {
 
 }  // namespace
 
-std::vector<PlanLine> estimate_curation(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api) {
+std::vector<run::PlanLine> estimate_curation(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const asking::Endpoints& endpoints, const llm::ApiSettings& api) {
     const bool piloted = load.pilot && load.pilot_images > 0 && !load.pilot->empty();
     const auto shares = piloted ? from_pilot(load) : assumed(load, settings, prompts, endpoints, api);
     const std::string basis = piloted ? fmt::format("extrapolated from a pilot of {:.0f} images", load.pilot_images)
                                       : fmt::format("assuming {:.0f} % None and {:.1f} types an image; a pilot (refine.limit_items) measures them", 100 * load.none_rate, load.types_per_image);
-    std::vector<PlanLine> lines{{"images to refine", load.images, "images", basis}};
+    std::vector<run::PlanLine> lines{{"images to refine", load.images, "images", basis}};
     struct PerEndpoint {
         double requests = 0, tokens = 0;
     };
@@ -65,7 +65,7 @@ std::vector<PlanLine> estimate_curation(const CurationLoad& load, const CurateSe
         totals[share.endpoint].requests += share.requests;
         totals[share.endpoint].tokens += share.in + share.out;
         const auto at = endpoints.find(share.endpoint);
-        const auto price = at == endpoints.end() ? -1.0 : dollars(at->second, {static_cast<std::int64_t>(share.in), static_cast<std::int64_t>(share.out)});
+        const auto price = at == endpoints.end() ? -1.0 : llm::dollars(at->second, {static_cast<std::int64_t>(share.in), static_cast<std::int64_t>(share.out)});
         if (price < 0) {
             price_known = false;
             lines.push_back({name + ": dollars", 0, "$", "price unknown: set price_in and price_out"});
@@ -92,4 +92,4 @@ std::vector<PlanLine> estimate_curation(const CurationLoad& load, const CurateSe
     return lines;
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -10,7 +10,7 @@
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 struct CurationLoad {
     double images = 0;      // to be refined
@@ -18,10 +18,10 @@ struct CurationLoad {
     // Assumptions until a pilot says better; the paper's own full run lies near them.
     double none_rate = 0.25;
     double types_per_image = 2;  // kept by refinement, of the images that keep any
-    std::optional<Costs> pilot{};  // tokens and requests as they were
+    std::optional<asking::Costs> pilot{};  // tokens and requests as they were
     double pilot_images = 0;
 };
 
-std::vector<PlanLine> estimate_curation(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const Endpoints& endpoints, const ApiSettings& api);
+std::vector<run::PlanLine> estimate_curation(const CurationLoad& load, const CurateSettings& settings, const Prompts& prompts, const asking::Endpoints& endpoints, const llm::ApiSettings& api);
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -20,14 +20,14 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 constexpr auto expand_costs = "costs/expand.json";
 
-class ExpandStage final : public Stage {
+class ExpandStage final : public run::Stage {
 public:
-    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const Endpoints& endpoints, const ApiSettings& api, NameEmbedder clip)
+    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const asking::Endpoints& endpoints, const llm::ApiSettings& api, NameEmbedder clip)
         : settings_(settings), prompts_(prompts), endpoints_(endpoints), api_(api), clip_(std::move(clip)) {}
 
     ~ExpandStage() override {
@@ -45,10 +45,10 @@ public:
         auto settings = settings_;
         inputs.add(result_settings(settings));
         for (const auto& path : given()) inputs.add(path);
-        if (settings_.embedder == "clip") add_file_identity(inputs, clip_.model);
+        if (settings_.embedder == "clip") run::add_file_identity(inputs, clip_.model);
         if (!settings_.ask) return;
         Prompts(prompts_.folder).add_expand(inputs);
-        add_endpoint(inputs, endpoints_, settings_.endpoint);
+        asking::add_endpoint(inputs, endpoints_, settings_.endpoint);
     }
 
     void check() const override {
@@ -56,14 +56,14 @@ public:
         if (settings_.embedder == "clip" && !std::filesystem::exists(clip_.model / "config.json")) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
         if (!settings_.ask) return;
         static_cast<void>(Prompts(prompts_.folder));
-        check_reachable(endpoints_, api_, {settings_.endpoint});
+        asking::check_reachable(endpoints_, api_, {settings_.endpoint});
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override;
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override;
 
-    void start_early(const StageContext& context) override {
-        asking_ = asking_ranks(context.ranks, api_).front();
-        fold_together(context);
+    void start_early(const run::StageContext& context) override {
+        asking_ = asking::asking_ranks(context.ranks, api_).front();
+        asking::fold_together(context);
         if (context.ranks.rank() != asking_) return;
         progress_.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
         grown_ = std::async(std::launch::async, [this, journal = context.paths.journal()] {
@@ -76,7 +76,7 @@ public:
         });
     }
 
-    void check_early(const Communicator& ranks) const override {
+    void check_early(const parallel::Communicator& ranks) const override {
         std::exception_ptr failure;
         if (grown_.valid() && grown_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
             try {
@@ -85,61 +85,61 @@ public:
                 failure = std::current_exception();
             }
         }
-        agree(ranks, failure);
+        parallel::agree(ranks, failure);
     }
 
-    void run(StageContext& context) override {
+    void run(run::StageContext& context) override {
         const auto& ranks = context.ranks;
         if (asking_ < 0) start_early(context);
         waited_for_ = true;
         const bool here = ranks.rank() == asking_;
-        Company company;
+        asking::Company company;
         if (here) company.work = [&] { grown_.get(); };
-        run_in_company(ranks, company);
-        fold_together(context);
+        asking::run_in_company(ranks, company);
+        asking::fold_together(context);
         const auto* result = here ? &grown_.get().expanded : nullptr;
         const auto* figures = here && grown_.get().figures ? &*grown_.get().figures : nullptr;
 
-        const auto costs = sum_costs(ranks, figures, {"expand"});
+        const auto costs = asking::sum_costs(ranks, figures, {"expand"});
         std::string counted;
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (!here) return;
             progress_->finish();
-            publish_text(context.paths.file("taxonomy.txt"), result->taxonomy.as_text());
-            publish_hdf5(context.paths.file("taxonomy.h5"), [&](Hdf5File& file) {
+            storage::publish_text(context.paths.file("taxonomy.txt"), result->taxonomy.as_text());
+            storage::publish_hdf5(context.paths.file("taxonomy.h5"), [&](storage::Hdf5File& file) {
                 result->taxonomy.write(file);
                 write_report(file, result->report);
                 file.set_attribute("fingerprint", context.fingerprint);
             });
-            write_costs(context.paths.file(expand_costs), costs);
+            asking::write_costs(context.paths.file(expand_costs), costs);
             const auto counts = result->taxonomy.level_counts();
             const auto& report = result->report;
             counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2], result->taxonomy.leaves().size(), report.requests, report.failed, report.exact_duplicates, report.dropped.size());
             log::info("expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates dropped; {} requests, {} failed", counts[0], counts[1], counts[2], report.exact_duplicates, report.dropped.size(),
                       report.requests, report.failed);
-            log_costs(costs);
+            asking::log_costs(costs);
         });
         // Rank 0's figures are kept, and the asking rank may be another.
         const auto numbers = split_numbers(ranks.broadcast_text(counted, asking_));
         constexpr std::array names{"level1", "level2", "level3", "leaves", "answers", "failed", "exact_duplicates", "near_duplicates"};
         for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));
-        add_cost_figures(context.figures, costs);
+        asking::add_cost_figures(context.figures, costs);
     }
 
 private:
     struct Grown {
         Expanded expanded;
-        std::optional<EngineFigures> figures;
+        std::optional<llm::EngineFigures> figures;
     };
 
     // On a thread of its own, on the rank that asks.
     Grown grow(const std::filesystem::path& journal) {
-        const auto embedder = settings_.embedder == "clip" ? clip_.make() : lexical_embedder();
+        const auto embedder = settings_.embedder == "clip" ? clip_.make() : taxonomy::lexical_embedder();
         if (!settings_.ask) return {given_taxonomy(given(), settings_, embedder), {}};
         const Prompts prompts(prompts_.folder);
-        EngineAsker asker(chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0, 1);
+        asking::EngineAsker asker(asking::chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0, 1);
         auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) {
-            progress_->note(live_text(asker.figures()));
+            progress_->note(asking::live_text(asker.figures()));
             progress_->add(static_cast<std::uint64_t>(fresh));
         });
         return {std::move(expanded), asker.figures()};
@@ -153,18 +153,18 @@ private:
 
     std::vector<std::string> given() const {
         std::vector<std::string> paths;
-        if (!settings_.taxonomy_file.empty()) paths = read_path_file(settings_.taxonomy_file.string());
+        if (!settings_.taxonomy_file.empty()) paths = taxonomy::read_path_file(settings_.taxonomy_file.string());
         // A hand-written taxonomy given instead of the asking needs no seeds.
         if (settings_.ask || settings_.taxonomy_file.empty()) {
-            auto seeds = read_path_file(settings_.seeds.string());
+            auto seeds = taxonomy::read_path_file(settings_.seeds.string());
             seeds.insert(seeds.end(), paths.begin(), paths.end());
             paths = std::move(seeds);
         }
         return paths;
     }
 
-    static void write_report(Hdf5File& file, const ExpansionReport& report) {
-        const auto pairs = [&](const std::string& group, const char* first, const char* second, const std::vector<DuplicateFilter::Pair>& list) {
+    static void write_report(storage::Hdf5File& file, const ExpansionReport& report) {
+        const auto pairs = [&](const std::string& group, const char* first, const char* second, const std::vector<taxonomy::DuplicateFilter::Pair>& list) {
             std::vector<std::string> a, b;
             std::vector<float> cosine;
             for (const auto& pair : list) a.push_back(pair.text), b.push_back(pair.other), cosine.push_back(pair.cosine);
@@ -189,8 +189,8 @@ private:
 
     ExpandSettings settings_;
     PromptSettings prompts_;
-    Endpoints endpoints_;
-    ApiSettings api_;
+    asking::Endpoints endpoints_;
+    llm::ApiSettings api_;
     NameEmbedder clip_;
     int asking_ = -1;  // the rank; known once the asking began
     std::optional<Progress> progress_;
@@ -198,7 +198,7 @@ private:
     std::shared_future<Grown> grown_;
 };
 
-std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
+std::vector<run::PlanLine> ExpandStage::plan(const run::RunPaths& paths) const {
     if (!settings_.ask) return {{"task types given", static_cast<double>(given().size()), "types", "nothing is asked"}};
     // Each parent is asked about once for its share and about once more until it has nothing new.
     const auto per_level = [&](double parents, double wanted) {
@@ -212,16 +212,16 @@ std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
     const double names = std::max(0.0, level1 - seeds) + settings_.level2_target + settings_.level3_target;
 
     const Prompts prompts(prompts_.folder);
-    const auto prompt_tokens = text_tokens(prompts.expand("some field of skill~some narrower skill", {}, 20));
+    const auto prompt_tokens = llm::text_tokens(prompts.expand("some field of skill~some narrower skill", {}, 20));
     constexpr double tokens_a_path = 16;
     const auto in = static_cast<std::int64_t>(requests * (static_cast<double>(prompt_tokens) + 4 * tokens_a_path));
     const auto out = static_cast<std::int64_t>(1.2 * names * tokens_a_path);  // a fifth of the paths exist already
-    std::vector<PlanLine> lines{{"task types wanted", level1 + settings_.level2_target + settings_.level3_target, "types"}, {"requests", requests, "requests"}};
+    std::vector<run::PlanLine> lines{{"task types wanted", level1 + settings_.level2_target + settings_.level3_target, "types"}, {"requests", requests, "requests"}};
     lines.push_back({"tokens in", static_cast<double>(in), "tokens"});
     lines.push_back({"tokens out", static_cast<double>(out), "tokens"});
     const auto at = endpoints_.find(settings_.endpoint);
     if (at != endpoints_.end()) {
-        const auto usd = dollars(at->second, {in, out});
+        const auto usd = llm::dollars(at->second, {in, out});
         lines.push_back({"dollars", std::max(usd, 0.0), "$", usd < 0 ? "price unknown: set price_in and price_out" : ""});
         if (at->second.requests_per_minute > 0) lines.push_back({"hours at the endpoint's limit", requests / at->second.requests_per_minute / 60, "h"});
     }
@@ -231,8 +231,8 @@ std::vector<PlanLine> ExpandStage::plan(const RunPaths& paths) const {
 
 }  // namespace
 
-std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, NameEmbedder clip) {
+std::unique_ptr<run::Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api, NameEmbedder clip) {
     return std::make_unique<ExpandStage>(settings, prompts, endpoints, api, std::move(clip));
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -7,14 +7,14 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
-bool unrelated(const std::string& a, const std::string& b) { return !is_within(a, b) && !is_within(b, a); }
+bool unrelated(const std::string& a, const std::string& b) { return !taxonomy::is_within(a, b) && !taxonomy::is_within(b, a); }
 
 class Expansion {
 public:
-    Expansion(const ExpandSettings& settings, const Prompts& prompts, const Embedder& embedder, Asker& asker)
+    Expansion(const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker)
         : settings_(settings), prompts_(prompts), asker_(asker), filter_(embedder, settings.duplicate_similarity) {}
 
     void give(const std::vector<std::string>& paths) {
@@ -62,7 +62,7 @@ private:
             if (next == parents.size()) return false;
             const auto i = next++;
             const auto& parent = parents[i];
-            ChatRequest request;
+            llm::ChatRequest request;
             request.endpoint = settings_.endpoint;
             request.stage = "expand";
             request.item = parent.empty() ? fmt::format("level 1, round {}", round) : fmt::format("level {} of {}, round {}", level, parent, round);
@@ -71,13 +71,13 @@ private:
             ++report_.requests;
             asker_.submit(
                 std::move(request), [parent](std::string_view answer) { return read_expand_answer(answer, parent).problem; },
-                [this, &answers, i](ChatReply reply) {
-                    if (reply.status == ChatReply::Status::answered) answers[i] = std::move(reply.text);
-                    else if (reply.status == ChatReply::Status::failed) ++report_.failed;
+                [this, &answers, i](llm::ChatReply reply) {
+                    if (reply.status == llm::ChatReply::Status::answered) answers[i] = std::move(reply.text);
+                    else if (reply.status == llm::ChatReply::Status::failed) ++report_.failed;
                 });
             return next < parents.size();
         };
-        throw_if_ended_early(asker_.run(feed), "expand");
+        llm::throw_if_ended_early(asker_.run(feed), "expand");
         return answers;
     }
 
@@ -103,32 +103,32 @@ private:
 
     const ExpandSettings& settings_;
     const Prompts& prompts_;
-    Asker& asker_;
-    DuplicateFilter filter_;
-    TaxonomyDraft draft_;
+    asking::Asker& asker_;
+    taxonomy::DuplicateFilter filter_;
+    taxonomy::TaxonomyDraft draft_;
     ExpansionReport report_;
 };
 
 }  // namespace
 
-Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const Embedder& embedder, Asker& asker, const std::function<void(std::int64_t)>& progress) {
+Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker, const std::function<void(std::int64_t)>& progress) {
     Expansion expansion(settings, prompts, embedder, asker);
     expansion.give(given);
     const std::array targets{settings.level1_target, settings.level2_target, settings.level3_target};
-    for (int level = 1; level <= deepest_level; ++level) expansion.fill_level(level, targets[static_cast<std::size_t>(level - 1)], progress);
+    for (int level = 1; level <= taxonomy::deepest_level; ++level) expansion.fill_level(level, targets[static_cast<std::size_t>(level - 1)], progress);
     return std::move(expansion).finished();
 }
 
-Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Embedder& embedder) {
-    TaxonomyDraft draft;
+Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const taxonomy::Embedder& embedder) {
+    taxonomy::TaxonomyDraft draft;
     ExpansionReport report;
     for (const auto& path : given)
         if (!draft.add(path)) ++report.exact_duplicates;
     report.given = static_cast<std::int64_t>(draft.paths().size());
-    DuplicateFilter filter(embedder, settings.duplicate_similarity);
+    taxonomy::DuplicateFilter filter(embedder, settings.duplicate_similarity);
     filter.keep(draft.paths(), unrelated);
     report.nearest = filter.nearest(static_cast<std::size_t>(settings.nearest_pairs));
     return {draft.finished(), std::move(report)};
 }
 
-}  // namespace tg
+}  // namespace tg::curation

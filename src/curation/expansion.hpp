@@ -13,7 +13,7 @@
 #include "taskgalaxy/taxonomy/duplicates.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 struct ExpansionReport {
     Notes notes;
@@ -22,18 +22,18 @@ struct ExpansionReport {
     std::int64_t exact_duplicates = 0;
     std::array<std::int64_t, 3> exhausted{};  // parents that had nothing new, by the level asked for
     std::array<std::int64_t, 3> rounds{};
-    std::vector<DuplicateFilter::Pair> dropped, nearest;
+    std::vector<taxonomy::DuplicateFilter::Pair> dropped, nearest;
 };
 
 struct Expanded {
-    Taxonomy taxonomy;
+    taxonomy::Taxonomy taxonomy;
     ExpansionReport report;
 };
 
 // `given`: normalised paths of seeds and files, kept as they are. Throws Stopped, EndpointError, or Error with ExitCode::done when
 // the budget is spent. `progress` is told the new types of each round.
-Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const Embedder& embedder, Asker& asker, const std::function<void(std::int64_t)>& progress = {});
+Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker, const std::function<void(std::int64_t)>& progress = {});
 // Without asking: the given paths alone, with their near-duplicates reported.
-Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Embedder& embedder);
+Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const taxonomy::Embedder& embedder);
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 constexpr std::size_t image_state_count = 5, sample_state_count = 4;
@@ -102,9 +102,9 @@ double CurationFigures::fleiss_kappa() const {
     return expected >= 1 ? 1 : (observed - expected) / (1 - expected);
 }
 
-void CurationFigures::write(Hdf5File& file, bool root) const {
+void CurationFigures::write(storage::Hdf5File& file, bool root) const {
     const auto put = [&]<class T>(const std::string& name, const std::vector<T>& values, std::vector<std::uint64_t> shape) {
-        file.make_dataset(name, hdf5_type<T>(), shape);
+        file.make_dataset(name, storage::hdf5_type<T>(), shape);
         file.write_rows(name, 0, root ? shape[0] : 0, root ? std::span<const T>(values) : std::span<const T>());
     };
     const auto put_texts = [&](const std::string& name, const std::vector<std::string>& texts) {
@@ -140,7 +140,7 @@ void CurationFigures::write(Hdf5File& file, bool root) const {
     file.set_attribute("kept", kept());
 }
 
-void CurationFigures::add_to(Figures& figures) const {
+void CurationFigures::add_to(run::Figures& figures) const {
     const auto put = [&](const std::string& name, double value) { figures.emplace_back(name, value); };
     put("refine.images", static_cast<double>(images(ImageState::kept_some) + images(ImageState::none) + images(ImageState::failed)));
     put("refine.none_rate", none_rate());
@@ -176,4 +176,4 @@ void CurationFigures::log() const {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -11,7 +11,7 @@
 #include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 class CurationFigures {
 public:
@@ -24,7 +24,7 @@ public:
     void add_notes(const std::vector<std::int64_t>& counts);            // [3 * note_count]: refine, generate, screen
 
     // Sums over ranks. Collective.
-    void sum(const Communicator& ranks) { ranks.all_reduce_sum(counts_); }
+    void sum(const parallel::Communicator& ranks) { ranks.all_reduce_sum(counts_); }
 
     double none_rate() const;  // of the images that were refined
     double kept_rate() const;  // of the samples that got all their votes
@@ -37,8 +37,8 @@ public:
     std::int64_t votes_for(std::size_t ones) const;  // fully judged samples with so many votes of 1
 
     // Group `figures` and attributes. `root` writes the rows; creation is collective.
-    void write(Hdf5File& file, bool root) const;
-    void add_to(Figures& figures) const;
+    void write(storage::Hdf5File& file, bool root) const;
+    void add_to(run::Figures& figures) const;
     void log() const;
 
 private:
@@ -51,4 +51,4 @@ private:
     std::vector<std::int64_t> counts_;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

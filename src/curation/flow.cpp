@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 // Nearest its end first: a judge's answer frees memory, a refinement makes more work.
@@ -36,13 +36,13 @@ Verdict verdict_of(const std::vector<std::uint8_t>& votes, int keep_votes) {
     return {false, ones + missing >= keep_votes ? SampleState::judging_failed : SampleState::fine};
 }
 
-CurationFlow::CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, Asker& asker, FlowCounts& counts, Finished finished)
+CurationFlow::CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, asking::Asker& asker, FlowCounts& counts, Finished finished)
     : settings_(settings), prompts_(prompts), path_of_(std::move(path_of)), picture_of_(std::move(picture_of)), asker_(asker), counts_(counts), finished_(std::move(finished)) {}
 
 CurationFlow::~CurationFlow() = default;
 
-ChatRequest CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const {
-    ChatRequest request;
+llm::ChatRequest CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const {
+    llm::ChatRequest request;
     request.endpoint = endpoint;
     request.stage = stage;
     request.item = std::move(item);
@@ -78,12 +78,12 @@ void CurationFlow::refine(const std::shared_ptr<Work>& work, std::size_t index) 
     ++work->requests;
     asker_.submit(
         std::move(asked), [candidates](std::string_view answer) { return read_refine_answer(answer, candidates).problem; },
-        [this, work, index](ChatReply reply) {
+        [this, work, index](llm::ChatReply reply) {
             auto& block = work->blocks[index];
             --work->refining;
-            if (reply.status == ChatReply::Status::stopped) {
+            if (reply.status == llm::ChatReply::Status::stopped) {
                 work->stopped = true;
-            } else if (reply.status == ChatReply::Status::failed) {
+            } else if (reply.status == llm::ChatReply::Status::failed) {
                 block.failed = true;
             } else {
                 const auto answer = read_refine_answer(reply.text, block.candidates);
@@ -117,11 +117,11 @@ void CurationFlow::generate(const std::shared_ptr<Work>& work, std::size_t index
     counts_.samples += static_cast<std::int64_t>(types.size());
     asker_.submit(
         std::move(asked), [types](std::string_view answer) { return read_generate_answer(answer, types).problem; },
-        [this, work, index](ChatReply reply) {
+        [this, work, index](llm::ChatReply reply) {
             auto& block = work->blocks[index];
-            if (reply.status == ChatReply::Status::stopped) {
+            if (reply.status == llm::ChatReply::Status::stopped) {
                 work->stopped = true;
-            } else if (reply.status == ChatReply::Status::answered) {
+            } else if (reply.status == llm::ChatReply::Status::answered) {
                 auto answer = read_generate_answer(reply.text, block.types);
                 work->result.generate_notes += answer.notes;
                 for (std::size_t i = 0; i < block.samples.size(); ++i) {
@@ -150,10 +150,10 @@ void CurationFlow::screen(const std::shared_ptr<Work>& work, std::size_t index) 
             ++work->requests;
             asker_.submit(
                 std::move(asked), [](std::string_view answer) { return read_judge_answer(answer).problem; },
-                [this, work, index, i, judge](ChatReply reply) {
-                    if (reply.status == ChatReply::Status::stopped) {
+                [this, work, index, i, judge](llm::ChatReply reply) {
+                    if (reply.status == llm::ChatReply::Status::stopped) {
                         work->stopped = true;
-                    } else if (reply.status == ChatReply::Status::answered) {
+                    } else if (reply.status == llm::ChatReply::Status::answered) {
                         const auto answer = read_judge_answer(reply.text);
                         work->result.screen_notes += answer.notes;
                         work->blocks[index].samples[i].votes[judge] = static_cast<std::uint8_t>(answer.vote);
@@ -182,4 +182,4 @@ void CurationFlow::end_request(const std::shared_ptr<Work>& work) {
     finished_(std::move(result));
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -16,7 +16,7 @@
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 enum class ImageState : std::uint8_t { kept_some = 0, none = 1, failed = 2, unusable = 3, not_asked = 4 };
 enum class SampleState : std::uint8_t { fine = 0, generation_failed = 1, judging_failed = 2, left_out = 3 };
@@ -60,10 +60,10 @@ struct FlowCounts {
 class CurationFlow {
 public:
     using PathOf = std::function<const std::string&(std::int64_t type)>;
-    using PictureOf = std::function<std::shared_ptr<const ChatImage>(std::uint64_t image)>;  // called on the asker's encoding threads
+    using PictureOf = std::function<std::shared_ptr<const llm::ChatImage>(std::uint64_t image)>;  // called on the asker's encoding threads
     using Finished = std::function<void(ImageResult&&)>;
 
-    CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, Asker& asker, FlowCounts& counts, Finished finished);
+    CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, asking::Asker& asker, FlowCounts& counts, Finished finished);
     ~CurationFlow();
     // Submits the image's first requests. `finished` is called once for each image that came to its end; never for one that was stopped.
     void start(ImageTask task);
@@ -75,15 +75,15 @@ private:
     void generate(const std::shared_ptr<Work>& work, std::size_t block);
     void screen(const std::shared_ptr<Work>& work, std::size_t block);
     void end_request(const std::shared_ptr<Work>& work);
-    ChatRequest request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const;
+    llm::ChatRequest request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const;
 
     CurateSettings settings_;
     const Prompts& prompts_;
     PathOf path_of_;
     PictureOf picture_of_;
-    Asker& asker_;
+    asking::Asker& asker_;
     FlowCounts& counts_;
     Finished finished_;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -6,7 +6,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::curation {
 namespace {
 
 // The file, checked: fill_template refuses unknown placeholders, and each listed one has to stand in the text.
@@ -34,7 +34,7 @@ Prompts::Prompts(const std::filesystem::path& folder) {
 }
 
 std::string Prompts::expand(std::string_view parent, const std::vector<std::string>& existing, int count) const {
-    const auto& prompt = expand_.at(parent.empty() ? 0 : static_cast<std::size_t>(level_of(parent)));
+    const auto& prompt = expand_.at(parent.empty() ? 0 : static_cast<std::size_t>(taxonomy::level_of(parent)));
     const auto list = existing.empty() ? std::string("(none yet)") : join(existing, "\n");
     const auto number = std::to_string(count);
     return fill_template(prompt.text, {{"parent", parent}, {"existing", list}, {"count", number}}, prompt.file);
@@ -56,4 +56,4 @@ void Prompts::add_curate(DigestBuilder& inputs) const {
     for (const auto* prompt : {&refine_, &generate_, &judge_}) inputs.add(std::string_view(prompt->text));
 }
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -15,7 +15,7 @@
 #include "taskgalaxy/taxonomy/bands.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
-namespace tg {
+namespace tg::dataset {
 namespace {
 
 // Version and variant digits as a random UUID has them, so that tools that check the shape are content.
@@ -37,10 +37,10 @@ std::unordered_set<std::string> lines_of(const std::filesystem::path& file) {
 // Everything export looks at, opened once on rank 0.
 class Exporter {
 public:
-    Exporter(const ExportSettings& settings, const PoolSettings& pool_settings, const RunPaths& paths)
-        : settings_(settings), paths_(paths), pool_(paths.file("pool.h5"), pool_settings), taxonomy_(Taxonomy::read(paths.file("taxonomy.h5"))), samples_(paths.file("samples.h5")) {}
+    Exporter(const ExportSettings& settings, const pool::PoolSettings& pool_settings, const run::RunPaths& paths)
+        : settings_(settings), paths_(paths), pool_(paths.file("pool.h5"), pool_settings), taxonomy_(taxonomy::Taxonomy::read(paths.file("taxonomy.h5"))), samples_(paths.file("samples.h5")) {}
 
-    void run(Figures& figures) {
+    void run(run::Figures& figures) {
         const auto held_out = lines_of(settings_.hold_out);
         std::vector<Candidate> candidates;
         std::vector<std::size_t> held_rows;
@@ -55,7 +55,7 @@ public:
         for (const auto& name : settings_.formats) {
             const auto& format = find_format(name);
             write(format, format.file, rows);
-            if (!format.sidecar.empty()) publish_text(paths_.exported() / format.sidecar, format.sidecar_text(settings_.image_prefix, rows.size()));
+            if (!format.sidecar.empty()) storage::publish_text(paths_.exported() / format.sidecar, format.sidecar_text(settings_.image_prefix, rows.size()));
         }
         write(find_format("llava"), "held_out.json", held_rows);
 
@@ -65,7 +65,7 @@ public:
             ++per_type[samples_.type(row)];
             images.insert(samples_.image(row));
         }
-        publish_text(paths_.exported() / "README.md", card(rows.size(), held_rows.size(), images.size(), per_type));
+        storage::publish_text(paths_.exported() / "README.md", card(rows.size(), held_rows.size(), images.size(), per_type));
         figures = {{"samples", static_cast<double>(rows.size())}, {"held_out_samples", static_cast<double>(held_rows.size())}, {"types", static_cast<double>(per_type.size())}, {"images", static_cast<double>(images.size())}};
     }
 
@@ -75,7 +75,7 @@ private:
     Digest identity(std::size_t row) const { return DigestBuilder().add(uri(row)).add(type(row)).add(samples_.question(row)).add(samples_.answer(row)).finish(); }
 
     void write(const Format& format, std::string_view file, const std::vector<std::size_t>& rows) const {
-        publish_stream(paths_.exported() / file, [&](std::ostream& out) {
+        storage::publish_stream(paths_.exported() / file, [&](std::ostream& out) {
             const auto writer = format.make(out);
             for (const auto row : rows) {
                 const auto image = static_cast<std::uint64_t>(samples_.image(row));
@@ -94,29 +94,29 @@ private:
             auto& [types, total] = by_level1[path.substr(0, path.find('~'))];
             ++types;
             total += count;
-            ++types_in_band[band_of(count)];
+            ++types_in_band[taxonomy::band_of(count)];
         }
         auto text = fmt::format("# Dataset card\n\n{} samples of {} task types over {} pictures; {} samples of held-out pictures are in `held_out.json` and in no other file.\n\n", samples, per_type.size(), images, held_out);
         text += fmt::format("Each sample was written by a model for one picture and one task type and {}.\nJudges: {}.\n\n", settings_.screened ? "kept by the votes of the judges" : "not screened", join(samples_.judges(), ", "));
         text += "| file | format |\n| --- | --- |\n";
         for (const auto& name : settings_.formats) text += fmt::format("| `{}` | {} |\n", find_format(name).file, name);
         text += "\n| samples a type | types |\n| --- | --- |\n";
-        for (const auto& band : sample_bands()) text += fmt::format("| {} | {} |\n", band.name, types_in_band[band.name]);
+        for (const auto& band : taxonomy::sample_bands()) text += fmt::format("| {} | {} |\n", band.name, types_in_band[band.name]);
         text += "\n| level-1 type | types | samples |\n| --- | --- | --- |\n";
         for (const auto& [name, counts] : by_level1) text += fmt::format("| {} | {} | {} |\n", name, counts.first, counts.second);
         return text + "\nPictures keep the terms of their sources; questions and answers those of the model that wrote them.\n";
     }
 
     const ExportSettings& settings_;
-    const RunPaths& paths_;
-    Pool pool_;
-    Taxonomy taxonomy_;
-    SampleTable samples_;
+    const run::RunPaths& paths_;
+    pool::Pool pool_;
+    taxonomy::Taxonomy taxonomy_;
+    run::SampleTable samples_;
 };
 
-class ExportStage final : public Stage {
+class ExportStage final : public run::Stage {
 public:
-    ExportStage(const ExportSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
+    ExportStage(const ExportSettings& settings, const pool::PoolSettings& pool) : settings_(settings), pool_(pool) {}
     std::string_view name() const override { return "export"; }
     std::string_view purpose() const override { return "writes the kept samples as dataset files (LLaVA, InternVL) with a card; held-out pictures apart"; }
     std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "samples.h5"}; }
@@ -134,19 +134,19 @@ public:
         for (const auto& name : settings_.formats) find_format(name);
         if (!settings_.hold_out.empty()) read_text_file(settings_.hold_out);
     }
-    void run(StageContext& context) override {
-        together(context.ranks, [&] {
+    void run(run::StageContext& context) override {
+        parallel::together(context.ranks, [&] {
             if (context.ranks.is_root()) Exporter(settings_, pool_, context.paths).run(context.figures);
         });
     }
 
 private:
     const ExportSettings& settings_;
-    const PoolSettings& pool_;
+    const pool::PoolSettings& pool_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stage> make_export_stage(const ExportSettings& settings, const PoolSettings& pool) { return std::make_unique<ExportStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_export_stage(const ExportSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<ExportStage>(settings, pool); }
 
-}  // namespace tg
+}  // namespace tg::dataset

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::dataset {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -73,4 +73,4 @@ const Format& find_format(std::string_view name) {
     throw UsageError(fmt::format("export format '{}' is not known", name), "choose from " + join(known, ", "));
 }
 
-}  // namespace tg
+}  // namespace tg::dataset

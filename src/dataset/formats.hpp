@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace tg {
+namespace tg::dataset {
 
 // A sample with everything looked up.
 struct ExportedSample {
@@ -36,4 +36,4 @@ std::span<const Format> formats();
 // Throws UsageError listing the known ones.
 const Format& find_format(std::string_view name);
 
-}  // namespace tg
+}  // namespace tg::dataset

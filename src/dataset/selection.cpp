@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/taxonomy/bands.hpp"
 
-namespace tg {
+namespace tg::dataset {
 namespace {
 
 std::uint64_t draw(const Digest& identity, std::int64_t seed) {
@@ -30,7 +30,7 @@ std::vector<std::size_t> select_samples(const std::vector<Candidate>& candidates
     std::map<std::int64_t, std::vector<Candidate>> by_type;
     for (const auto& candidate : candidates) by_type[candidate.type].push_back(candidate);
 
-    if (!settings.bands.empty()) std::erase_if(by_type, [&](const auto& entry) { return std::find(settings.bands.begin(), settings.bands.end(), band_of(entry.second.size())) == settings.bands.end(); });
+    if (!settings.bands.empty()) std::erase_if(by_type, [&](const auto& entry) { return std::find(settings.bands.begin(), settings.bands.end(), taxonomy::band_of(entry.second.size())) == settings.bands.end(); });
 
     if (settings.max_types > 0 && by_type.size() > static_cast<std::size_t>(settings.max_types)) {
         std::vector<std::pair<std::uint64_t, std::int64_t>> order;
@@ -52,4 +52,4 @@ std::vector<std::size_t> select_samples(const std::vector<Candidate>& candidates
     return rows;
 }
 
-}  // namespace tg
+}  // namespace tg::dataset

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/dataset/settings.hpp"
 
-namespace tg {
+namespace tg::dataset {
 
 // A sample as selection sees it: its type and the digest that says who it is.
 struct Candidate {
@@ -22,4 +22,4 @@ struct Candidate {
 // Rows to export, ascending. Counts per type (bands) are those of `candidates`.
 std::vector<std::size_t> select_samples(const std::vector<Candidate>& candidates, const ExportSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::dataset

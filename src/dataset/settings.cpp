@@ -3,12 +3,12 @@
 #include "formats.hpp"
 #include "taskgalaxy/taxonomy/bands.hpp"
 
-namespace tg {
+namespace tg::dataset {
 
 void ExportSettings::describe(SettingsVisitor& v) {
     std::vector<std::string> known_formats, known_bands;
-    for (const auto& format : tg::formats()) known_formats.emplace_back(format.name);
-    for (const auto& band : sample_bands()) known_bands.emplace_back(band.name);
+    for (const auto& format : tg::dataset::formats()) known_formats.emplace_back(format.name);
+    for (const auto& band : taxonomy::sample_bands()) known_bands.emplace_back(band.name);
     v.option("formats", &formats, "files to write", one_of(known_formats));
     v.tuning("hold_out", &hold_out, "text file of picture uris, one a line, whose samples are kept out of training (used by content)");
     v.option("image_prefix", &image_prefix, "put before each picture's uri in the files");
@@ -20,4 +20,4 @@ void ExportSettings::describe(SettingsVisitor& v) {
     v.option("seed", &seed, "of the draws");
 }
 
-}  // namespace tg
+}  // namespace tg::dataset

@@ -10,18 +10,18 @@
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 struct Answerer::Impl {
-    VisionLanguageModel model;
-    PictureRecipe recipe;
+    models::VisionLanguageModel model;
+    pictures::PictureRecipe recipe;
     PromptFamily family;
     int batch;
     std::size_t pictures_seen;  // most pictures of a question that the model is shown
     ThreadPool decoders;
 
     Impl(const std::filesystem::path& folder, const EvaluateSettings& settings, torch::Device device)
-        : model(VisionLanguageModel::load(folder, device, choose_dtype(settings.dtype, device))),
+        : model(models::VisionLanguageModel::load(folder, device, layers::choose_dtype(settings.dtype, device))),
           family(settings.prompts == "internvl" ? PromptFamily::internvl : PromptFamily::llava),
           batch(settings.batch),
           pictures_seen(model.image_size() > 0 ? 1 : 0),
@@ -44,7 +44,7 @@ struct Answerer::Impl {
             out.words = word_question(file.questions()[index], style, family, pictures.size(), pictures_seen);
             out.left_out = pictures.size() - std::min(pictures.size(), pictures_seen);
             const auto seen = out.words.pictures.at(0);
-            out.pixels = picture_tiles(pictures.at(seen), fmt::format("picture {}", seen + 1), recipe);
+            out.pixels = models::picture_tiles(pictures.at(seen), fmt::format("picture {}", seen + 1), recipe);
         } catch (const InputError& error) {  // counted and kept with the question
             out.problem = error.what();
         }
@@ -52,12 +52,12 @@ struct Answerer::Impl {
     }
 };
 
-Answerer::Answerer(const std::filesystem::path& model, const EvaluateSettings& settings) : impl_(std::make_unique<Impl>(model, settings, choose_device(settings.device))) {}
+Answerer::Answerer(const std::filesystem::path& model, const EvaluateSettings& settings) : impl_(std::make_unique<Impl>(model, settings, layers::choose_device(settings.device))) {}
 Answerer::~Answerer() = default;
 Answerer::Answerer(Answerer&&) noexcept = default;
 Answerer& Answerer::operator=(Answerer&&) noexcept = default;
 
-Answers Answerer::answer(const QuestionFile& file, Slice questions, PromptStyle style, int max_new_tokens) {
+Answers Answerer::answer(const QuestionFile& file, parallel::Slice questions, PromptStyle style, int max_new_tokens) {
     std::vector<std::future<Impl::Prepared>> ahead;
     for (auto index = questions.begin; index < questions.end; ++index)
         ahead.push_back(impl_->decoders.submit([this, &file, index, style] { return impl_->prepare(file, index, style); }));
@@ -65,7 +65,7 @@ Answers Answerer::answer(const QuestionFile& file, Slice questions, PromptStyle 
     Answers out;
     out.texts.resize(questions.size());
     out.problems.resize(questions.size());
-    std::vector<VlmPrompt> prompts;
+    std::vector<models::VlmPrompt> prompts;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < ahead.size(); ++i) {
         auto prepared = ahead[i].get();
@@ -81,4 +81,4 @@ Answers Answerer::answer(const QuestionFile& file, Slice questions, PromptStyle 
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -13,7 +13,7 @@
 #include "taskgalaxy/evaluation/settings.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 struct Answers {
     std::vector<std::string> texts;      // one a question of the slice
@@ -29,11 +29,11 @@ public:
     Answerer(Answerer&&) noexcept;
     Answerer& operator=(Answerer&&) noexcept;
 
-    Answers answer(const QuestionFile& file, Slice questions, PromptStyle style, int max_new_tokens);
+    Answers answer(const QuestionFile& file, parallel::Slice questions, PromptStyle style, int max_new_tokens);
 
 private:
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::evaluation

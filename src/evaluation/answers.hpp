@@ -12,7 +12,7 @@
 
 #include "questions.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 // --- Options -----------------------------------------------------------------------------------------------------------------------
 // The letter that the answer names; 'Z': the model declined (wrong for certain); nothing: undecided, wrong unless a judge is asked.
@@ -48,4 +48,4 @@ bool mmmu_open_match(std::string_view prediction, std::span<const std::string> r
 // `official` rounds floats to the precision and cuts integers as the authors do; else numbers must be equal as written.
 bool math_match(std::string_view prediction, std::string_view reference, std::string_view type, int precision, bool official);
 
-}  // namespace tg
+}  // namespace tg::evaluation

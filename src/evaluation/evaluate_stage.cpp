@@ -18,7 +18,7 @@
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -40,7 +40,7 @@ struct Benchmark {
 struct Exam {
     std::string model;
     const Benchmark* benchmark;
-    PartStore parts;
+    storage::PartStore parts;
     std::filesystem::path file;
 };
 
@@ -51,20 +51,20 @@ struct Sheet {
 };
 
 // Waits for `work` of rank 0, which runs beside the main thread; all ranks meet meanwhile, so that no watchdog takes them for dead.
-void root_works_while_all_meet(const Communicator& ranks, const std::function<void()>& work) {
+void root_works_while_all_meet(const parallel::Communicator& ranks, const std::function<void()>& work) {
     using namespace std::chrono_literals;
     std::future<void> result;
     if (ranks.is_root()) result = std::async(std::launch::async, work);
     const auto busy = [&] { return ranks.is_root() && result.wait_for(200ms) != std::future_status::ready; };
     while (ranks.any(busy())) {}
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (result.valid()) result.get();
     });
 }
 
-class EvaluateStage : public Stage {
+class EvaluateStage : public run::Stage {
 public:
-    EvaluateStage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api)
+    EvaluateStage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api)
         : settings_(settings), base_model_(settings.base_model.empty() ? trained_from : settings.base_model), endpoints_(endpoints), api_(api) {
         for (const auto& [name, benchmark] : benchmarks) {
             try {
@@ -85,10 +85,10 @@ public:
         inputs.add(result_settings(settings));
         for (auto benchmark : benchmarks_) {
             inputs.add(benchmark.name).add(result_settings(benchmark.settings));
-            add_file_identity(inputs, benchmark.settings.file);
-            if (!benchmark.settings.answers.empty()) add_file_identity(inputs, benchmark.settings.answers);
+            run::add_file_identity(inputs, benchmark.settings.file);
+            if (!benchmark.settings.answers.empty()) run::add_file_identity(inputs, benchmark.settings.answers);
         }
-        if (tests("base")) add_file_identity(inputs, base_model_);
+        if (tests("base")) run::add_file_identity(inputs, base_model_);
         if (!settings_.judge.empty()) inputs.add(endpoints_.at(settings_.judge).model);
     }
 
@@ -109,8 +109,8 @@ public:
         }
     }
 
-    std::vector<PlanLine> plan(const RunPaths&) const override {
-        std::vector<PlanLine> lines;
+    std::vector<run::PlanLine> plan(const run::RunPaths&) const override {
+        std::vector<run::PlanLine> lines;
         for (const auto& benchmark : benchmarks_) {
             if (!std::filesystem::is_regular_file(benchmark.settings.file)) {
                 lines.push_back({benchmark.name, 0, "questions", "its file is not there"});
@@ -123,18 +123,18 @@ public:
         return lines;
     }
 
-    void run(StageContext& context) override;
+    void run(run::StageContext& context) override;
 
 private:
     bool tests(std::string_view model) const { return std::find(settings_.models.begin(), settings_.models.end(), model) != settings_.models.end(); }
-    std::filesystem::path folder_of(const std::string& model, const RunPaths& paths) const { return model == "base" ? base_model_ : paths.exported() / "model"; }
+    std::filesystem::path folder_of(const std::string& model, const run::RunPaths& paths) const { return model == "base" ? base_model_ : paths.exported() / "model"; }
     int tokens_for(const Benchmark& benchmark) const {
         if (benchmark.settings.max_new_tokens > 0) return benchmark.settings.max_new_tokens;
         return settings_.max_new_tokens > 0 ? settings_.max_new_tokens : benchmark.kind->max_new_tokens;
     }
     Convention convention() const { return settings_.convention == "official" ? Convention::official : Convention::vlmevalkit; }
 
-    void sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const Communicator& ranks) const;
+    void sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const parallel::Communicator& ranks) const;
     Sheet collect(const Exam& exam) const;
     BenchmarkResult mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Verdict> verdicts, const std::string& note) const;
     std::string note_on(const Benchmark& benchmark, const QuestionFile& file) const;
@@ -142,13 +142,13 @@ private:
     EvaluateSettings settings_;
     std::filesystem::path base_model_;
     std::vector<Benchmark> benchmarks_;
-    std::map<std::string, EndpointSettings> endpoints_;
-    ApiSettings api_;
+    std::map<std::string, llm::EndpointSettings> endpoints_;
+    llm::ApiSettings api_;
 };
 
 // Every rank answers its parts; then they are joined in question order.
-void EvaluateStage::sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const Communicator& ranks) const {
-    for_each_part(exam.parts, ranks, fmt::format("evaluate {} {}", exam.model, exam.benchmark->name), "questions", [&](std::uint64_t, Slice questions, Hdf5File& out) {
+void EvaluateStage::sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const parallel::Communicator& ranks) const {
+    storage::for_each_part(exam.parts, ranks, fmt::format("evaluate {} {}", exam.model, exam.benchmark->name), "questions", [&](std::uint64_t, parallel::Slice questions, storage::Hdf5File& out) {
         const auto start = Clock::now();
         const auto answers = answerer.answer(file, questions, exam.benchmark->kind->prompt, tokens_for(*exam.benchmark));
         out.write_texts("prediction", answers.texts);
@@ -159,7 +159,7 @@ void EvaluateStage::sit(const Exam& exam, const QuestionFile& file, Answerer& an
 }
 
 Sheet EvaluateStage::collect(const Exam& exam) const {
-    const auto in = Hdf5File::open(exam.file);
+    const auto in = storage::Hdf5File::open(exam.file);
     Sheet sheet{in.read_texts("prediction"), in.read_texts("problem")};
     for (const auto left_out : in.read<std::uint64_t>("pictures_left_out")) sheet.pictures_left_out += left_out;
     for (const auto seconds : in.read<double>("seconds")) sheet.seconds += seconds;
@@ -210,14 +210,14 @@ BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, 
     return result;
 }
 
-void EvaluateStage::run(StageContext& context) {
+void EvaluateStage::run(run::StageContext& context) {
     const auto& ranks = context.ranks;
     const auto folder = context.paths.parts("evaluate");
 
     // Every rank reads the questions: files are mapped, and texts are small beside a model.
     std::vector<QuestionFile> files;
     std::vector<std::string> notes;
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         for (const auto& benchmark : benchmarks_) {
             files.push_back(benchmark.open());
             notes.push_back(ranks.is_root() ? note_on(benchmark, files.back()) : "");
@@ -231,11 +231,11 @@ void EvaluateStage::run(StageContext& context) {
             const auto label = fmt::format("{}.{}", model, benchmarks_[b].name);
             const auto done = folder / (label + ".h5");
             std::int64_t gathered = 0;
-            together(ranks, [&] {
-                if (ranks.is_root() && std::filesystem::exists(done)) gathered = Hdf5File::open(done).text_attribute("fingerprint") == context.fingerprint;
+            parallel::together(ranks, [&] {
+                if (ranks.is_root() && std::filesystem::exists(done)) gathered = storage::Hdf5File::open(done).text_attribute("fingerprint") == context.fingerprint;
             });
             const auto count = ranks.sum(gathered) > 0 ? 0 : benchmarks_[b].count(files[b]);
-            exams.push_back({model, &benchmarks_[b], PartStore(folder / label, {count, static_cast<std::uint64_t>(settings_.questions_per_part)}, context.fingerprint, ranks), done});
+            exams.push_back({model, &benchmarks_[b], storage::PartStore(folder / label, {count, static_cast<std::uint64_t>(settings_.questions_per_part)}, context.fingerprint, ranks), done});
         }
 
     for (const auto& model : settings_.models) {
@@ -243,9 +243,9 @@ void EvaluateStage::run(StageContext& context) {
         for (auto& exam : exams) {
             if (exam.model != model || exam.parts.parts().items == 0) continue;
             const auto b = static_cast<std::size_t>(exam.benchmark - benchmarks_.data());
-            if (!answerer && !exam.parts.missing().empty()) together(ranks, [&] { answerer.emplace(folder_of(model, context.paths), settings_); });
+            if (!answerer && !exam.parts.missing().empty()) parallel::together(ranks, [&] { answerer.emplace(folder_of(model, context.paths), settings_); });
             if (answerer) sit(exam, files[b], *answerer, ranks);
-            exam.parts.gather(exam.file, [&](Hdf5File& out) { out.set_attribute("fingerprint", context.fingerprint); });
+            exam.parts.gather(exam.file, [&](storage::Hdf5File& out) { out.set_attribute("fingerprint", context.fingerprint); });
         }
     }
 
@@ -254,7 +254,7 @@ void EvaluateStage::run(StageContext& context) {
     std::vector<std::vector<Verdict>> verdicts(exams.size());
     std::vector<JudgedBenchmark> judged;
     std::vector<std::vector<Question>> judged_questions(exams.size());
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         for (std::size_t e = 0; e < exams.size(); ++e) {
             const auto& file = files[static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data())];
@@ -270,13 +270,13 @@ void EvaluateStage::run(StageContext& context) {
     if (ranks.any(!judged.empty()))
         root_works_while_all_meet(ranks, [&] { cost = judge_answers(judged, convention(), settings_.judge, endpoints_, api_, context.paths.journal()); });
 
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         std::vector<BenchmarkResult> results;
         for (std::size_t e = 0; e < exams.size(); ++e) {
             const auto b = static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data());
             const auto& questions = files[b].questions();
-            publish_text(context.paths.exported() / "predictions" / fmt::format("{}.{}.tsv", exams[e].model, exams[e].benchmark->name),
+            storage::publish_text(context.paths.exported() / "predictions" / fmt::format("{}.{}.tsv", exams[e].model, exams[e].benchmark->name),
                          predictions_tsv({questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size())}, sheets[e].predictions, verdicts[e], sheets[e].problems));
             results.push_back(mark(exams[e], files[b], sheets[e], verdicts[e], notes[b]));
             const auto& result = results.back();
@@ -285,7 +285,7 @@ void EvaluateStage::run(StageContext& context) {
                 context.figures.emplace_back(fmt::format("{}.{}", result.model, result.benchmark), result.score());
             } else log::warn("{} {}: {}", result.model, result.benchmark, result.state);
         }
-        publish_hdf5(context.paths.file("evaluation.h5"), [&](Hdf5File& out) { write_results(out, results, settings_); });
+        storage::publish_hdf5(context.paths.file("evaluation.h5"), [&](storage::Hdf5File& out) { write_results(out, results, settings_); });
         for (const auto& mean : mean_scores(results))
             if (mean.name == "all benchmarks") context.figures.emplace_back(mean.model + ".mean", mean.value);
         if (!judged.empty()) {
@@ -298,9 +298,9 @@ void EvaluateStage::run(StageContext& context) {
 
 }  // namespace
 
-std::unique_ptr<Stage> make_evaluate_stage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from,
-                                           const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api) {
+std::unique_ptr<run::Stage> make_evaluate_stage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from,
+                                           const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api) {
     return std::make_unique<EvaluateStage>(settings, benchmarks, trained_from, endpoints, api);
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

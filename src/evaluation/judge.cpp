@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 std::string ask_mmvet(const Question& question, std::string_view prediction) {
@@ -100,26 +100,26 @@ std::optional<std::pair<double, double>> score_pair_in(std::string_view reply) {
     return std::pair(*first, *second);
 }
 
-JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
+JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
                         const std::filesystem::path& journal) {
-    ChatEngine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
+    llm::ChatEngine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
     for (auto& benchmark : benchmarks)
         for (std::size_t i = 0; i < benchmark.questions->size(); ++i) {
             auto& verdict = (*benchmark.verdicts)[i];
             if (verdict.understood) continue;
             const auto& question = (*benchmark.questions)[i];
             ++benchmark.asked;
-            ChatRequest request{.endpoint = judge, .stage = "judge", .item = fmt::format("{} question {}", benchmark.label, question.index), .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]), .max_tokens = benchmark.protocol->max_tokens};
+            llm::ChatRequest request{.endpoint = judge, .stage = "judge", .item = fmt::format("{} question {}", benchmark.label, question.index), .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]), .max_tokens = benchmark.protocol->max_tokens};
             const auto read = [&question, &benchmark, convention](std::string_view reply) { return benchmark.protocol->read(question, reply, convention); };
             engine.submit(
                 std::move(request), [read](std::string_view reply) { return read(reply) ? std::string() : std::string("the reply does not hold the score"); },
-                [read, &verdict, &benchmark](ChatReply reply) {
-                    if (reply.status == ChatReply::Status::stopped) return;
-                    if (auto found = reply.status == ChatReply::Status::answered ? read(reply.text) : std::nullopt) verdict = std::move(*found);
+                [read, &verdict, &benchmark](llm::ChatReply reply) {
+                    if (reply.status == llm::ChatReply::Status::stopped) return;
+                    if (auto found = reply.status == llm::ChatReply::Status::answered ? read(reply.text) : std::nullopt) verdict = std::move(*found);
                     else ++benchmark.unread;
                 });
         }
-    throw_if_ended_early(engine.run([] { return false; }), "evaluate: scoring by the judge");
+    llm::throw_if_ended_early(engine.run([] { return false; }), "evaluate: scoring by the judge");
     const auto figures = engine.figures();
     JudgeCost cost{.usd = figures.usd, .price_known = figures.price_known};
     for (const auto& [where, counts] : figures.by_endpoint_and_stage) {
@@ -132,4 +132,4 @@ JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention con
     return cost;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -14,7 +14,7 @@
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/settings.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 struct JudgeProtocol {
     std::string_view kind;         // of benchmark
@@ -46,7 +46,7 @@ struct JudgeCost {
 };
 
 // On one rank and any one thread (no MPI, no HDF5 inside). Throws EndpointError, and Stopped where the engine stopped early.
-JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
+JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
                         const std::filesystem::path& journal);
 
-}  // namespace tg
+}  // namespace tg::evaluation

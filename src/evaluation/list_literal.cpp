@@ -5,7 +5,7 @@
 
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 void append_utf8(std::string& out, std::uint32_t code) {
@@ -92,4 +92,4 @@ std::optional<std::vector<std::string>> parse_list_literal(std::string_view text
     return text.size() == 1 ? std::optional(std::move(items)) : std::nullopt;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

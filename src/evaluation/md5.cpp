@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 std::string md5_of_file(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
@@ -24,4 +24,4 @@ std::string md5_of_file(const std::filesystem::path& path) {
     return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + length, ""));
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <string>
 
-namespace tg {
+namespace tg::evaluation {
 
 std::string md5_of_file(const std::filesystem::path& path);  // 32 lower-case digits; throws InputError
 
-}  // namespace tg
+}  // namespace tg::evaluation

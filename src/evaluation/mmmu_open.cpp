@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "answers.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 std::string_view strip_of(std::string_view text, char c) {
@@ -88,4 +88,4 @@ bool mmmu_open_match(std::string_view prediction, std::span<const std::string> r
     return false;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

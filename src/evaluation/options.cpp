@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "answers.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 bool is_option(std::span<const Option> options, char letter) {
@@ -129,4 +129,4 @@ std::optional<char> option_mmmu(std::string_view prediction, std::span<const Opt
     return latest(low, [](const Option& o) { return python::lower(o.text); });
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -5,7 +5,7 @@
 
 #include "python_text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 constexpr std::string_view image_mark = "<image>";
@@ -69,4 +69,4 @@ WordedQuestion word_question(const Question& question, PromptStyle style, Prompt
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

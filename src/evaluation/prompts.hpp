@@ -8,7 +8,7 @@
 
 #include "questions.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 enum class PromptFamily { llava, internvl };
 
@@ -32,4 +32,4 @@ struct WordedQuestion {
 // one picture gets `most_pictures` = 1: the first one is shown and later marks stay as words.
 WordedQuestion word_question(const Question& question, PromptStyle style, PromptFamily family, std::size_t pictures, std::size_t most_pictures);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg::python {
+namespace tg::evaluation::python {
 namespace {
 
 // Calls each(code point, begin, end) until it returns false. Bytes that are no UTF-8 count as one character each.
@@ -135,4 +135,4 @@ bool has_cjk(std::string_view text) {
     return found;
 }
 
-}  // namespace tg::python
+}  // namespace tg::evaluation::python

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg::python {
+namespace tg::evaluation::python {
 
 std::string lower(std::string_view text);
 std::size_t length(std::string_view text);                      // code points
@@ -20,4 +20,4 @@ std::optional<double> to_float(std::string_view text);          // float(text): 
 std::optional<long long> to_int(std::string_view text);         // int(text)
 bool has_cjk(std::string_view text);                            // any character U+4E00..U+9FFF
 
-}  // namespace tg::python
+}  // namespace tg::evaluation::python

@@ -13,7 +13,7 @@
 #include "taskgalaxy/evaluation/list_literal.hpp"
 #include "taskgalaxy/evaluation/tsv_file.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using Json = nlohmann::json;
@@ -230,4 +230,4 @@ std::vector<std::byte> decode_base64(std::string_view text, const std::string& w
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::evaluation {
 
 struct Option {
     char letter;
@@ -77,4 +77,4 @@ private:
 // Throws InputError: `where` holds a character that is not base64.
 std::vector<std::byte> decode_base64(std::string_view text, const std::string& where);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -7,7 +7,7 @@
 #include "answers.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 Verdict of_option(std::optional<char> said, std::string_view truth) {
@@ -109,4 +109,4 @@ Verdict read_short(const Question& question, std::string_view prediction, Conven
 
 Verdict read_nothing(const Question&, std::string_view, Convention) { return {.said = "", .credit = 0, .understood = false}; }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -3,7 +3,7 @@
 
 #include "suite.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 Verdict read_choice(const Question& question, std::string_view prediction, Convention convention);
 Verdict read_seedbench(const Question& question, std::string_view prediction, Convention convention);
@@ -22,4 +22,4 @@ Verdict read_nothing(const Question& question, std::string_view prediction, Conv
 // What a judge extracted from an answer to a MathVista question, compared with the truth.
 Verdict compare_mathvista(const Question& question, std::string_view extracted, Convention convention);
 
-}  // namespace tg
+}  // namespace tg::evaluation

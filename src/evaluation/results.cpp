@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 std::string quoted(const std::string& text) {
@@ -43,7 +43,7 @@ std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results) 
     return means;
 }
 
-void write_results(Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings) {
+void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings) {
     std::vector<std::string> models, benchmarks, kinds, titles, states, headlines, rules, notes, owners, of, names;
     std::vector<double> values, fulls, scores, seconds, figure_values, figure_fulls;
     std::vector<std::uint64_t> questions, unread, items;
@@ -121,4 +121,4 @@ std::string predictions_tsv(const std::vector<Question>& questions, const std::v
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -10,7 +10,7 @@
 #include "suite.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 inline constexpr std::string_view state_done = "done";
 
@@ -38,8 +38,8 @@ struct MeanScore {
 // Unweighted, over the benchmarks that every model has done, so that before and after are means of the same things.
 std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results);
 
-void write_results(Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings);
+void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings);
 // index, answer, prediction, what was understood, credit, problem: quoted where a reader of TSV needs it.
 std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Verdict>& verdicts, const std::vector<std::string>& problems);
 
-}  // namespace tg
+}  // namespace tg::evaluation

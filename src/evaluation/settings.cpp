@@ -1,6 +1,6 @@
 #include "taskgalaxy/evaluation/settings.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 void EvaluateSettings::describe(SettingsVisitor& v) {
     v.option("base_model", &base_model, "folder of the model before fine-tuning; default: the one that [train] starts from");
@@ -30,4 +30,4 @@ void BenchmarkSettings::describe(SettingsVisitor& v) {
     v.option("limit", &limit, "a pilot: only the first so many questions; 0: all", at_least(0));
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -10,7 +10,7 @@
 #include "taskgalaxy/evaluation/list_literal.hpp"
 #include "vqa_text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -146,4 +146,4 @@ bool math_match(std::string_view prediction, std::string_view reference, std::st
     return python::lower(prediction) == python::lower(reference);
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using enum PromptStyle;
@@ -64,4 +64,4 @@ double common_scale(std::span<const ScoreFigure> figures, std::string_view headl
     return std::clamp(100 * figure->value / figure->full, 0.0, 100.0);
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -11,7 +11,7 @@
 #include "prompts.hpp"
 #include "questions.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 // What one answer was worth.
 struct Verdict {
@@ -59,4 +59,4 @@ const BenchmarkKind& benchmark_kind(std::string_view name);
 // naming the figures there are.
 double common_scale(std::span<const ScoreFigure> figures, std::string_view headline);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 struct Mean {
@@ -250,4 +250,4 @@ std::vector<ScoreFigure> by_relative_score(std::span<const Question> questions, 
     return figures;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

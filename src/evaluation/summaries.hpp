@@ -6,7 +6,7 @@
 
 #include "suite.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 using Figuring = std::vector<ScoreFigure>(std::span<const Question>, std::span<const Verdict>);
 
@@ -20,4 +20,4 @@ Figuring by_skill;                // MathVista
 Figuring by_capability;           // MM-Vet
 Figuring by_relative_score;       // LLaVA-in-the-wild
 
-}  // namespace tg
+}  // namespace tg::evaluation

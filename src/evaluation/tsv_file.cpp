@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 struct TsvFile::Mapping {
     void* address = nullptr;
@@ -170,4 +170,4 @@ const std::vector<std::string_view>& missing_words() {
 
 bool is_missing_word(std::string_view text) { return std::find(missing_words().begin(), missing_words().end(), text) != missing_words().end(); }
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace tg {
+namespace tg::evaluation {
 
 // Which periods go: those that touch no digit on either side, or all that no digit follows.
 enum class PeriodRule { between_digits_stays, before_digit_stays };
@@ -13,4 +13,4 @@ enum class PeriodRule { between_digits_stays, before_digit_stays };
 // a space. Only the first 32 periods go: the reference hands a regular expression's flag to its count.
 std::string without_punctuation(std::string_view text, PeriodRule periods);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -6,7 +6,7 @@
 #include "answers.hpp"
 #include "vqa_text.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 std::optional<bool> yes_no_word(std::string_view prediction) {
     const auto words = python::split(without_punctuation(python::lower(prediction), PeriodRule::between_digits_stays));
@@ -32,4 +32,4 @@ bool yes_no_pope(std::string_view prediction) {
     return true;
 }
 
-}  // namespace tg
+}  // namespace tg::evaluation

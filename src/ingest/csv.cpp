@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-namespace tg {
+namespace tg::ingest {
 
 bool read_record(std::istream& in, char separator, std::vector<std::string>& fields) {
     fields.clear();
@@ -39,4 +39,4 @@ bool read_record(std::istream& in, char separator, std::vector<std::string>& fie
     return true;
 }
 
-}  // namespace tg
+}  // namespace tg::ingest

@@ -4,7 +4,7 @@
 
 #include "listing.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 struct Identity {
@@ -51,17 +51,17 @@ std::filesystem::path root_of(const SourceSpec& source) { return std::filesystem
 
 }  // namespace
 
-void list_folder(const SourceSpec& source, const PoolSettings& settings, Listing& listing) {
+void list_folder(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing) {
     const auto root = root_of(source);
     const auto prefix = source.prefix();
-    const auto container = listing.add_container({Container::Kind::folder, root, prefix});
+    const auto container = listing.add_container({pool::Container::Kind::folder, root, prefix});
     Walk(root, [&](std::string path) {
         if (has_picture_suffix(path, settings)) listing.add(prefix + path, container);
         else ++listing.counts().ignored;
     });
 }
 
-void identify_folder(const SourceSpec& source, const PoolSettings& settings, DigestBuilder& inputs) {
+void identify_folder(const SourceSpec& source, const pool::PoolSettings& settings, DigestBuilder& inputs) {
     const auto root = root_of(source);
     inputs.add(root.string());
     if (!std::filesystem::is_directory(root)) throw InputError(fmt::format("{}: no such folder", root.string()), "check [pool] sources");
@@ -76,4 +76,4 @@ void identify_folder(const SourceSpec& source, const PoolSettings& settings, Dig
     inputs.add(sum).add(count);
 }
 
-}  // namespace tg
+}  // namespace tg::ingest

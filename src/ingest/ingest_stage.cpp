@@ -14,12 +14,12 @@
 #include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 // What ingest learns of one picture.
 struct Finding {
-    PictureStatus status = PictureStatus::usable;
+    pictures::PictureStatus status = pictures::PictureStatus::usable;
     std::string reason;
     std::uint64_t bytes = 0;
     Digest digest;
@@ -28,9 +28,9 @@ struct Finding {
 
 class Inspector {
 public:
-    Inspector(const PoolSettings& settings, std::vector<Container> containers) : settings_(settings), files_(std::move(containers)) {}
+    Inspector(const pool::PoolSettings& settings, std::vector<pool::Container> containers) : settings_(settings), files_(std::move(containers)) {}
 
-    Finding operator()(const ListedPicture& picture) const {
+    Finding operator()(const pool::ListedPicture& picture) const {
         Finding found;
         found.bytes = picture.bytes;
         try {
@@ -38,26 +38,26 @@ public:
             found.bytes = bytes.size();
             found.digest = digest_of(bytes);
             const auto options = settings_.decode_options();
-            const auto info = settings_.verify == "header" ? probe(bytes, options) : verify(bytes, options);
+            const auto info = settings_.verify == "header" ? pictures::probe(bytes, options) : pictures::verify(bytes, options);
             found.width = info.width;
             found.height = info.height;
-        } catch (const UnreadableImage& error) {
+        } catch (const pictures::UnreadableImage& error) {
             found.status = error.status();
             found.reason = error.what();
         } catch (const std::bad_alloc&) {
-            found.status = PictureStatus::too_large;
+            found.status = pictures::PictureStatus::too_large;
             found.reason = "no memory to decode it";
         }
         return found;
     }
 
 private:
-    const PoolSettings& settings_;
-    PictureFiles files_;
+    const pool::PoolSettings& settings_;
+    pool::PictureFiles files_;
 };
 
 // All pictures of a part by all threads: whoever is free takes the next, so that a slow one holds up nobody.
-std::vector<Finding> inspect_all(const std::vector<ListedPicture>& pictures, const Inspector& inspect, ThreadPool& threads) {
+std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& pictures, const Inspector& inspect, ThreadPool& threads) {
     std::vector<Finding> findings(pictures.size());
     std::atomic<std::size_t> next{0};
     std::vector<std::future<void>> workers;
@@ -78,16 +78,16 @@ std::vector<Finding> inspect_all(const std::vector<ListedPicture>& pictures, con
     return findings;
 }
 
-void write_part(Hdf5File& out, const std::vector<ListedPicture>& pictures, const std::vector<Finding>& findings) {
+void write_part(storage::Hdf5File& out, const std::vector<pool::ListedPicture>& pictures, const std::vector<Finding>& findings) {
     const auto column = [&]<class Row, class T>(const char* name, const std::vector<Row>& rows, T Row::* member) {
         std::vector<T> values;
         for (const auto& row : rows) values.push_back(row.*member);
         if constexpr (std::is_same_v<T, std::string>) out.write_texts(name, values);
         else out.write(name, values);
     };
-    column("uri", pictures, &ListedPicture::uri);
-    column("container", pictures, &ListedPicture::container);
-    column("offset", pictures, &ListedPicture::offset);
+    column("uri", pictures, &pool::ListedPicture::uri);
+    column("container", pictures, &pool::ListedPicture::container);
+    column("offset", pictures, &pool::ListedPicture::offset);
     column("bytes", findings, &Finding::bytes);
     column("width", findings, &Finding::width);
     column("height", findings, &Finding::height);
@@ -106,28 +106,28 @@ void write_part(Hdf5File& out, const std::vector<ListedPicture>& pictures, const
 struct Summary {
     std::vector<std::uint8_t> status;
     std::vector<std::int64_t> duplicate_of;
-    std::array<std::uint64_t, picture_statuses> count{};
+    std::array<std::uint64_t, pictures::picture_statuses> count{};
     std::uint64_t duplicates = 0, bytes = 0;
 };
 
-Summary summarise(const PartStore& store, bool drop_duplicates) {
+Summary summarise(const storage::PartStore& store, bool drop_duplicates) {
     Summary summary;
     std::unordered_map<Digest, std::int64_t, DigestHash> first;
     for (std::uint64_t part = 0; part < store.parts().count(); ++part) {
-        const auto file = Hdf5File::open(store.path(part));
+        const auto file = storage::Hdf5File::open(store.path(part));
         const auto status = file.read<std::uint8_t>("status"), digests = file.read<std::uint8_t>("digest");
         for (const auto bytes : file.read<std::uint64_t>("bytes")) summary.bytes += bytes;
         for (std::size_t i = 0; i < status.size(); ++i) {
-            auto picture = static_cast<PictureStatus>(status[i]);
+            auto picture = static_cast<pictures::PictureStatus>(status[i]);
             std::int64_t same_as = -1;
-            if (picture == PictureStatus::usable) {
+            if (picture == pictures::PictureStatus::usable) {
                 Digest digest;
                 std::copy_n(digests.begin() + static_cast<std::ptrdiff_t>(16 * i), 16, digest.bytes.begin());
                 const auto [at, is_new] = first.try_emplace(digest, static_cast<std::int64_t>(summary.status.size()));
                 if (!is_new) {
                     same_as = at->second;
                     ++summary.duplicates;
-                    if (drop_duplicates) picture = PictureStatus::duplicate;
+                    if (drop_duplicates) picture = pictures::PictureStatus::duplicate;
                 }
             }
             summary.status.push_back(static_cast<std::uint8_t>(picture));
@@ -138,9 +138,9 @@ Summary summarise(const PartStore& store, bool drop_duplicates) {
     return summary;
 }
 
-class IngestStage final : public Stage {
+class IngestStage final : public run::Stage {
 public:
-    explicit IngestStage(const PoolSettings& settings) : settings_(settings) {}
+    explicit IngestStage(const pool::PoolSettings& settings) : settings_(settings) {}
     std::string_view name() const override { return "ingest"; }
     std::string_view purpose() const override { return "list the picture sources, read and check every picture, give each a stable index"; }
     std::vector<std::string> reads() const override { return {}; }
@@ -163,42 +163,42 @@ public:
         if (!settings_.image_root.empty() && !std::filesystem::is_directory(settings_.image_root)) throw InputError(fmt::format("{}: no such folder", settings_.image_root.string()), "check [pool] image_root");
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override {
-        if (std::filesystem::exists(paths.file("pool.h5"))) return {{"pictures in the pool", static_cast<double>(Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures", "ingested"}};
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+        if (std::filesystem::exists(paths.file("pool.h5"))) return {{"pictures in the pool", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures", "ingested"}};
         const auto listing = list_sources(settings_);
         return {{"pictures to read and check", static_cast<double>(listing.pictures().size()), "pictures", fmt::format("{} other files ignored", listing.counts().ignored)}};
     }
 
-    void run(StageContext& context) override {
+    void run(run::StageContext& context) override {
         const auto& ranks = context.ranks;
         const auto listing_folder = context.paths.parts("ingest_listing");
         const auto listing_path = listing_folder / "listing.h5";
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (ranks.is_root()) make_listing(listing_path, context.fingerprint);
         });
         std::unique_ptr<ListingFile> listing;
-        together(ranks, [&] { listing = std::make_unique<ListingFile>(listing_path); });
+        parallel::together(ranks, [&] { listing = std::make_unique<ListingFile>(listing_path); });
 
-        const Parts parts{listing->size(), static_cast<std::uint64_t>(settings_.items_per_part)};
-        const PartStore store(context.paths.parts("ingest"), parts, fmt::format("{}/{}", context.fingerprint, settings_.items_per_part), ranks);
+        const parallel::Parts parts{listing->size(), static_cast<std::uint64_t>(settings_.items_per_part)};
+        const storage::PartStore store(context.paths.parts("ingest"), parts, fmt::format("{}/{}", context.fingerprint, settings_.items_per_part), ranks);
         const Inspector inspect(settings_, listing->containers());
         {
             ThreadPool threads(settings_.worker_threads());
-            for_each_part(store, ranks, "ingest", "pictures", [&](std::uint64_t, Slice items, Hdf5File& out) {
+            storage::for_each_part(store, ranks, "ingest", "pictures", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
                 const auto pictures = listing->read(items);
                 write_part(out, pictures, inspect_all(pictures, inspect, threads));
             });
         }
         Summary summary;
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (ranks.is_root()) summary = summarise(store, settings_.drop_duplicates);
         });
-        store.gather(context.paths.file("pool.h5"), [&](Hdf5File& out) {
+        store.gather(context.paths.file("pool.h5"), [&](storage::Hdf5File& out) {
             const std::uint64_t rows = ranks.is_root() ? listing->size() : 0, shape[] = {listing->size()};
-            out.make_dataset("duplicate_of", Hdf5Type::i64, shape);
+            out.make_dataset("duplicate_of", storage::Hdf5Type::i64, shape);
             out.write_rows("duplicate_of", 0, rows, std::span<const std::int64_t>(summary.duplicate_of));
             if (settings_.drop_duplicates) out.write_rows("status", 0, rows, std::span<const std::uint8_t>(summary.status));
-            write_containers(out, listing->containers(), ranks.is_root());
+            pool::write_containers(out, listing->containers(), ranks.is_root());
             const auto counts = listing->counts();
             out.set_attribute("ignored_files", counts.ignored);
             out.set_attribute("repeated_references", counts.repeated);
@@ -206,7 +206,7 @@ public:
         });
         const auto counts = listing->counts();
         listing.reset();
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
             std::filesystem::remove_all(listing_folder);
             report(summary, counts, context.figures);
@@ -221,7 +221,7 @@ private:
         log::info("ingest: {} pictures listed, {} other files ignored", listing.pictures().size(), listing.counts().ignored);
     }
 
-    static void report(const Summary& summary, const ListingCounts& counts, Figures& figures) {
+    static void report(const Summary& summary, const ListingCounts& counts, run::Figures& figures) {
         std::string skipped;
         const auto add = [&](const char* name, std::uint64_t value) { figures.emplace_back(name, static_cast<double>(value)); };
         add("pictures", summary.status.size());
@@ -231,18 +231,18 @@ private:
         add("repeated_references", counts.repeated);
         add("records_without_picture", counts.without_picture);
         for (std::size_t s = 0; s < summary.count.size(); ++s) {
-            const auto name = name_of(static_cast<PictureStatus>(s));
+            const auto name = pictures::name_of(static_cast<pictures::PictureStatus>(s));
             figures.emplace_back(replace_all(std::string(name), " ", "_"), static_cast<double>(summary.count[s]));
             if (s > 0 && summary.count[s] > 0) skipped += fmt::format(", {} {}", summary.count[s], name);
         }
         log::info("ingest: {} of {} pictures usable ({}){}; {} have the same bytes as another", summary.count[0], summary.status.size(), bytes_text(summary.bytes), skipped, summary.duplicates);
     }
 
-    PoolSettings settings_;
+    pool::PoolSettings settings_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stage> make_ingest_stage(const PoolSettings& settings) { return std::make_unique<IngestStage>(settings); }
+std::unique_ptr<run::Stage> make_ingest_stage(const pool::PoolSettings& settings) { return std::make_unique<IngestStage>(settings); }
 
-}  // namespace tg
+}  // namespace tg::ingest

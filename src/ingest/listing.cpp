@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 // Adding a source kind: one file and one row here.
@@ -19,14 +19,14 @@ constexpr std::array source_kinds{
 
 }  // namespace
 
-std::uint32_t Listing::add_container(Container container) {
+std::uint32_t Listing::add_container(pool::Container container) {
     const auto [at, is_new] = known_.try_emplace(container.key(), static_cast<std::uint32_t>(containers_.size()));
     if (is_new) containers_.push_back(std::move(container));
     return at->second;
 }
 
 void Listing::finish() {
-    std::sort(pictures_.begin(), pictures_.end(), [](const ListedPicture& a, const ListedPicture& b) { return std::tie(a.uri, a.container, a.offset) < std::tie(b.uri, b.container, b.offset); });
+    std::sort(pictures_.begin(), pictures_.end(), [](const pool::ListedPicture& a, const pool::ListedPicture& b) { return std::tie(a.uri, a.container, a.offset) < std::tie(b.uri, b.container, b.offset); });
     std::size_t kept = 0;
     for (std::size_t i = 0; i < pictures_.size(); ++i) {
         if (kept > 0 && pictures_[kept - 1].uri == pictures_[i].uri) {
@@ -45,17 +45,17 @@ void Listing::finish() {
 }
 
 void Listing::write(const std::filesystem::path& path, std::string_view fingerprint) const {
-    publish_hdf5(path, [&](Hdf5File& file) {
+    storage::publish_hdf5(path, [&](storage::Hdf5File& file) {
         // Column by column, so that only one of them lies in memory beside the listing.
-        const auto column = [&]<class T>(const char* name, T ListedPicture::* member) {
+        const auto column = [&]<class T>(const char* name, T pool::ListedPicture::* member) {
             std::vector<T> values;
             values.reserve(pictures_.size());
             for (const auto& picture : pictures_) values.push_back(picture.*member);
             file.write(name, values);
         };
-        column("container", &ListedPicture::container);
-        column("offset", &ListedPicture::offset);
-        column("bytes", &ListedPicture::bytes);
+        column("container", &pool::ListedPicture::container);
+        column("offset", &pool::ListedPicture::offset);
+        column("bytes", &pool::ListedPicture::bytes);
         std::vector<std::uint32_t> lengths;
         std::size_t total = 0;
         for (const auto& picture : pictures_) {
@@ -67,7 +67,7 @@ void Listing::write(const std::filesystem::path& path, std::string_view fingerpr
         bytes.reserve(total);
         for (const auto& picture : pictures_) bytes.insert(bytes.end(), picture.uri.begin(), picture.uri.end());
         file.write("uri/bytes", bytes);
-        write_containers(file, containers_);
+        pool::write_containers(file, containers_);
         file.set_attribute("ignored", counts_.ignored);
         file.set_attribute("repeated", counts_.repeated);
         file.set_attribute("without_picture", counts_.without_picture);
@@ -75,7 +75,7 @@ void Listing::write(const std::filesystem::path& path, std::string_view fingerpr
     });
 }
 
-ListingFile::ListingFile(const std::filesystem::path& path) : file_(Hdf5File::open(path)), containers_(read_containers(file_)) {
+ListingFile::ListingFile(const std::filesystem::path& path) : file_(storage::Hdf5File::open(path)), containers_(pool::read_containers(file_)) {
     const auto lengths = file_.read<std::uint32_t>("uri/lengths");
     text_begin_.resize(lengths.size() + 1);
     for (std::size_t i = 0; i < lengths.size(); ++i) text_begin_[i + 1] = text_begin_[i] + lengths[i];
@@ -86,12 +86,12 @@ ListingCounts ListingFile::counts() const {
     return {count("ignored"), count("repeated"), count("without_picture")};
 }
 
-std::vector<ListedPicture> ListingFile::read(Slice items) const {
+std::vector<pool::ListedPicture> ListingFile::read(parallel::Slice items) const {
     const auto first = text_begin_[items.begin];
     const auto text = file_.read_rows<std::uint8_t>("uri/bytes", first, text_begin_[items.end] - first);
     const auto containers = file_.read_rows<std::uint32_t>("container", items.begin, items.size());
     const auto offsets = file_.read_rows<std::uint64_t>("offset", items.begin, items.size()), bytes = file_.read_rows<std::uint64_t>("bytes", items.begin, items.size());
-    std::vector<ListedPicture> pictures(items.size());
+    std::vector<pool::ListedPicture> pictures(items.size());
     for (std::size_t i = 0; i < pictures.size(); ++i) {
         const auto begin = text_begin_[items.begin + i] - first, end = text_begin_[items.begin + i + 1] - first;
         pictures[i] = {std::string(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end)), containers[i], offsets[i], bytes[i]};
@@ -99,7 +99,7 @@ std::vector<ListedPicture> ListingFile::read(Slice items) const {
     return pictures;
 }
 
-std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const PoolSettings& settings) {
+std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const pool::PoolSettings& settings) {
     if (settings.sources.empty()) throw UsageError("[pool] sources is empty", "name a folder of pictures, for example sources = folder:/data/pictures");
     std::vector<std::pair<SourceSpec, const SourceKind*>> found;
     for (const auto& text : settings.sources) {
@@ -127,7 +127,7 @@ std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const PoolSetti
     return found;
 }
 
-Listing list_sources(const PoolSettings& settings) {
+Listing list_sources(const pool::PoolSettings& settings) {
     Listing listing;
     for (const auto& [spec, kind] : sources_of(settings)) kind->list(spec, settings, listing);
     listing.finish();
@@ -135,11 +135,11 @@ Listing list_sources(const PoolSettings& settings) {
     return listing;
 }
 
-bool has_picture_suffix(std::string_view name, const PoolSettings& settings) {
+bool has_picture_suffix(std::string_view name, const pool::PoolSettings& settings) {
     const auto dot = name.rfind('.');
     if (dot == name.npos) return false;
     const auto suffix = lower_ascii(name.substr(dot + 1));
     return std::find(settings.suffixes.begin(), settings.suffixes.end(), suffix) != settings.suffixes.end();
 }
 
-}  // namespace tg
+}  // namespace tg::ingest

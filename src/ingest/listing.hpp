@@ -16,7 +16,7 @@
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::ingest {
 
 struct ListingCounts {
     std::uint64_t ignored = 0;          // files whose suffix is no picture's
@@ -26,21 +26,21 @@ struct ListingCounts {
 
 class Listing {
 public:
-    std::uint32_t add_container(Container container);
+    std::uint32_t add_container(pool::Container container);
     void add(std::string uri, std::uint32_t container, std::uint64_t offset = 0, std::uint64_t bytes = 0) { pictures_.push_back({std::move(uri), container, offset, bytes}); }
     ListingCounts& counts() { return counts_; }
     const ListingCounts& counts() const { return counts_; }
-    const std::vector<Container>& containers() const { return containers_; }
-    const std::vector<ListedPicture>& pictures() const { return pictures_; }
+    const std::vector<pool::Container>& containers() const { return containers_; }
+    const std::vector<pool::ListedPicture>& pictures() const { return pictures_; }
 
     // Orders by uri and drops repeats. Throws InputError when one uri means two pictures.
     void finish();
     void write(const std::filesystem::path& file, std::string_view fingerprint) const;
 
 private:
-    std::vector<Container> containers_;
-    std::map<std::tuple<Container::Kind, std::string, std::string>, std::uint32_t> known_;
-    std::vector<ListedPicture> pictures_;
+    std::vector<pool::Container> containers_;
+    std::map<std::tuple<pool::Container::Kind, std::string, std::string>, std::uint32_t> known_;
+    std::vector<pool::ListedPicture> pictures_;
     ListingCounts counts_;
 };
 
@@ -49,15 +49,15 @@ class ListingFile {
 public:
     explicit ListingFile(const std::filesystem::path& file);
     std::uint64_t size() const { return text_begin_.size() - 1; }
-    const std::vector<Container>& containers() const { return containers_; }
+    const std::vector<pool::Container>& containers() const { return containers_; }
     ListingCounts counts() const;
     std::string fingerprint() const { return file_.text_attribute("fingerprint"); }
-    std::vector<ListedPicture> read(Slice items) const;
+    std::vector<pool::ListedPicture> read(parallel::Slice items) const;
 
 private:
-    Hdf5File file_;
+    storage::Hdf5File file_;
     std::vector<std::uint64_t> text_begin_;
-    std::vector<Container> containers_;
+    std::vector<pool::Container> containers_;
 };
 
 // One source of the job: `[NAME=]KIND:WHERE`.
@@ -70,21 +70,21 @@ struct SourceSpec {
 // when it is not there at all.
 struct SourceKind {
     std::string_view kind;
-    void (*list)(const SourceSpec& source, const PoolSettings& settings, Listing& listing);
-    void (*identify)(const SourceSpec& source, const PoolSettings& settings, DigestBuilder& inputs);
+    void (*list)(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing);
+    void (*identify)(const SourceSpec& source, const pool::PoolSettings& settings, DigestBuilder& inputs);
 };
-void list_folder(const SourceSpec& source, const PoolSettings& settings, Listing& listing);
-void identify_folder(const SourceSpec& source, const PoolSettings& settings, DigestBuilder& inputs);
-void list_shards(const SourceSpec& source, const PoolSettings& settings, Listing& listing);
-void identify_shards(const SourceSpec& source, const PoolSettings& settings, DigestBuilder& inputs);
-void list_manifest(const SourceSpec& source, const PoolSettings& settings, Listing& listing);
-void identify_manifest(const SourceSpec& source, const PoolSettings& settings, DigestBuilder& inputs);
+void list_folder(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing);
+void identify_folder(const SourceSpec& source, const pool::PoolSettings& settings, DigestBuilder& inputs);
+void list_shards(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing);
+void identify_shards(const SourceSpec& source, const pool::PoolSettings& settings, DigestBuilder& inputs);
+void list_manifest(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing);
+void identify_manifest(const SourceSpec& source, const pool::PoolSettings& settings, DigestBuilder& inputs);
 
 // Parses settings.sources; an unknown kind lists the known ones. Throws UsageError.
-std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const PoolSettings& settings);
+std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const pool::PoolSettings& settings);
 // All sources, finished. Throws InputError when they hold no picture at all.
-Listing list_sources(const PoolSettings& settings);
+Listing list_sources(const pool::PoolSettings& settings);
 // Whether a file name ends in one of settings.suffixes.
-bool has_picture_suffix(std::string_view name, const PoolSettings& settings);
+bool has_picture_suffix(std::string_view name, const pool::PoolSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::ingest

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 using Json = nlohmann::json;
@@ -80,13 +80,13 @@ private:
 
 }  // namespace
 
-void list_manifest(const SourceSpec& source, const PoolSettings& settings, Listing& listing) {
+void list_manifest(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing) {
     const std::filesystem::path file = source.where;
     std::ifstream in(file, std::ios::binary);
     if (!in) throw InputError(fmt::format("{}: the manifest cannot be read", file.string()), "check [pool] sources");
     const auto root = std::filesystem::absolute(settings.image_root.empty() ? file.parent_path() : settings.image_root).lexically_normal();
     const auto prefix = source.prefix();
-    const auto container = listing.add_container({Container::Kind::folder, root, prefix});
+    const auto container = listing.add_container({pool::Container::Kind::folder, root, prefix});
     std::uint64_t found = 0;
     const auto add = [&](std::string_view path) {
         if (!settings.strip_prefix.empty() && path.starts_with(settings.strip_prefix)) path.remove_prefix(settings.strip_prefix.size());
@@ -135,9 +135,9 @@ void list_manifest(const SourceSpec& source, const PoolSettings& settings, Listi
     if (found == 0) throw InputError(fmt::format("{}: no picture under '{}'", file.string(), settings.manifest_field), "set [pool] manifest_field to the key that holds the path");
 }
 
-void identify_manifest(const SourceSpec& source, const PoolSettings&, DigestBuilder& inputs) {
+void identify_manifest(const SourceSpec& source, const pool::PoolSettings&, DigestBuilder& inputs) {
     inputs.add(std::filesystem::absolute(source.where).string());
-    add_file_identity(inputs, source.where);
+    run::add_file_identity(inputs, source.where);
 }
 
-}  // namespace tg
+}  // namespace tg::ingest

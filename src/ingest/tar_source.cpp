@@ -14,7 +14,7 @@
 #include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 constexpr std::uint64_t block = 512;
@@ -56,7 +56,7 @@ std::filesystem::path base_of(const SourceSpec& source) {
 }
 
 // Where the data begin of the member whose first header block is at `header`: behind its pax and GNU long-name records.
-std::uint64_t data_begin(const OpenFile& shard, std::uint64_t header) {
+std::uint64_t data_begin(const pool::OpenFile& shard, std::uint64_t header) {
     for (;;) {
         std::array<std::byte, block> bytes;
         if (!shard.read(header, bytes)) throw InputError(fmt::format("{}: cut off in a header at byte {}", shard.path().string(), header));
@@ -79,8 +79,8 @@ struct ShardContent {
     std::uint64_t ignored = 0;
 };
 
-ShardContent list_shard(const std::filesystem::path& path, const PoolSettings& settings) {
-    const OpenFile shard(path);
+ShardContent list_shard(const std::filesystem::path& path, const pool::PoolSettings& settings) {
+    const pool::OpenFile shard(path);
     const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
     archive_read_support_format_tar(reader.get());
     archive_read_support_format_gnutar(reader.get());
@@ -112,7 +112,7 @@ ShardContent list_shard(const std::filesystem::path& path, const PoolSettings& s
 
 }  // namespace
 
-void list_shards(const SourceSpec& source, const PoolSettings& settings, Listing& listing) {
+void list_shards(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing) {
     const auto base = base_of(source);
     // Headers lie far apart: listing waits on the disk, so several shards at once.
     ThreadPool threads(settings.worker_threads());
@@ -121,17 +121,17 @@ void list_shards(const SourceSpec& source, const PoolSettings& settings, Listing
     for (auto& [shard, future] : contents) {
         auto content = future.get();
         const auto prefix = source.prefix() + shard.lexically_relative(base).string() + "/";
-        const auto container = listing.add_container({Container::Kind::shard, shard, prefix});
+        const auto container = listing.add_container({pool::Container::Kind::shard, shard, prefix});
         for (auto& member : content.members) listing.add(prefix + member.name, container, member.offset, member.bytes);
         listing.counts().ignored += content.ignored;
     }
 }
 
-void identify_shards(const SourceSpec& source, const PoolSettings&, DigestBuilder& inputs) {
+void identify_shards(const SourceSpec& source, const pool::PoolSettings&, DigestBuilder& inputs) {
     for (const auto& shard : shards_of(source)) {
         inputs.add(shard.string());
-        add_file_identity(inputs, shard);
+        run::add_file_identity(inputs, shard);
     }
 }
 
-}  // namespace tg
+}  // namespace tg::ingest

@@ -11,7 +11,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr std::uint64_t header_bytes = 16;  // of a frame, storage/journal.hpp
@@ -23,8 +23,8 @@ std::string_view key_text(const Digest& key) { return {reinterpret_cast<const ch
 
 // The files of a folder that hold answers: folded ones first, in the order of their writing.
 std::vector<std::filesystem::path> answer_files(const std::filesystem::path& folder) {
-    auto files = folded_files(folder);
-    const auto journals = journal_files(folder);
+    auto files = storage::folded_files(folder);
+    const auto journals = storage::journal_files(folder);
     files.insert(files.end(), journals.begin(), journals.end());
     return files;
 }
@@ -43,14 +43,14 @@ bool read_at(int fd, std::uint64_t offset, char* to, std::size_t size) {
 }  // namespace
 
 AnswerJournal::AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures)
-    : slots_(1024), files_(answer_files(folder)), folded_count_(static_cast<std::size_t>(std::ranges::count(files_, std::filesystem::path(".h5"), [](const auto& file) { return file.extension(); }))), keep_failures_(keep_failures), writer_(files_.emplace_back(new_journal_name(folder, rank)), group_time) {
+    : slots_(1024), files_(answer_files(folder)), folded_count_(static_cast<std::size_t>(std::ranges::count(files_, std::filesystem::path(".h5"), [](const auto& file) { return file.extension(); }))), keep_failures_(keep_failures), writer_(files_.emplace_back(storage::new_journal_name(folder, rank)), group_time) {
     for (std::size_t file = 0; file < folded_count_; ++file) {
         const FoldedAnswers folded(files_[file]);
         for (std::size_t row = 0; row < folded.size(); ++row) index(folded.key(row), folded.record(row), file, row);
     }
     for (std::size_t file = folded_count_; file + 1 < files_.size(); ++file) {
         const auto folded_before = folded_bytes(files_[file]);
-        const auto damage = read_journal(files_[file], [&](std::string_view key, std::string_view value, std::uint64_t value_offset) {
+        const auto damage = storage::read_journal(files_[file], [&](std::string_view key, std::string_view value, std::uint64_t value_offset) {
             if (key.size() != sizeof(Digest::bytes) || value_offset < folded_before) return;  // not an answer, or indexed already
             const auto record = decoded(value);
             if (!record) return;
@@ -147,4 +147,4 @@ void AnswerJournal::append(const Digest& key, const AnswerRecord& record, std::f
     own_bytes_ += header_bytes + sizeof(Digest::bytes) + value.size();
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -18,7 +18,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/storage/journal.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 class AnswerJournal {
 public:
@@ -65,7 +65,7 @@ private:
     std::map<std::pair<std::string, std::string>, Paid> paid_before_;
     bool keep_failures_;
     std::uint64_t own_bytes_ = 0;
-    JournalWriter writer_;
+    storage::JournalWriter writer_;
 };
 
-}  // namespace tg
+}  // namespace tg::llm

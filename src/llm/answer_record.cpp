@@ -5,7 +5,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 using Json = nlohmann::json;
@@ -53,4 +53,4 @@ std::optional<AnswerRecord> decoded(std::string_view value) {
     return r;
 }
 
-}  // namespace tg
+}  // namespace tg::llm

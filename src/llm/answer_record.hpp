@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace tg {
+namespace tg::llm {
 
 struct AnswerRecord {
     enum class Outcome : std::uint8_t {
@@ -29,4 +29,4 @@ std::string encoded(const AnswerRecord& record);
 // Nothing when `value` is no such record.
 std::optional<AnswerRecord> decoded(std::string_view value);
 
-}  // namespace tg
+}  // namespace tg::llm

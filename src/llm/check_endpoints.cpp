@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/llm/chat.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api) {
     api.check();
@@ -40,4 +40,4 @@ void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, c
     }
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -11,7 +11,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
@@ -251,4 +251,4 @@ EndpointState Endpoint::state(double now) const {
     return s;
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -12,7 +12,7 @@
 #include "transfers.hpp"
 #include "verdict.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 class Endpoint {
 public:
@@ -94,4 +94,4 @@ private:
 // The key as settings name it; empty where they name none. Throws EndpointError: variable not set, file missing or readable by others.
 std::string read_key(const std::string& endpoint, const EndpointSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::llm

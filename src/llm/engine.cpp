@@ -23,7 +23,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr double longest_nap_s = 0.05;  // how late a stop request may be seen
@@ -610,4 +610,4 @@ Digest ChatEngine::key(const ChatRequest& request) const {
     return request_key(settings->second, request);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

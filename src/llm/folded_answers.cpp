@@ -12,7 +12,7 @@
 #include "taskgalaxy/storage/journal.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr std::size_t rows_a_file = 8192, text_bytes_a_file = std::size_t{8} << 20;
@@ -28,13 +28,13 @@ constexpr std::array text_fields{TextField{"stage", &AnswerRecord::stage},   Tex
 // How many files it is folded into.
 int files_of(const std::filesystem::path& journal) {
     int number = 0;
-    while (std::filesystem::exists(folded_name(journal, number))) ++number;
+    while (std::filesystem::exists(storage::folded_name(journal, number))) ++number;
     return number;
 }
 
 // How much of it lies in its first `files` files.
 std::uint64_t folded_bytes_in(const std::filesystem::path& journal, int files) {
-    return files == 0 ? 0 : static_cast<std::uint64_t>(Hdf5File::open(folded_name(journal, files - 1)).int_attribute("journal_bytes"));
+    return files == 0 ? 0 : static_cast<std::uint64_t>(storage::Hdf5File::open(storage::folded_name(journal, files - 1)).int_attribute("journal_bytes"));
 }
 
 // Rows of one file to come.
@@ -60,7 +60,7 @@ struct Rows {
     bool full() const { return outcome.size() >= rows_a_file || text_bytes >= text_bytes_a_file; }
 
     void write(const std::filesystem::path& path, std::uint64_t end_byte) const {
-        publish_hdf5(path, [&](Hdf5File& file) {
+        storage::publish_hdf5(path, [&](storage::Hdf5File& file) {
             const std::uint64_t key_shape[] = {outcome.size(), sizeof(Digest::bytes)};
             file.write("key", std::span<const std::uint8_t>(key), key_shape);
             file.write("outcome", outcome);
@@ -80,7 +80,7 @@ struct Rows {
 }  // namespace
 
 FoldedAnswers::FoldedAnswers(const std::filesystem::path& path) {
-    const auto file = Hdf5File::open(path);
+    const auto file = storage::Hdf5File::open(path);
     key_ = file.read<std::uint8_t>("key");
     outcome_ = file.read<std::uint8_t>("outcome");
     tries_ = file.read<std::int32_t>("tries");
@@ -117,28 +117,28 @@ std::uint64_t folded_bytes(const std::filesystem::path& journal) { return folded
 
 std::uint64_t fold_answers(const std::filesystem::path& folder) {
     std::uint64_t folded = 0;
-    const auto journals = journal_files(folder);
+    const auto journals = storage::journal_files(folder);
     for (const auto& journal : journals) {
         int number = files_of(journal);
         const auto done = folded_bytes_in(journal, number);
         Rows rows;
-        const auto damage = read_journal(journal, [&](std::string_view key, std::string_view value, std::uint64_t offset) {
+        const auto damage = storage::read_journal(journal, [&](std::string_view key, std::string_view value, std::uint64_t offset) {
             if (offset < done || key.size() != sizeof(Digest::bytes)) return;
             auto record = decoded(value);
             if (!record) return;
             rows.add(key, std::move(*record));
             ++folded;
             if (!rows.full()) return;
-            rows.write(folded_name(journal, number++), offset + value.size());
+            rows.write(storage::folded_name(journal, number++), offset + value.size());
             rows = {};
         });
-        if (!rows.outcome.empty()) rows.write(folded_name(journal, number), std::filesystem::file_size(journal));
-        const bool damaged = std::any_of(damage.begin(), damage.end(), [](const JournalDamage& d) { return !d.torn_tail; });
+        if (!rows.outcome.empty()) rows.write(storage::folded_name(journal, number), std::filesystem::file_size(journal));
+        const bool damaged = std::any_of(damage.begin(), damage.end(), [](const storage::JournalDamage& d) { return !d.torn_tail; });
         if (damaged) continue;  // stays for whoever wants to see what is left of it; its sound part is not read twice
         std::filesystem::remove(journal);
     }
-    if (!journals.empty()) sync_folder(folder);
+    if (!journals.empty()) storage::sync_folder(folder);
     return folded;
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 // One such file in memory (some MiB).
 class FoldedAnswers {
@@ -28,10 +28,10 @@ private:
     std::vector<std::int32_t> tries_, status_;
     std::vector<std::int64_t> tokens_in_, tokens_out_;
     std::vector<double> usd_;
-    std::vector<TextColumn> texts_;
+    std::vector<storage::TextColumn> texts_;
 };
 
 // How much of `journal` is folded, in bytes.
 std::uint64_t folded_bytes(const std::filesystem::path& journal);
 
-}  // namespace tg
+}  // namespace tg::llm

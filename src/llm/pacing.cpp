@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 // Share of a limit left unused so that an answer or a clock that is some milliseconds off does not carry one request too many into
@@ -227,4 +227,4 @@ double RecentRate::per_second(double now, int seconds) const {
     return sum / std::clamp(now - first_, 1.0, seconds + (now - static_cast<double>(whole)));
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <deque>
 
-namespace tg {
+namespace tg::llm {
 
 // Catching up with requests cannot exceed a second's share, as they are counted exactly. The tokens of a second's last request do exceed it,
 // and servers let the next second pay: seconds must be even, so little is caught up.
@@ -117,4 +117,4 @@ private:
     double first_ = -1;
 };
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 // A JSON string; bytes that are no UTF-8 become U+FFFD, as a server would refuse them.
@@ -47,4 +47,4 @@ TokenEstimate estimate(const EndpointSettings& endpoint, const ChatRequest& requ
     return {in, answer_limit(endpoint, request)};
 }
 
-}  // namespace tg
+}  // namespace tg::llm

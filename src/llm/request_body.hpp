@@ -6,7 +6,7 @@
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 // `asking` counts from 0: asked again, only the seed differs. `image` may be null.
 std::string request_body(const EndpointSettings& endpoint, const ChatRequest& request, const ChatImage* image, int asking);
@@ -17,4 +17,4 @@ Digest request_key(const EndpointSettings& endpoint, const ChatRequest& request)
 // Tokens of the prompt, by rule of thumb and the vendor's rule for pictures, and the longest answer.
 TokenEstimate estimate(const EndpointSettings& endpoint, const ChatRequest& request, const ChatImage* image);
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 void EndpointSettings::describe(SettingsVisitor& v) {
     v.tuning("urls", &urls, "base URLs up to the version (https://api.openai.com/v1); several: replicas of one model, the least loaded is asked");
@@ -149,4 +149,4 @@ void read_endpoints_file(const std::filesystem::path& path, std::map<std::string
     }
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-namespace tg {
+namespace tg::llm {
 
 // Seconds since 1970 that never step back: API ranks of one job share the grid of sending times that this clock gives.
 class SteadyWallClock {
@@ -14,4 +14,4 @@ private:
     double wall_ = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 };
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 // The tile rule: shrink into 2048 x 2048, then the shorter side to 768, never enlarge; count 512-pixel tiles begun.
@@ -44,4 +44,4 @@ double dollars(const EndpointSettings& endpoint, TokenEstimate tokens) {
     return (static_cast<double>(tokens.in) * std::max(endpoint.price_in, 0.0) + static_cast<double>(tokens.out) * std::max(endpoint.price_out, 0.0)) * 1e-6;
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -17,7 +17,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -283,4 +283,4 @@ std::vector<void*> Transfers::cancel_all() {
     return tags;
 }
 
-}  // namespace tg
+}  // namespace tg::llm

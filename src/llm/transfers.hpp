@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace tg {
+namespace tg::llm {
 
 // Where and how to send: made once a URL, shared by its requests. Holds the key, so it is never printed.
 class Route {
@@ -74,4 +74,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 using Json = nlohmann::json;
@@ -232,4 +232,4 @@ StatedLimits stated_limits(const HttpOutcome& outcome) {
     return {one("requests"), one("tokens")};
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -9,7 +9,7 @@
 
 #include "transfers.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 enum class Fate {
     answered,    // a whole answer with text
@@ -48,4 +48,4 @@ std::optional<double> duration_s(std::string_view text);
 // Seconds from `wall_now`: a number, or an HTTP date.
 std::optional<double> retry_after_s(std::string_view text, double wall_now);
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -7,53 +7,53 @@
 #include "taskgalaxy/nn/kernels/slices.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 // A batch in hand, given back whatever happens: others wait for its memory.
 class Held {
 public:
-    explicit Held(DecodeAhead& ahead) : ahead_(ahead), batch_(ahead.next()) {}
+    explicit Held(pool::DecodeAhead& ahead) : ahead_(ahead), batch_(ahead.next()) {}
     ~Held() { ahead_.release(batch_); }
     Held(const Held&) = delete;
-    const PixelBatch* operator->() const { return batch_; }
+    const pool::PixelBatch* operator->() const { return batch_; }
 
 private:
-    DecodeAhead& ahead_;
-    PixelBatch* batch_;
+    pool::DecodeAhead& ahead_;
+    pool::PixelBatch* batch_;
 };
 
 }  // namespace
 
 std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device device) {
     const auto batch = static_cast<std::uint64_t>(settings.batch_on(device.is_cuda()));
-    return device.is_cuda() ? batch : std::min(batch, static_cast<std::uint64_t>(DualEncoder::slice_size()));
+    return device.is_cuda() ? batch : std::min(batch, static_cast<std::uint64_t>(models::DualEncoder::slice_size()));
 }
 
-int model_threads(torch::Device device) { return device.is_cuda() ? 2 : slice_threads(); }
+int model_threads(torch::Device device) { return device.is_cuda() ? 2 : kernels::slice_threads(); }
 
-PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const std::vector<std::uint64_t>& indices, const ImageRecipe& recipe, const EmbedSettings& settings, const char* stage) {
+PictureVectors embed_pictures(const models::DualEncoder& model, const pool::Pool& pool, const std::vector<std::uint64_t>& indices, const pictures::ImageRecipe& recipe, const EmbedSettings& settings, const char* stage) {
     const auto dim = static_cast<std::size_t>(model.dim());
     PictureVectors out;
     out.rows.resize(indices.size() * dim);
     out.failures.resize(indices.size());
     const auto device = model.device();
     const int threads = model_threads(device);
-    AheadOptions options;
+    pool::AheadOptions options;
     options.batch = pictures_at_once(settings, device);
     const auto ahead_of_model = static_cast<std::size_t>(settings.batch_on(device.is_cuda())) * static_cast<std::size_t>(settings.batches_ahead) / options.batch;
     options.batches_ahead = ahead_of_model + static_cast<std::size_t>(threads) - 1;  // the model's threads hold one each
     options.threads = static_cast<std::size_t>(settings.decode_threads);
     options.bf16 = model.dtype() == torch::kBFloat16;
     std::vector<torch::Tensor> staging;
-    options.allocate = [&](std::size_t bytes) { return reinterpret_cast<std::byte*>(staging.emplace_back(staging_memory(bytes, device)).data_ptr<std::uint8_t>()); };
+    options.allocate = [&](std::size_t bytes) { return reinterpret_cast<std::byte*>(staging.emplace_back(layers::staging_memory(bytes, device)).data_ptr<std::uint8_t>()); };
     options.release = [](std::byte*) {};
-    DecodeAhead ahead(pool, indices, recipe, options);
+    pool::DecodeAhead ahead(pool, indices, recipe, options);
     const auto batches = (indices.size() + options.batch - 1) / options.batch;
-    for_each_slice(
+    kernels::for_each_slice(
         static_cast<std::int64_t>(batches),
         [&](std::int64_t) {  // whichever batch is the next
-            const OwnStream stream(device);
+            const layers::OwnStream stream(device);
             const Held batch(ahead);
             // A part of a large model takes minutes: rather than run out of the warning time, it is begun anew next time.
             if (stop_requested()) throw Stopped(stage);
@@ -70,4 +70,4 @@ PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const 
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::matching

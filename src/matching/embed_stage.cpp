@@ -14,7 +14,7 @@
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 std::vector<float> floats_of(const torch::Tensor& rows_BD) {
@@ -24,42 +24,42 @@ std::vector<float> floats_of(const torch::Tensor& rows_BD) {
 
 class PartEmbedder {
 public:
-    PartEmbedder(const EmbedSettings& settings, const PoolSettings& pool_settings, const StageContext& context)
+    PartEmbedder(const EmbedSettings& settings, const pool::PoolSettings& pool_settings, const run::StageContext& context)
         : settings_(settings), pool_settings_(pool_settings), context_(context) {
-        together(context.ranks, [&] {
-            device_ = choose_device(settings.device);
-            dtype_ = choose_dtype(settings.dtype, device_);
+        parallel::together(context.ranks, [&] {
+            device_ = layers::choose_device(settings.device);
+            dtype_ = layers::choose_dtype(settings.dtype, device_);
         });
         const auto in_bf16 = context.ranks.sum(std::int64_t{dtype_ == torch::kBFloat16});
-        together(context.ranks, [&] {
+        parallel::together(context.ranks, [&] {
             if (in_bf16 != 0 && in_bf16 != context.ranks.size())
                 throw UsageError(fmt::format("embed.dtype = auto came to bf16 on {} of {} ranks and to fp32 on the others", in_bf16, context.ranks.size()), "say fp32 or bf16, or use nodes of one kind");
         });
     }
 
     void images() {
-        std::unique_ptr<Pool> pool;
-        together(context_.ranks, [&] { pool = std::make_unique<Pool>(context_.paths.file("pool.h5"), pool_settings_); });
-        const PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part, pictures_at_once(settings_, device_))}, context_.fingerprint, context_.ranks);
+        std::unique_ptr<pool::Pool> pool;
+        parallel::together(context_.ranks, [&] { pool = std::make_unique<pool::Pool>(context_.paths.file("pool.h5"), pool_settings_); });
+        const storage::PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part, pictures_at_once(settings_, device_))}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
-            AheadFigures spent;
-            together(context_.ranks, [&] { load(); });
-            auto recipe = ImageRecipe::read(settings_.model);
+            pool::AheadFigures spent;
+            parallel::together(context_.ranks, [&] { load(); });
+            auto recipe = pictures::ImageRecipe::read(settings_.model);
             recipe.decode_fast = pool_settings_.decode_fast;
-            for_each_part(store, context_.ranks, "embed_images", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
+            storage::for_each_part(store, context_.ranks, "embed_images", "images", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
             log::info("embed_images: read {}, decoded {}, the model waited {} (sums over threads)", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
         }
         gather(store, "image_embeddings.h5");
     }
 
     void texts() {
-        Taxonomy taxonomy;
-        together(context_.ranks, [&] { taxonomy = Taxonomy::read(context_.paths.file("taxonomy.h5")); });
+        taxonomy::Taxonomy taxonomy;
+        parallel::together(context_.ranks, [&] { taxonomy = taxonomy::Taxonomy::read(context_.paths.file("taxonomy.h5")); });
         const auto leaves = taxonomy.leaves();
-        const PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())}, context_.fingerprint, context_.ranks);
+        const storage::PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())}, context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
-            together(context_.ranks, [&] { load(); });
-            for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, Slice items, Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
+            parallel::together(context_.ranks, [&] { load(); });
+            storage::for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
         }
         gather(store, "text_embeddings.h5");
     }
@@ -71,10 +71,10 @@ private:
     std::uint64_t texts_at_once() const { return static_cast<std::uint64_t>(settings_.batch_on(device_.is_cuda())); }
 
     void load() {
-        if (!model_) model_ = load_dual_encoder(settings_.model, device_, dtype_);
+        if (!model_) model_ = models::load_dual_encoder(settings_.model, device_, dtype_);
     }
 
-    void image_part(const Pool& pool, const ImageRecipe& recipe, Slice items, Hdf5File& out, AheadFigures& spent) const {
+    void image_part(const pool::Pool& pool, const pictures::ImageRecipe& recipe, parallel::Slice items, storage::Hdf5File& out, pool::AheadFigures& spent) const {
         std::vector<std::uint64_t> indices(items.size());
         std::iota(indices.begin(), indices.end(), items.begin);
         const auto vectors = embed_pictures(*model_, pool, indices, recipe, settings_, "embed_images");
@@ -99,7 +99,7 @@ private:
         return texts;
     }
 
-    void text_part(const Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, Slice items, Hdf5File& out) const {
+    void text_part(const taxonomy::Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, parallel::Slice items, storage::Hdf5File& out) const {
         const auto dim = model_->dim();
         std::vector<float> rows;
         std::vector<std::int64_t> types;
@@ -124,25 +124,25 @@ private:
         out.write("type", types);
     }
 
-    void gather(const PartStore& store, const char* file) const {
-        store.gather(context_.paths.file(file), [&](Hdf5File& out) {
+    void gather(const storage::PartStore& store, const char* file) const {
+        store.gather(context_.paths.file(file), [&](storage::Hdf5File& out) {
             out.set_attribute("model", settings_.model.string());
-            out.set_attribute("dtype", dtype_name(dtype_));
+            out.set_attribute("dtype", layers::dtype_name(dtype_));
         });
     }
 
     const EmbedSettings& settings_;
-    const PoolSettings& pool_settings_;
-    const StageContext& context_;
+    const pool::PoolSettings& pool_settings_;
+    const run::StageContext& context_;
     torch::Device device_ = torch::kCPU;
     torch::Dtype dtype_ = torch::kFloat32;
-    std::unique_ptr<DualEncoder> model_;
+    std::unique_ptr<models::DualEncoder> model_;
 };
 
 // What both halves share: the model, by which each is made anew when it changes.
-class EmbedStage : public Stage {
+class EmbedStage : public run::Stage {
 public:
-    EmbedStage(const EmbedSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
+    EmbedStage(const EmbedSettings& settings, const pool::PoolSettings& pool) : settings_(settings), pool_(pool) {}
 
     void check() const override {
         if (settings_.model.empty()) throw UsageError("embed.model is not set", "give the folder of a CLIP or SigLIP model");
@@ -154,12 +154,12 @@ public:
 protected:
     void describe_model(DigestBuilder& inputs, EmbedSettings settings) const {
         inputs.add(result_settings(settings));
-        inputs.add(dtype_name(choose_dtype(settings_.dtype, choose_device(settings_.device))));
-        add_file_identity(inputs, settings_.model);
+        inputs.add(layers::dtype_name(layers::choose_dtype(settings_.dtype, layers::choose_device(settings_.device))));
+        run::add_file_identity(inputs, settings_.model);
     }
 
     const EmbedSettings& settings_;
-    const PoolSettings& pool_;
+    const pool::PoolSettings& pool_;
 };
 
 class EmbedImagesStage final : public EmbedStage {
@@ -177,16 +177,16 @@ public:
         inputs.add(pool_.decode_fast ? "fast decoding" : "exact decoding");
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
         if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
-        return {{"pictures", static_cast<double>(Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
+        return {{"pictures", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
     }
 
-    void run(StageContext& context) override {
+    void run(run::StageContext& context) override {
         PartEmbedder(settings_, pool_, context).images();
-        together(context.ranks, [&] {
+        parallel::together(context.ranks, [&] {
             if (!context.ranks.is_root()) return;
-            const auto failed = Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
+            const auto failed = storage::Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
             context.figures = {{"images", static_cast<double>(failed.size())}, {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))}};
         });
     }
@@ -201,27 +201,27 @@ public:
     std::vector<std::string> writes() const override { return {"text_embeddings.h5"}; }
     void describe_inputs(DigestBuilder& inputs) const override { describe_model(inputs, settings_); }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
         if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
-        return {{"task types", static_cast<double>(Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"}};
+        return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"}};
     }
 
-    void run(StageContext& context) override {
+    void run(run::StageContext& context) override {
         PartEmbedder(settings_, pool_, context).texts();
-        together(context.ranks, [&] {
-            if (context.ranks.is_root()) context.figures = {{"types", static_cast<double>(Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
+        parallel::together(context.ranks, [&] {
+            if (context.ranks.is_root()) context.figures = {{"types", static_cast<double>(storage::Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
         });
     }
 };
 
 }  // namespace
 
-std::unique_ptr<Stage> make_embed_images_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedImagesStage>(settings, pool); }
-std::unique_ptr<Stage> make_embed_texts_stage(const EmbedSettings& settings, const PoolSettings& pool) { return std::make_unique<EmbedTextsStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_embed_images_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<EmbedImagesStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_embed_texts_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<EmbedTextsStage>(settings, pool); }
 
-Embedder make_text_embedder(const EmbedSettings& settings) {
-    const auto device = choose_device(settings.device);
-    const std::shared_ptr<const DualEncoder> model = load_dual_encoder(settings.model, device, choose_dtype(settings.dtype, device));
+taxonomy::Embedder make_text_embedder(const EmbedSettings& settings) {
+    const auto device = layers::choose_device(settings.device);
+    const std::shared_ptr<const models::DualEncoder> model = models::load_dual_encoder(settings.model, device, layers::choose_dtype(settings.dtype, device));
     return [model, batch = static_cast<std::size_t>(settings.batch_on(device.is_cuda()))](const std::vector<std::string>& texts) {
         std::vector<float> rows;
         rows.reserve(texts.size() * static_cast<std::size_t>(model->dim()));
@@ -235,4 +235,4 @@ Embedder make_text_embedder(const EmbedSettings& settings) {
     };
 }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -12,7 +12,7 @@
 #include "product.hpp"
 #include "rounded_rows.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 constexpr std::int64_t queries_a_tile = 6, types_a_tile = 16;
@@ -123,4 +123,4 @@ private:
 bool can_use_int16_product(std::int64_t) { return __builtin_cpu_supports("avx2") != 0; }
 std::unique_ptr<Product> make_int16_product(std::span<const float> types, std::int64_t dim) { return std::make_unique<Int16Product>(types, dim); }
 
-}  // namespace tg
+}  // namespace tg::matching

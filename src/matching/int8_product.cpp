@@ -20,7 +20,7 @@
 
 #define TG_VNNI __attribute__((target("avx512f,avx512bw,avx512vnni")))
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 constexpr std::int64_t queries_a_tile = 14, types_a_tile = 32;  // 28 of the 32 registers hold sums
@@ -269,4 +269,4 @@ private:
 bool can_use_int8_product(std::int64_t dim) { return dim <= widest && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw"); }
 std::unique_ptr<Product> make_int8_product(std::span<const float> types, std::int64_t dim) { return std::make_unique<Int8Product>(types, dim); }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -10,7 +10,7 @@
 #include "taskgalaxy/matching/top_k.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 constexpr std::int64_t histogram_bins = 200;  // of 0.01, over [-1, 1]
@@ -22,7 +22,7 @@ std::int64_t bin_of(float score) { return std::clamp(static_cast<std::int64_t>((
 // made by anyone at any time.
 class Types {
 public:
-    Types(const std::filesystem::path& file, const MatchSettings& settings) : settings_(settings), file_(Hdf5File::open(file)) {
+    Types(const std::filesystem::path& file, const MatchSettings& settings) : settings_(settings), file_(storage::Hdf5File::open(file)) {
         rows = file_.read<std::int64_t>("type");
         dim = static_cast<std::int64_t>(file_.row_elements("embedding"));
         if (rows.size() < static_cast<std::size_t>(settings.k)) throw UsageError(fmt::format("match.k = {}, but there are {} task types", settings.k, rows.size()), fmt::format("choose 1 to {}", rows.size()));
@@ -67,8 +67,8 @@ private:
     using Match = std::pair<double, std::int64_t>;  // (-score, row of taxonomy.h5): ascending order is best first
 
     // Makes block `index` the one in memory.
-    Slice load(std::uint64_t index) {
-        const auto block = slice_of(rows.size(), index, num_blocks_);
+    parallel::Slice load(std::uint64_t index) {
+        const auto block = parallel::slice_of(rows.size(), index, num_blocks_);
         if (!top_k_ || index != loaded_) {
             top_k_.reset();
             vectors_ = file_.read_rows<float>("embedding", block.begin, block.size());
@@ -79,7 +79,7 @@ private:
     }
 
     const MatchSettings& settings_;
-    Hdf5File file_;
+    storage::Hdf5File file_;
     std::uint64_t num_blocks_ = 1, loaded_ = 0;
     std::vector<float> vectors_;  // of the block in memory
     std::unique_ptr<TopK> top_k_;
@@ -112,7 +112,7 @@ struct Counts {
     std::int64_t unmatched() const { return static_cast<std::int64_t>(type_and_rank.size() / k) - types_matched().back(); }
 };
 
-class MatchStage final : public Stage {
+class MatchStage final : public run::Stage {
 public:
     explicit MatchStage(const MatchSettings& settings) : settings_(settings) {}
     std::string_view name() const override { return "match"; }
@@ -124,32 +124,32 @@ public:
         inputs.add(result_settings(settings));
     }
 
-    void run(StageContext& context) override {
+    void run(run::StageContext& context) override {
         const auto& ranks = context.ranks;
         std::unique_ptr<Types> types;
         std::uint64_t num_images = 0;
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             types = std::make_unique<Types>(context.paths.file("text_embeddings.h5"), settings_);
-            const auto images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
+            const auto images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
             num_images = images.rows("embedding");
             if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim) throw InputError(fmt::format("{}: pictures and task types were embedded by different models", context.paths.root().string()), "--redo embed");
         });
         const auto k = static_cast<std::uint64_t>(settings_.k);
-        const PartStore store(context.paths.parts("match"), {num_images, static_cast<std::uint64_t>(settings_.images_per_part)}, context.fingerprint, ranks);
+        const storage::PartStore store(context.paths.parts("match"), {num_images, static_cast<std::uint64_t>(settings_.images_per_part)}, context.fingerprint, ranks);
         if (!store.missing().empty()) {
-            std::optional<Hdf5File> images;
+            std::optional<storage::Hdf5File> images;
             std::string_view arithmetic;
-            together(ranks, [&] {
+            parallel::together(ranks, [&] {
                 arithmetic = types->arithmetic();
-                images = Hdf5File::open(context.paths.file("image_embeddings.h5"));
+                images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
             });
             log::info("match: {} task types, candidates by {} products", types->rows.size(), arithmetic);
-            for_each_part(store, ranks, "match", "images", [&](std::uint64_t, Slice items, Hdf5File& out) { match_part(*images, *types, items, out); });
+            storage::for_each_part(store, ranks, "match", "images", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { match_part(*images, *types, items, out); });
         }
         const auto counts = count_parts(store, *types, ranks);
-        store.gather(context.paths.file("matches.h5"), [&](Hdf5File& out) {
+        store.gather(context.paths.file("matches.h5"), [&](storage::Hdf5File& out) {
             const auto write = [&](const char* name, std::span<const std::int64_t> values, std::vector<std::uint64_t> shape) {
-                out.make_dataset(name, Hdf5Type::i64, shape);
+                out.make_dataset(name, storage::Hdf5Type::i64, shape);
                 out.write_rows(name, 0, ranks.is_root() ? shape[0] : 0, ranks.is_root() ? values : std::span<const std::int64_t>{});
             };
             write("diagnostics/type", types->rows, {types->rows.size()});
@@ -166,7 +166,7 @@ public:
     }
 
 private:
-    void match_part(const Hdf5File& images, Types& types, Slice items, Hdf5File& out) const {
+    void match_part(const storage::Hdf5File& images, Types& types, parallel::Slice items, storage::Hdf5File& out) const {
         const auto vectors = images.read_rows<float>("embedding", items.begin, items.size());
         const auto k = static_cast<std::size_t>(settings_.k), dim = static_cast<std::size_t>(types.dim);
         for (std::size_t i = 0; i < vectors.size(); ++i)
@@ -195,13 +195,13 @@ private:
     }
 
     // Counted from the parts, so that a restart counts what earlier lives did.
-    Counts count_parts(const PartStore& store, const Types& types, const Communicator& ranks) const {
+    Counts count_parts(const storage::PartStore& store, const Types& types, const parallel::Communicator& ranks) const {
         const auto k = static_cast<std::size_t>(settings_.k);
         Counts counts{k, std::vector<std::int64_t>(types.rows.size() * k), std::vector<std::int64_t>(k * static_cast<std::size_t>(histogram_bins))};
-        together(ranks, [&] {
-            const auto slice = slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+        parallel::together(ranks, [&] {
+            const auto slice = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
             for (auto part = slice.begin; part < slice.end; ++part) {
-                const auto in = Hdf5File::open(store.path(part));
+                const auto in = storage::Hdf5File::open(store.path(part));
                 const auto found = in.read<std::int64_t>("type");
                 const auto scores = in.read<float>("score");
                 for (std::size_t i = 0; i < found.size(); ++i) {
@@ -227,6 +227,6 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Stage> make_match_stage(const MatchSettings& settings) { return std::make_unique<MatchStage>(settings); }
+std::unique_ptr<run::Stage> make_match_stage(const MatchSettings& settings) { return std::make_unique<MatchStage>(settings); }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-namespace tg {
+namespace tg::matching {
 
 struct Nominee {
     float upper;  // the score is not above it
@@ -54,4 +54,4 @@ private:
     std::vector<Nominee> list_;
 };
 
-}  // namespace tg
+}  // namespace tg::matching

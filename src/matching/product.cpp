@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 struct Kind {
@@ -56,4 +56,4 @@ TG_CLONES double exact_dot(const float* a, const float* b, std::int64_t dim) {
 
 float length_of(const float* row, std::int64_t dim) { return static_cast<float>(std::sqrt(exact_dot(row, row, dim))); }
 
-}  // namespace tg
+}  // namespace tg::matching

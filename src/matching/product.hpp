@@ -12,7 +12,7 @@
 
 #include "nominees.hpp"
 
-namespace tg {
+namespace tg::matching {
 
 class Product {
 public:
@@ -39,4 +39,4 @@ std::unique_ptr<Product> make_torch_product(std::span<const float> types, std::i
 double exact_dot(const float* a, const float* b, std::int64_t dim);
 float length_of(const float* row, std::int64_t dim);
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/clones.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 template <class Integer> TG_INLINE float round_all(const float* row, std::int64_t dim, float scale, Integer* out) {
@@ -31,4 +31,4 @@ template <class Integer> TG_INLINE float round_all(const float* row, std::int64_
 TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int8_t* out) { return round_all(row, dim, scale, out); }
 TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out) { return round_all(row, dim, scale, out); }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace tg {
+namespace tg::matching {
 
 // What brings `size` to `wanted`; 1 for zero, or as good as.
 inline float scale_to(float wanted, float size) {
@@ -24,4 +24,4 @@ inline float rounding_error(float length, float lost, float other_length, float 
     return lost * other_length + (length + lost) * other_lost + 0x1p-21f * length * other_length;
 }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -3,12 +3,12 @@
 #include "product.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 
-namespace tg {
+namespace tg::matching {
 
 void EmbedSettings::describe(SettingsVisitor& v) {
     v.tuning("model", &model, "Hugging Face folder of a CLIP or SigLIP model (its content is fingerprinted)");
-    v.tuning("device", &device, "where to compute", one_of(device_names()));
-    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware", one_of(dtype_names()));
+    v.tuning("device", &device, "where to compute", one_of(layers::device_names()));
+    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware", one_of(layers::dtype_names()));
     v.option("batch", &batch, "pictures or texts at once; 0: 256 on a GPU, 64 on CPUs; pictures on CPUs: at most 8, by each core", at_least(0));
     v.option("templates", &templates, "texts around a task type, {} standing for its path; several: the mean of their vectors; empty: the plain path");
     v.tuning("images_per_part", &images_per_part, "pictures whose vectors are written to disk together", at_least(1));
@@ -25,4 +25,4 @@ void MatchSettings::describe(SettingsVisitor& v) {
     v.tuning("arithmetic", &arithmetic, "what nominates candidates before they are scored exactly; the result is the same", one_of(product_kinds()));
 }
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
 
-namespace tg {
+namespace tg::matching {
 
 struct TopK::Impl {
     std::span<const float> types;
@@ -51,11 +51,11 @@ std::string_view TopK::arithmetic() const { return impl_->product->name(); }
 
 void TopK::operator()(std::span<const float> queries, std::span<std::int64_t> indices, std::span<double> scores) const {
     const auto rows = static_cast<std::int64_t>(queries.size()) / impl_->dim, block = impl_->product->block();
-    for_each_slice((rows + block - 1) / block, [&](std::int64_t b) {
+    kernels::for_each_slice((rows + block - 1) / block, [&](std::int64_t b) {
         const auto begin = b * block, count = std::min(block, rows - begin);
         const auto cut = [&](auto span, std::int64_t width) { return span.subspan(static_cast<std::size_t>(begin * width), static_cast<std::size_t>(count * width)); };
         impl_->block(cut(queries, impl_->dim), cut(indices, impl_->k), cut(scores, impl_->k));
     }, impl_->threads);
 }
 
-}  // namespace tg
+}  // namespace tg::matching

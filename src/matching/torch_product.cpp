@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 constexpr std::int64_t query_block = 192, type_block = 1024;
@@ -72,4 +72,4 @@ private:
 
 std::unique_ptr<Product> make_torch_product(std::span<const float> types, std::int64_t dim, bool bf16) { return std::make_unique<TorchProduct>(types, dim, bf16); }
 
-}  // namespace tg
+}  // namespace tg::matching

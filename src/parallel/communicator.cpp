@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 // What a failing rank tells the others: its exit code, then its message.
@@ -112,4 +112,4 @@ void agree(const Communicator& ranks, std::exception_ptr mine) {
     throw AgreedFailure(static_cast<ExitCode>(report.at(0)), speaker, report.substr(1));
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -12,7 +12,7 @@
 
 #include "taskgalaxy/core/log.hpp"
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 constexpr char hello = 'h', goodbye = 'b';
@@ -119,4 +119,4 @@ void Lifeline::serve(int rank, const Address& next, std::chrono::seconds grace, 
     }
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-namespace tg {
+namespace tg::parallel {
 
 class Lifeline {
 public:
@@ -59,4 +59,4 @@ private:
     std::thread thread_;
 };
 
-}  // namespace tg
+}  // namespace tg::parallel

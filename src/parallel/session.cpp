@@ -14,7 +14,7 @@
 #include "lifeline.hpp"
 #include "watchdog.hpp"
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 // MPI counts are int: longer messages go in pieces of this many elements.
@@ -261,4 +261,4 @@ int run_guarded(const Communicator& world, const std::function<int()>& work) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/log.hpp"
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -56,4 +56,4 @@ Watchdog::Watch::~Watch() {
     if (--depth == 0) started = 0;
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

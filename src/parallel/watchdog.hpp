@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-namespace tg {
+namespace tg::parallel {
 
 class Watchdog {
 public:
@@ -20,4 +20,4 @@ public:
     };
 };
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -8,7 +8,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 [[noreturn]] void corrupt(const std::string& what) { throw UnreadableImage(PictureStatus::corrupt, "BMP: " + what); }
@@ -199,4 +199,4 @@ private:
 
 std::unique_ptr<RowReader> open_bmp(Bytes bytes, const DecodeOptions& options) { return std::make_unique<BmpRows>(bytes, options); }
 
-}  // namespace tg
+}  // namespace tg::pictures

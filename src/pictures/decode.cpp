@@ -7,7 +7,7 @@
 #include "exif.hpp"
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 bool begins(Bytes bytes, std::string_view magic, std::size_t at = 0) { return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0; }
@@ -99,4 +99,4 @@ PictureInfo verify(Bytes bytes, const DecodeOptions& options) {
     return info;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
     if (image.width < 1 || image.height < 1) throw InputError(fmt::format("a picture of {} x {} pixels cannot be encoded", image.width, image.height));
@@ -21,4 +21,4 @@ std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
     return {begin, begin + size};
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

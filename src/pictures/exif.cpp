@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 unsigned at(Bytes b, std::size_t i) { return std::to_integer<unsigned>(b[i]); }
@@ -80,4 +80,4 @@ Image turned_upright(Image image, int orientation) {
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

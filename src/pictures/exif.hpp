@@ -3,7 +3,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 // Tag 0x0112 of a JPEG's first EXIF segment, 1..8; 1 where there is none or it makes no sense.
 int jpeg_orientation(Bytes jpeg);
@@ -12,4 +12,4 @@ inline bool turns_sides(int orientation) { return orientation >= 5 && orientatio
 // As Pillow's ImageOps.exif_transpose.
 Image turned_upright(Image image, int orientation);
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -9,7 +9,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 int on_read(GifFileType* gif, GifByteType* to, int count) {
@@ -128,4 +128,4 @@ private:
 
 std::unique_ptr<RowReader> open_gif(Bytes bytes, const DecodeOptions& options) { return std::make_unique<GifRows>(bytes, options); }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -11,7 +11,7 @@
 #include "exif.hpp"
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 // A progressive file may repeat scans without end; each costs a pass over the whole picture.
@@ -193,4 +193,4 @@ private:
 
 std::unique_ptr<RowReader> open_jpeg(Bytes bytes, const DecodeOptions& options) { return std::make_unique<JpegRows>(bytes, options); }
 
-}  // namespace tg
+}  // namespace tg::pictures

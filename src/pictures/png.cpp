@@ -10,7 +10,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 class PngRows final : public RowReader {
@@ -155,4 +155,4 @@ private:
 
 std::unique_ptr<RowReader> open_png(Bytes bytes, const DecodeOptions& options) { return std::make_unique<PngRows>(bytes, options); }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -8,7 +8,7 @@
 #include "exif.hpp"
 #include "resample.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 std::uint16_t bf16_of(float value) {
@@ -146,4 +146,4 @@ Image padded_to_square(const Image& image, const std::array<float, 3>& mean) {
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

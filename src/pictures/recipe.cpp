@@ -4,7 +4,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/pictures/preprocess.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 using Json = nlohmann::json;
@@ -109,4 +109,4 @@ ImageRecipe ImageRecipe::exact(int size, std::array<float, 3> mean, std::array<f
     return recipe;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <numbers>
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 double box(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
@@ -233,4 +233,4 @@ Image cropped(const Image& image, int left, int top, int width, int height) {
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -9,7 +9,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 inline constexpr int weight_bits = 22;
 // Pixels may be read, never used, past a row's end: vectors load up to 32 bytes at a time.
@@ -52,4 +52,4 @@ const ResamplePasses& best_passes();
 // Reads what it needs of `rows` and hands over each output row, x.out() pixels of packed RGB, top to bottom.
 void resample(RowReader& rows, const Axis& x, const Axis& y, const std::function<void(int y, const std::uint8_t* row)>& put, const ResamplePasses& passes = best_passes());
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <immintrin.h>
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 #define TG_AVX2 __attribute__((target("avx2")))
@@ -87,9 +87,9 @@ const ResamplePasses* avx2_passes() {
     return __builtin_cpu_supports("avx2") ? &passes : nullptr;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures
 #else
-namespace tg {
+namespace tg::pictures {
 const ResamplePasses* avx2_passes() { return nullptr; }
-}  // namespace tg
+}  // namespace tg::pictures
 #endif

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <immintrin.h>
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 #define TG_AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")))
@@ -88,9 +88,9 @@ const ResamplePasses* avx512_passes() {
     return here ? &passes : nullptr;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures
 #else
-namespace tg {
+namespace tg::pictures {
 const ResamplePasses* avx512_passes() { return nullptr; }
-}  // namespace tg
+}  // namespace tg::pictures
 #endif

@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 using Bytes = std::span<const std::byte>;
 
@@ -79,4 +79,4 @@ std::unique_ptr<RowReader> open_webp(Bytes bytes, const DecodeOptions& options);
 std::unique_ptr<RowReader> open_gif(Bytes bytes, const DecodeOptions& options);
 std::unique_ptr<RowReader> open_bmp(Bytes bytes, const DecodeOptions& options);
 
-}  // namespace tg
+}  // namespace tg::pictures

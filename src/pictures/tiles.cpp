@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-namespace tg {
+namespace tg::pictures {
 
 TileGrid closest_grid(int width, int height, int tile_size, const TileRule& rule) {
     std::vector<TileGrid> grids;
@@ -47,4 +47,4 @@ std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const Decod
     return pixels;
 }
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -7,7 +7,7 @@
 
 #include "row_reader.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 [[noreturn]] void fail(VP8StatusCode code) {
@@ -91,4 +91,4 @@ private:
 
 std::unique_ptr<RowReader> open_webp(Bytes bytes, const DecodeOptions& options) { return std::make_unique<WebpRows>(bytes, options); }
 
-}  // namespace tg
+}  // namespace tg::pictures

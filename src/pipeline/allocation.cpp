@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 // The leading number of "2", "2(x3)" or "h100:4"; 0 where there is none.
@@ -44,4 +44,4 @@ std::vector<std::string> check_allocation(const Job& job, int ranks, double seco
     return warnings;
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

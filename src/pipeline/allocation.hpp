@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/pipeline/job.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 
 // Seconds until Slurm ends the job, from SLURM_JOB_END_TIME as the batch scripts set it; negative: not known.
 double seconds_to_slurm_end();
@@ -16,4 +16,4 @@ double seconds_to_slurm_end();
 // not do anything. Outside Slurm: nothing. Called on rank 0.
 std::vector<std::string> check_allocation(const Job& job, int ranks, double seconds_left, const std::function<const char*(const char*)>& variable);
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 template <class Settings> Section section(std::string name, std::string help, Settings& settings) {
@@ -53,7 +53,7 @@ void Job::read(const std::string& file, const std::string& text, const std::vect
     if (!only.empty()) std::erase_if(assignments, [&](const Assignment& a) { return std::find(only.begin(), only.end(), a.key.substr(0, a.key.find('.'))) == only.end(); });
     for (const auto& set : sets) assignments.push_back(parse_set_option(set));
     assign(sections(), assignments);
-    if (!api.endpoints_file.empty()) read_endpoints_file(api.endpoints_file, endpoints);
+    if (!api.endpoints_file.empty()) llm::read_endpoints_file(api.endpoints_file, endpoints);
     for (const auto& [name, endpoint] : endpoints) endpoint.check(name);
     api.check();
 }
@@ -68,4 +68,4 @@ std::string Job::help_of(const std::string& name) {
     return found == all.end() ? "" : section_help(*found);
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

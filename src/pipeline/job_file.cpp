@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 namespace po = boost::program_options;
@@ -177,4 +177,4 @@ std::string section_help(const Section& section) {
     return fmt::format("[{}{}]  {}\n{}", section.name, section.is_named() ? "NAME" : "", section.help, lines.text);
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

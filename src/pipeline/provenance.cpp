@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 
 std::string version() { return TG_VERSION " (" TG_COMMIT ")"; }
 
@@ -33,4 +33,4 @@ void describe_provenance(std::map<std::string, std::string>& provenance, const s
     lives += fmt::format("{} {} ranks{}\n", utc_now(), ranks, slurm_job ? fmt::format(" Slurm job {}", slurm_job) : "");
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

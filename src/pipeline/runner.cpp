@@ -26,7 +26,7 @@
 #include "taskgalaxy/report/summary.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 enum class Verdict : char { skip = 's', run = 'r' };
@@ -34,21 +34,21 @@ enum class Verdict : char { skip = 's', run = 'r' };
 // What rank 0 knows about the run directory; the other ranks are told its verdicts.
 class RunBook {
 public:
-    RunBook(Job& job, const RunChoice& choice, const std::vector<std::unique_ptr<Stage>>& stages)
+    RunBook(Job& job, const RunChoice& choice, const std::vector<std::unique_ptr<run::Stage>>& stages)
         : only_(all_called(choice.stages)), redo_(all_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
         std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
         old_job_ = std::filesystem::exists(paths_.file("job.cfg")) ? read_text_file(paths_.file("job.cfg")) : "";
         check_stages();
     }
 
-    RunRecord& record() { return record_; }
-    const RunPaths& paths() const { return paths_; }
+    run::RunRecord& record() { return record_; }
+    const run::RunPaths& paths() const { return paths_; }
 
     // The job as run is written only once nothing in it is refused.
-    void keep_job(const std::string& text) const { publish_text(paths_.file("job.cfg"), text); }
+    void keep_job(const std::string& text) const { storage::publish_text(paths_.file("job.cfg"), text); }
     const std::string& old_job() const { return old_job_; }
 
-    std::string fingerprint(const Stage& stage) const {
+    std::string fingerprint(const run::Stage& stage) const {
         DigestBuilder inputs;
         inputs.add(stage.name());
         for (const auto& file : stage.reads()) {
@@ -62,7 +62,7 @@ public:
     }
 
     // Called in pipeline order, after the stages before it are done.
-    Verdict verdict(const Stage& stage, const std::string& print, const std::string& job_text) {
+    Verdict verdict(const run::Stage& stage, const std::string& print, const std::string& job_text) {
         const std::string name(stage.name());
         const bool asked_again = redo_.contains(name) || follows(stage, redone_);
         const auto* done = record_.find(name);
@@ -83,8 +83,8 @@ public:
                          fmt::format("--redo {} does it and what follows from it again, or give another run.folder", name));
     }
 
-    bool is_chosen(const Stage& stage) const { return only_.empty() || only_.contains(std::string(stage.name())); }
-    bool done(const Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
+    bool is_chosen(const run::Stage& stage) const { return only_.empty() || only_.contains(std::string(stage.name())); }
+    bool done(const run::Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
 
 private:
     // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes. Stages that
@@ -114,7 +114,7 @@ private:
     static constexpr std::size_t hex_digits = 32;
 
     // Of the stages whose files this one looks at; empty where it looks at none.
-    std::string view_fingerprint(const Stage& stage) const {
+    std::string view_fingerprint(const run::Stage& stage) const {
         if (stage.looks_at().empty()) return {};
         DigestBuilder seen;
         for (const auto& file : stage.looks_at()) {
@@ -125,7 +125,7 @@ private:
         return "-" + seen.finish().hex();
     }
 
-    const Stage* maker_of(const std::string& file) const {
+    const run::Stage* maker_of(const std::string& file) const {
         for (const auto& stage : stages_) {
             const auto made_files = stage->writes();
             if (std::find(made_files.begin(), made_files.end(), file) != made_files.end()) return stage.get();
@@ -133,7 +133,7 @@ private:
         return nullptr;
     }
 
-    bool is_up_to_date(const Stage& stage) const {
+    bool is_up_to_date(const run::Stage& stage) const {
         const auto* done = record_.find(std::string(stage.name()));
         if (!done || redo_.contains(std::string(stage.name()))) return false;
         for (const auto& file : stage.writes())
@@ -146,7 +146,7 @@ private:
     }
 
     // Whether it uses what one of these stages makes.
-    bool follows(const Stage& stage, const std::set<std::string>& others) const {
+    bool follows(const run::Stage& stage, const std::set<std::string>& others) const {
         auto used = stage.reads();
         const auto more = stage.looks_at();
         used.insert(used.end(), more.begin(), more.end());
@@ -183,10 +183,10 @@ private:
     }
 
     std::set<std::string> only_, redo_;
-    const std::vector<std::unique_ptr<Stage>>& stages_;
-    RunPaths paths_;
-    RunLock lock_;
-    RunRecord record_;
+    const std::vector<std::unique_ptr<run::Stage>>& stages_;
+    run::RunPaths paths_;
+    run::RunLock lock_;
+    run::RunRecord record_;
     std::string old_job_;
     std::set<std::string> redone_;
 };
@@ -198,9 +198,9 @@ void keep_time_limit(const RunSettings& settings) {
 }
 
 // The verdict is rank 0's; an error there is everybody's.
-std::pair<Verdict, std::string> agreed_verdict(const Communicator& world, RunBook* book, const Stage& stage, const std::string& job_text) {
+std::pair<Verdict, std::string> agreed_verdict(const parallel::Communicator& world, RunBook* book, const run::Stage& stage, const std::string& job_text) {
     std::string told;
-    together(world, [&] {
+    parallel::together(world, [&] {
         if (!book) return;
         told = static_cast<char>(Verdict::skip);
         if (!book->is_chosen(stage)) return;  // not looked at: its inputs may be missing
@@ -213,28 +213,28 @@ std::pair<Verdict, std::string> agreed_verdict(const Communicator& world, RunBoo
 
 }  // namespace
 
-int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
+int run_job(const parallel::Communicator& world, Job& job, const RunChoice& choice) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
-    std::vector<std::unique_ptr<Stage>> stages;
-    together(world, [&] { stages = make_pipeline(job); });
+    std::vector<std::unique_ptr<run::Stage>> stages;
+    parallel::together(world, [&] { stages = make_pipeline(job); });
     const auto text = job.text();
     std::vector<std::string> mismatches;
-    together(world, [&] {
+    parallel::together(world, [&] {
         if (world.is_root()) mismatches = check_allocation(job, world.size(), seconds_to_slurm_end(), [](const char* name) { return std::getenv(name); });
     });
 
     std::optional<RunBook> book;  // rank 0's
-    together(world, [&] {
+    parallel::together(world, [&] {
         if (world.is_root()) book.emplace(job, choice, stages);
     });
-    const RunPaths paths(job.run.folder);
-    together(world, [&] {
+    const run::RunPaths paths(job.run.folder);
+    parallel::together(world, [&] {
         log::open_log(paths.log(), world.rank());
         write_crashes_to(paths.log() / fmt::format("rank-{}.log", world.rank()));
         set_progress_folder(paths.progress(), world.rank());
     });
-    Session::watch_collectives(std::chrono::seconds(job.run.watchdog_s));
+    parallel::Session::watch_collectives(std::chrono::seconds(job.run.watchdog_s));
     keep_time_limit(job.run);
     log::info("taskgalaxy {}: job {}, run directory {}, {} rank{}", version(), job.path, paths.root().string(), world.size(), world.size() == 1 ? "" : "s");
     for (const auto& line : mismatches) log::warn("{}", line);
@@ -243,8 +243,8 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
         book->record().save();
     }
 
-    const auto judged = [&](const Stage& stage) { return agreed_verdict(world, book ? &*book : nullptr, stage, text); };
-    std::vector<const Stage*> begun_early;
+    const auto judged = [&](const run::Stage& stage) { return agreed_verdict(world, book ? &*book : nullptr, stage, text); };
+    std::vector<const run::Stage*> begun_early;
     for (const auto& stage : stages)
         if (stage != stages.front() && stage->reads().empty())
             if (const auto [verdict, fingerprint] = judged(*stage); verdict == Verdict::run) {
@@ -264,10 +264,10 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
             continue;
         }
         check_early();
-        if (world.any(stop_requested())) throw AgreedFailure(ExitCode::requeue, 0, Stopped(name).what());
+        if (world.any(stop_requested())) throw parallel::AgreedFailure(ExitCode::requeue, 0, Stopped(name).what());
         const auto begin = Clock::now();
-        StageContext context{world, paths, fingerprint};
-        together(world, [&] {
+        run::StageContext context{world, paths, fingerprint};
+        parallel::together(world, [&] {
             if (!book) return;
             if (book->old_job() != text) book->keep_job(text);
             book->record().forget(name);
@@ -278,11 +278,11 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
         const auto keep_costs = [&] {
             auto cost = costs_so_far() - counted;
             cost.seconds = seconds_in_it();
-            log_costs(world, paths.log() / "costs.csv", name, cost);
+            run::log_costs(world, paths.log() / "costs.csv", name, cost);
         };
         try {
             stage->run(context);
-        } catch (const AgreedFailure& failure) {
+        } catch (const parallel::AgreedFailure& failure) {
             if (failure.code() == ExitCode::requeue) {
                 check_early();
                 keep_costs();
@@ -292,7 +292,7 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
         const double seconds = seconds_in_it();
         keep_costs();
         return_freed_memory();
-        together(world, [&] {
+        parallel::together(world, [&] {
             if (!book) return;
             book->record().set(name, {fingerprint, utc_now(), seconds, context.figures});
             book->record().save();
@@ -301,9 +301,9 @@ int run_job(const Communicator& world, Job& job, const RunChoice& choice) {
     }
     if (world.is_root()) {
         log::info("all stages done in {}", duration_text(std::chrono::duration<double>(Clock::now() - start).count()));
-        fmt::print("{}", run_summary(paths));
+        fmt::print("{}", report::run_summary(paths));
     }
     return static_cast<int>(ExitCode::done);
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

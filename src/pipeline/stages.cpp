@@ -15,28 +15,28 @@
 #include "taskgalaxy/report/report_stage.hpp"
 #include "taskgalaxy/training/train_stage.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 struct Step {
     std::string name;
     std::vector<std::string> sections;
-    std::unique_ptr<Stage> (*make)(Job&);
+    std::unique_ptr<run::Stage> (*make)(Job&);
 };
 
 const std::vector<Step>& steps() {
     static const std::vector<Step> list{
-        {"ingest", {"pool"}, [](Job& j) { return make_ingest_stage(j.pool); }},
-        {"embed_images", {"embed", "pool"}, [](Job& j) { return make_embed_images_stage(j.embed, j.pool); }},
+        {"ingest", {"pool"}, [](Job& j) { return ingest::make_ingest_stage(j.pool); }},
+        {"embed_images", {"embed", "pool"}, [](Job& j) { return matching::make_embed_images_stage(j.embed, j.pool); }},
         {"expand", {"expand", "prompts", "endpoint.", "api"},
-         [](Job& j) { return make_expand_stage(j.expand, j.prompts, j.endpoints, j.api, {j.embed.model, [&j] { return make_text_embedder(j.embed); }}); }},
-        {"embed_texts", {"embed"}, [](Job& j) { return make_embed_texts_stage(j.embed, j.pool); }},
-        {"match", {"match"}, [](Job& j) { return make_match_stage(j.match); }},
-        {"curate", {"refine", "generate", "screen", "prompts", "endpoint.", "api"}, [](Job& j) { return make_curate_stage(j.curate, j.prompts, j.pool, j.endpoints, j.api); }},
-        {"export", {"export"}, [](Job& j) { return make_export_stage(j.exported, j.pool); }},
-        {"train", {"train", "pool"}, [](Job& j) { return make_train_stage(j.train, j.pool); }},
-        {"evaluate", {"evaluate", "benchmark."}, [](Job& j) { return make_evaluate_stage(j.evaluate, j.benchmarks, j.train.model, j.endpoints, j.api); }},
-        {"report", {"report", "ground_truth"}, [](Job& j) { return make_report_stage(j.report, j.pool, j.ground_truth); }},
+         [](Job& j) { return curation::make_expand_stage(j.expand, j.prompts, j.endpoints, j.api, {j.embed.model, [&j] { return matching::make_text_embedder(j.embed); }}); }},
+        {"embed_texts", {"embed"}, [](Job& j) { return matching::make_embed_texts_stage(j.embed, j.pool); }},
+        {"match", {"match"}, [](Job& j) { return matching::make_match_stage(j.match); }},
+        {"curate", {"refine", "generate", "screen", "prompts", "endpoint.", "api"}, [](Job& j) { return curation::make_curate_stage(j.curate, j.prompts, j.pool, j.endpoints, j.api); }},
+        {"export", {"export"}, [](Job& j) { return dataset::make_export_stage(j.exported, j.pool); }},
+        {"train", {"train", "pool"}, [](Job& j) { return training::make_train_stage(j.train, j.pool); }},
+        {"evaluate", {"evaluate", "benchmark."}, [](Job& j) { return evaluation::make_evaluate_stage(j.evaluate, j.benchmarks, j.train.model, j.endpoints, j.api); }},
+        {"report", {"report", "ground_truth"}, [](Job& j) { return report::make_report_stage(j.report, j.pool, j.ground_truth); }},
     };
     return list;
 }
@@ -49,8 +49,8 @@ std::vector<std::string> stage_names() {
     return names;
 }
 
-std::vector<std::unique_ptr<Stage>> make_pipeline(Job& job) {
-    std::vector<std::unique_ptr<Stage>> stages;
+std::vector<std::unique_ptr<run::Stage>> make_pipeline(Job& job) {
+    std::vector<std::unique_ptr<run::Stage>> stages;
     for (const auto& step : steps()) stages.push_back(step.make(job));
     return stages;
 }
@@ -68,4 +68,4 @@ const std::vector<std::string>& sections_of(const std::string& stage) {
     return std::find_if(list.begin(), list.end(), [&](const Step& s) { return s.name == stage; })->sections;
 }
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-namespace tg {
+namespace tg::pool {
 namespace {
 
 class Stopwatch {
@@ -34,7 +34,7 @@ struct DecodeAhead::Impl {
         std::thread::id holder;  // of the consumer that has it; none: nobody
     };
 
-    Impl(const Pool& the_pool, std::vector<std::uint64_t> the_indices, const ImageRecipe& the_recipe, AheadOptions the_options)
+    Impl(const Pool& the_pool, std::vector<std::uint64_t> the_indices, const pictures::ImageRecipe& the_recipe, AheadOptions the_options)
         : pool(the_pool), indices(std::move(the_indices)), recipe(the_recipe), options(std::move(the_options)), picture_bytes(recipe.values() * (options.bf16 ? 2 : 4)),
           slots(std::max<std::size_t>(options.batches_ahead, 1)) {
         options.batch = std::max<std::size_t>(options.batch, 1);
@@ -89,10 +89,10 @@ struct DecodeAhead::Impl {
                 const auto bytes = pool.read(indices[position]);
                 mine.read_s += watch.lap();
                 mine.bytes += bytes.size();
-                if (options.bf16) decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<std::uint16_t*>(pixels), recipe.values()));
-                else decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<float*>(pixels), recipe.values()));
+                if (options.bf16) pictures::decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<std::uint16_t*>(pixels), recipe.values()));
+                else pictures::decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<float*>(pixels), recipe.values()));
                 mine.decode_s += watch.lap();
-            } catch (const UnreadableImage& error) {
+            } catch (const pictures::UnreadableImage& error) {
                 failure = error.what();
             } catch (...) {  // the machine's failure, not the picture's: next() throws it
                 const std::lock_guard lock(mutex);
@@ -111,7 +111,7 @@ struct DecodeAhead::Impl {
 
     const Pool& pool;
     const std::vector<std::uint64_t> indices;
-    const ImageRecipe recipe;
+    const pictures::ImageRecipe recipe;
     AheadOptions options;
     const std::size_t picture_bytes;
 
@@ -126,7 +126,7 @@ struct DecodeAhead::Impl {
     std::vector<std::jthread> workers;  // last: they use all of the above
 };
 
-DecodeAhead::DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const ImageRecipe& recipe, AheadOptions options)
+DecodeAhead::DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const pictures::ImageRecipe& recipe, AheadOptions options)
     : impl_(std::make_unique<Impl>(pool, std::move(indices), recipe, std::move(options))) {
     impl_->open_slots();
     const auto threads = impl_->options.threads > 0 ? impl_->options.threads : pool.worker_threads();
@@ -170,4 +170,4 @@ AheadFigures DecodeAhead::figures() const {
     return impl_->figures;
 }
 
-}  // namespace tg
+}  // namespace tg::pool

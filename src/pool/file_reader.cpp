@@ -9,7 +9,7 @@
 #include <thread>
 #include <unistd.h>
 
-namespace tg {
+namespace tg::pool {
 namespace {
 
 // Network file systems fail for a moment now and then; a picture is given up only after the last of these.
@@ -19,8 +19,8 @@ void wait_after(int attempt) { std::this_thread::sleep_for(std::chrono::millisec
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* doing, int code) {
     if (code == EMFILE || code == ENFILE || code == ENOMEM) throw StorageError(fmt::format("{}: {} failed ({})", path.string(), doing, std::strerror(code)), "raise the limit (ulimit -n) or use fewer threads");
-    const auto status = code == ENOENT || code == ENOTDIR ? PictureStatus::missing : PictureStatus::unreadable;
-    throw UnreadableImage(status, fmt::format("{} failed ({})", doing, std::strerror(code)));
+    const auto status = code == ENOENT || code == ENOTDIR ? pictures::PictureStatus::missing : pictures::PictureStatus::unreadable;
+    throw pictures::UnreadableImage(status, fmt::format("{} failed ({})", doing, std::strerror(code)));
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ OpenFile::OpenFile(const std::filesystem::path& path) : path_(path) {
         return;
     }
     ::close(descriptor_);
-    throw UnreadableImage(PictureStatus::unreadable, "not a regular file");
+    throw pictures::UnreadableImage(pictures::PictureStatus::unreadable, "not a regular file");
 }
 
 OpenFile::~OpenFile() { ::close(descriptor_); }
@@ -79,7 +79,7 @@ std::shared_ptr<const OpenFile> PictureFiles::shard(std::uint32_t container) con
 std::vector<std::byte> PictureFiles::read(const ListedPicture& picture, std::uint64_t max_bytes) const {
     const auto& container = containers_.at(picture.container);
     const auto check_room = [&](std::uint64_t bytes) {
-        if (bytes > max_bytes) throw UnreadableImage(PictureStatus::too_large, fmt::format("{} bytes, more than the {} allowed", bytes, max_bytes));
+        if (bytes > max_bytes) throw pictures::UnreadableImage(pictures::PictureStatus::too_large, fmt::format("{} bytes, more than the {} allowed", bytes, max_bytes));
     };
     try {
         std::vector<std::byte> bytes;
@@ -87,19 +87,19 @@ std::vector<std::byte> PictureFiles::read(const ListedPicture& picture, std::uin
             const auto file = shard(picture.container);
             check_room(picture.bytes);
             bytes.resize(picture.bytes);
-            if (!file->read(picture.offset, bytes)) throw UnreadableImage(PictureStatus::truncated, "the shard ends inside this member");
+            if (!file->read(picture.offset, bytes)) throw pictures::UnreadableImage(pictures::PictureStatus::truncated, "the shard ends inside this member");
         } else {
             const OpenFile file(container.path / picture.uri.substr(container.prefix.size()));
             check_room(file.size());
             bytes.resize(file.size());
-            if (!file.read(0, bytes)) throw UnreadableImage(PictureStatus::truncated, "the file became shorter while it was read");
+            if (!file.read(0, bytes)) throw pictures::UnreadableImage(pictures::PictureStatus::truncated, "the file became shorter while it was read");
         }
         return bytes;
-    } catch (const UnreadableImage& error) {
+    } catch (const pictures::UnreadableImage& error) {
         // A folder that is gone (unmounted, renamed) would make every picture of it "missing".
-        if (error.status() == PictureStatus::missing && !std::filesystem::exists(container.path)) throw InputError(fmt::format("{} is not there any more", container.path.string()), "mount it again, then give the same command");
+        if (error.status() == pictures::PictureStatus::missing && !std::filesystem::exists(container.path)) throw InputError(fmt::format("{} is not there any more", container.path.string()), "mount it again, then give the same command");
         throw;
     }
 }
 
-}  // namespace tg
+}  // namespace tg::pool

@@ -2,7 +2,7 @@
 
 #include "taskgalaxy/core/threads.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 void PoolSettings::describe(SettingsVisitor& v) {
     v.option("sources", &sources, "where the pictures are: folder:PATH, tar:GLOB (uncompressed shards) or manifest:FILE (.json, .jsonl, .csv, .tsv), each optionally NAME=...; a bare path is a folder");
@@ -23,4 +23,4 @@ void PoolSettings::describe(SettingsVisitor& v) {
 
 std::size_t PoolSettings::worker_threads() const { return threads > 0 ? static_cast<std::size_t>(threads) : usable_cores(); }
 
-}  // namespace tg
+}  // namespace tg::pool

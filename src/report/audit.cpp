@@ -15,7 +15,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 using report::escaped;
@@ -47,14 +47,14 @@ std::vector<std::string> csv_record(std::string_view& text, std::uint64_t& line)
     return fields;
 }
 
-report::RunData run_with_samples(const RunPaths& paths) {
+report::RunData run_with_samples(const run::RunPaths& paths) {
     auto run = report::RunData::read(paths);
     if (!run.curation || !run.pool || !run.taxonomy) throw InputError(fmt::format("{}: there are no samples to audit", paths.file("samples.h5").string()), "run the curate stage first");
     return run;
 }
 
 // Judged samples of one kind, a share of them drawn by seed.
-std::vector<std::size_t> drawn(const SampleTable& samples, bool kept, std::size_t count, std::uint64_t seed) {
+std::vector<std::size_t> drawn(const run::SampleTable& samples, bool kept, std::size_t count, std::uint64_t seed) {
     std::vector<std::size_t> rows;
     for (std::size_t row = 0; row < samples.size(); ++row)
         if (samples.state(row) == 0 && samples.kept(row) == kept) rows.push_back(row);
@@ -125,7 +125,7 @@ Ratings read_ratings(const std::filesystem::path& file, std::size_t samples, std
 
 }  // namespace
 
-std::filesystem::path write_audit_sheet(const RunPaths& paths, const PoolSettings& pool_settings, const AuditSettings& settings) {
+std::filesystem::path write_audit_sheet(const run::RunPaths& paths, const pool::PoolSettings& pool_settings, const AuditSettings& settings) {
     const auto run = run_with_samples(paths);
     const auto& samples = run.curation->samples;
     const auto wanted = static_cast<std::size_t>(std::max(0, settings.samples));
@@ -135,7 +135,7 @@ std::filesystem::path write_audit_sheet(const RunPaths& paths, const PoolSetting
     rows.insert(rows.end(), kept.begin(), kept.end());
     shuffle(rows, seed + 2);  // so that the place on the sheet tells nothing
 
-    const Pool pool(paths.file("pool.h5"), pool_settings);
+    const pool::Pool pool(paths.file("pool.h5"), pool_settings);
     std::string csv = "row,image,task_type,question,answer,rating\r\n", cards;
     for (const auto row : rows) {
         const auto image = static_cast<std::uint64_t>(samples.image(row));
@@ -151,8 +151,8 @@ std::filesystem::path write_audit_sheet(const RunPaths& paths, const PoolSetting
                                   "<header><p class=\"kicker\">taskgalaxy · audit</p><h1>{0}</h1><p class=\"meta\">{2} samples, some that the judges kept and some that they rejected; which is which is not shown. A sample is <b>valid</b> when the task type suits the picture, the question can be answered from it, and the answer is right.</p>"
                                   "<p class=\"meta\"><span id=\"count\">0</span> rated. <button id=\"save\">Save the ratings as CSV</button> They also stay in this browser. Then: <code>taskgalaxy audit RUN --ratings ratings.csv</code></p></header>\n<main><div class=\"gallery\">\n{3}</div></main>\n</div>\n<script>{4}</script>\n</body>\n</html>\n",
                                   escaped(title), report::style_sheet, rows.size(), cards, rating_script);
-    publish_text(paths.report() / "audit.csv", csv);
-    publish_text(paths.report() / "audit.html", page);
+    storage::publish_text(paths.report() / "audit.csv", csv);
+    storage::publish_text(paths.report() / "audit.html", page);
     return paths.report() / "audit.html";
 }
 
@@ -164,7 +164,7 @@ std::pair<double, double> AuditReport::Share::interval() const {
     return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
 }
 
-AuditReport read_audit(const RunPaths& paths, const std::vector<std::filesystem::path>& filled) {
+AuditReport read_audit(const run::RunPaths& paths, const std::vector<std::filesystem::path>& filled) {
     const auto run = run_with_samples(paths);
     const auto& samples = run.curation->samples;
     AuditReport out;
@@ -229,4 +229,4 @@ std::string audit_text(const AuditReport& report) {
     return out;
 }
 
-}  // namespace tg
+}  // namespace tg::report

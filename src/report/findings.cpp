@@ -27,7 +27,7 @@ bool listed(const std::unordered_set<std::string>& list, std::string_view uri) {
     return slash != uri.npos && list.contains(std::string(uri.substr(slash + 1)));
 }
 
-MatchHits match_hits(const RunData& run, const ReportSettings& settings, const GroundTruth& truth) {
+MatchHits match_hits(const RunData& run, const ReportSettings& settings, const simulator::GroundTruth& truth) {
     const auto& matches = *run.matches;
     MatchHits hits;
     hits.own_folder.assign(matches.k, 0);
@@ -67,7 +67,7 @@ MatchHits match_hits(const RunData& run, const ReportSettings& settings, const G
     return hits;
 }
 
-Screening screening_of(const RunData& run, const GroundTruth& truth) {
+Screening screening_of(const RunData& run, const simulator::GroundTruth& truth) {
     const auto& samples = run.curation->samples;
     Screening out;
     for (std::size_t row = 0; row < samples.size(); ++row) {
@@ -85,7 +85,7 @@ Screening screening_of(const RunData& run, const GroundTruth& truth) {
     return out;
 }
 
-Votes votes_of(const SampleTable& samples) {
+Votes votes_of(const run::SampleTable& samples) {
     const auto judges = samples.judges().size();
     Votes out;
     out.for_sample.assign(judges + 1, 0);
@@ -98,12 +98,12 @@ Votes votes_of(const SampleTable& samples) {
         const auto votes = samples.votes(row);
         std::size_t in_favour = 0, missing = 0;
         for (std::size_t a = 0; a < judges; ++a) {
-            const bool absent = votes[a] == SampleTable::vote_missing;
+            const bool absent = votes[a] == run::SampleTable::vote_missing;
             ++out.judge[a][absent ? 2 : votes[a]];
             missing += absent;
             in_favour += !absent && votes[a] == 1;
             for (std::size_t b = 0; b < judges; ++b) {
-                if (absent || votes[b] == SampleTable::vote_missing) continue;
+                if (absent || votes[b] == run::SampleTable::vote_missing) continue;
                 ++both[a][b];
                 same[a][b] += votes[a] == votes[b];
             }
@@ -151,7 +151,7 @@ std::optional<double> Findings::none_rate() const {
     return answered == 0 ? std::nullopt : std::optional(ratio(image_states[1], answered));
 }
 
-Findings find_out(const RunData& run, const ReportSettings& settings, const GroundTruth* truth) {
+Findings find_out(const RunData& run, const ReportSettings& settings, const simulator::GroundTruth* truth) {
     Findings out;
     for (const auto& cost : run.costs) {
         out.usd += cost.usd;
@@ -214,7 +214,7 @@ Findings find_out(const RunData& run, const ReportSettings& settings, const Grou
     if (truth && run.pool) out.screening = screening_of(run, *truth);
 
     TypeBands bands;
-    for (const auto& band : sample_bands()) {
+    for (const auto& band : taxonomy::sample_bands()) {
         bands.types.emplace_back(band.name, 0);
         bands.samples.emplace_back(band.name, 0);
     }
@@ -225,7 +225,7 @@ Findings find_out(const RunData& run, const ReportSettings& settings, const Grou
             ++bands.none;
             continue;
         }
-        const auto name = band_of(kept);
+        const auto name = taxonomy::band_of(kept);
         for (std::size_t b = 0; b < bands.types.size(); ++b)
             if (bands.types[b].first == name) {
                 ++bands.types[b].second;

@@ -78,7 +78,7 @@ struct Findings {
 };
 
 // `truth` may be null: then nothing is measured against it.
-Findings find_out(const RunData& run, const ReportSettings& settings, const GroundTruth* truth);
+Findings find_out(const RunData& run, const ReportSettings& settings, const simulator::GroundTruth* truth);
 
 // For the tests: chance that at least one of `draws` distinct items out of `all` is among `good`.
 double chance_of_hit(std::uint64_t all, std::uint64_t good, std::uint64_t draws);

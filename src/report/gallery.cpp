@@ -32,7 +32,7 @@ std::string task_path(std::string_view path) {
     return out;
 }
 
-std::string vote_marks(const SampleTable& samples, std::size_t row) {
+std::string vote_marks(const run::SampleTable& samples, std::size_t row) {
     std::string out;
     const auto votes = samples.votes(row);
     for (std::size_t j = 0; j < votes.size(); ++j) {
@@ -69,21 +69,21 @@ std::vector<std::size_t> draw_samples(const RunData& run, const Findings& findin
     return chosen;
 }
 
-std::string picture_url(const Pool& pool, std::uint64_t image, int side, int quality) {
+std::string picture_url(const pool::Pool& pool, std::uint64_t image, int side, int quality) {
     try {
         auto options = pool.decode_options();
         options.shrink_to = side;
-        auto picture = decode(pool.read(image), options);
+        auto picture = pictures::decode(pool.read(image), options);
         const double scale = static_cast<double>(side) / std::max(picture.width, picture.height);
         if (scale < 1)
-            picture = resized(picture, std::max(1, static_cast<int>(std::lround(picture.width * scale))), std::max(1, static_cast<int>(std::lround(picture.height * scale))));
-        return "data:image/jpeg;base64," + base64(encode_jpeg(picture, quality));
+            picture = pictures::resized(picture, std::max(1, static_cast<int>(std::lround(picture.width * scale))), std::max(1, static_cast<int>(std::lround(picture.height * scale))));
+        return "data:image/jpeg;base64," + base64(pictures::encode_jpeg(picture, quality));
     } catch (const InputError&) {  // the card shows an empty frame that says so
         return {};
     }
 }
 
-std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings, const Pool* pool, const GroundTruth* truth, bool kept) {
+std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings, const pool::Pool* pool, const simulator::GroundTruth* truth, bool kept) {
     const auto& samples = run.curation->samples;
     std::string out = "<div class=\"gallery\">\n";
     for (const auto row : draw_samples(run, findings, kept, static_cast<std::size_t>(settings.gallery), static_cast<std::uint64_t>(settings.seed))) {

@@ -18,8 +18,8 @@ namespace tg::report {
 std::vector<std::size_t> draw_samples(const RunData& run, const Findings& findings, bool kept, std::size_t count, std::uint64_t seed);
 
 // A picture of the pool as a data URL, its longest side `side` pixels; empty where it cannot be read.
-std::string picture_url(const Pool& pool, std::uint64_t image, int side, int quality);
+std::string picture_url(const pool::Pool& pool, std::uint64_t image, int side, int quality);
 
-std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings, const Pool* pool, const GroundTruth* truth, bool kept);
+std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings, const pool::Pool* pool, const simulator::GroundTruth* truth, bool kept);
 
 }  // namespace tg::report

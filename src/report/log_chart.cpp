@@ -9,7 +9,7 @@
 #include "charts.hpp"
 #include "html.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 constexpr double width = 760, height = 420, left = 70, right = 190, top = 40, bottom = 52;
@@ -72,4 +72,4 @@ std::string log_chart_svg(const LogChart& chart) {
     return out + "</svg>\n";
 }
 
-}  // namespace tg
+}  // namespace tg::report

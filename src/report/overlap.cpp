@@ -8,14 +8,14 @@
 #include "run_data.hpp"
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 using report::whole;
 
 // The files of one run that matching left.
 struct Matched {
-    explicit Matched(const RunPaths& paths) : pool(report::PoolData::read(paths)), taxonomy(report::read_taxonomy(paths)), found(report::MatchData::read(paths)) {
+    explicit Matched(const run::RunPaths& paths) : pool(report::PoolData::read(paths)), taxonomy(report::read_taxonomy(paths)), found(report::MatchData::read(paths)) {
         if (!pool || !taxonomy || !found) throw InputError(fmt::format("{}: there are no matches", paths.file("matches.h5").string()), "run the match stage first");
     }
     const report::MatchData& matches() const { return *found; }
@@ -45,13 +45,13 @@ struct Matched {
     }
 
     std::optional<report::PoolData> pool;
-    std::optional<Taxonomy> taxonomy;
+    std::optional<taxonomy::Taxonomy> taxonomy;
     std::optional<report::MatchData> found;
 };
 
 }  // namespace
 
-MatchOverlap match_overlap(const RunPaths& first_paths, const RunPaths& second_paths, std::vector<std::uint64_t> depths) {
+MatchOverlap match_overlap(const run::RunPaths& first_paths, const run::RunPaths& second_paths, std::vector<std::uint64_t> depths) {
     const Matched first(first_paths);
     const bool alone = first_paths.root() == second_paths.root();
     const auto other = alone ? nullptr : std::make_unique<Matched>(second_paths);
@@ -119,4 +119,4 @@ std::string overlap_text(const MatchOverlap& overlap) {
     return out + "\n";
 }
 
-}  // namespace tg
+}  // namespace tg::report

@@ -10,12 +10,12 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
-class ReportStage : public Stage {
+class ReportStage : public run::Stage {
 public:
-    ReportStage(const ReportSettings& settings, const PoolSettings& pool, const GroundTruthSettings& truth) : settings_(settings), pool_(pool), truth_(truth) {}
+    ReportStage(const ReportSettings& settings, const pool::PoolSettings& pool, const simulator::GroundTruthSettings& truth) : settings_(settings), pool_(pool), truth_(truth) {}
 
     std::string_view name() const override { return "report"; }
     std::string_view purpose() const override { return "what the run did, as one HTML page and CSV files"; }
@@ -28,7 +28,7 @@ public:
         auto settings = settings_;
         auto truth = truth_;
         inputs.add(result_settings(settings)).add(result_settings(truth));
-        if (!settings_.held_out.empty()) add_file_identity(inputs, settings_.held_out);
+        if (!settings_.held_out.empty()) run::add_file_identity(inputs, settings_.held_out);
     }
 
     void check() const override {
@@ -36,24 +36,24 @@ public:
         if (!settings_.held_out.empty() && !std::filesystem::is_regular_file(settings_.held_out)) throw InputError(fmt::format("report.held_out: {} is not there", settings_.held_out.string()));
     }
 
-    void run(StageContext& context) override {
-        together(context.ranks, [&] {
+    void run(run::StageContext& context) override {
+        parallel::together(context.ranks, [&] {
             if (context.ranks.is_root()) write(context);
         });
     }
 
 private:
-    void write(StageContext& context) const {
+    void write(run::StageContext& context) const {
         const auto run = report::RunData::read(context.paths);
-        std::optional<GroundTruth> truth;
+        std::optional<simulator::GroundTruth> truth;
         if (settings_.ground_truth != "none" && !truth_.pictures.empty()) truth.emplace(truth_);
-        std::optional<Pool> pool;
+        std::optional<pool::Pool> pool;
         if (run.pool && run.curation && settings_.gallery > 0) pool.emplace(context.paths.file("pool.h5"), pool_);
 
         const auto found = report::find_out(run, settings_, truth ? &*truth : nullptr);
-        for (const auto& [name, text] : report::csv_tables(run, found)) publish_text(context.paths.report() / name, text);
+        for (const auto& [name, text] : report::csv_tables(run, found)) storage::publish_text(context.paths.report() / name, text);
         const auto page = report::html_page({run, found, settings_, pool ? &*pool : nullptr, truth ? &*truth : nullptr});
-        publish_text(context.paths.report() / "index.html", page);
+        storage::publish_text(context.paths.report() / "index.html", page);
 
         if (found.hits && found.hits->pictures > 0) {
             context.figures.emplace_back("matching.pictures", static_cast<double>(found.hits->pictures));
@@ -70,12 +70,12 @@ private:
     }
 
     ReportSettings settings_;
-    PoolSettings pool_;
-    GroundTruthSettings truth_;
+    pool::PoolSettings pool_;
+    simulator::GroundTruthSettings truth_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stage> make_report_stage(const ReportSettings& settings, const PoolSettings& pool, const GroundTruthSettings& truth) { return std::make_unique<ReportStage>(settings, pool, truth); }
+std::unique_ptr<run::Stage> make_report_stage(const ReportSettings& settings, const pool::PoolSettings& pool, const simulator::GroundTruthSettings& truth) { return std::make_unique<ReportStage>(settings, pool, truth); }
 
-}  // namespace tg
+}  // namespace tg::report

@@ -10,29 +10,29 @@ namespace tg::report {
 namespace {
 
 // A column of numbers of whatever type, as doubles.
-std::vector<double> numbers(const Hdf5File& file, const DatasetInfo& set) {
+std::vector<double> numbers(const storage::Hdf5File& file, const storage::DatasetInfo& set) {
     const auto as = [&]<class T>(T) {
         const auto values = file.read<T>(set.name);
         return std::vector<double>(values.begin(), values.end());
     };
     switch (set.type) {
-        case Hdf5Type::i8: return as(std::int8_t{});
-        case Hdf5Type::u8: return as(std::uint8_t{});
-        case Hdf5Type::i16: return as(std::int16_t{});
-        case Hdf5Type::u16: return as(std::uint16_t{});
-        case Hdf5Type::i32: return as(std::int32_t{});
-        case Hdf5Type::u32: return as(std::uint32_t{});
-        case Hdf5Type::i64: return as(std::int64_t{});
-        case Hdf5Type::u64: return as(std::uint64_t{});
-        case Hdf5Type::f32: return as(float{});
-        case Hdf5Type::f64: return as(double{});
+        case storage::Hdf5Type::i8: return as(std::int8_t{});
+        case storage::Hdf5Type::u8: return as(std::uint8_t{});
+        case storage::Hdf5Type::i16: return as(std::int16_t{});
+        case storage::Hdf5Type::u16: return as(std::uint16_t{});
+        case storage::Hdf5Type::i32: return as(std::int32_t{});
+        case storage::Hdf5Type::u32: return as(std::uint32_t{});
+        case storage::Hdf5Type::i64: return as(std::int64_t{});
+        case storage::Hdf5Type::u64: return as(std::uint64_t{});
+        case storage::Hdf5Type::f32: return as(float{});
+        case storage::Hdf5Type::f64: return as(double{});
     }
     return {};
 }
 
 RunRecordData read_record(const std::filesystem::path& path) {
     RunRecordData record;
-    const auto file = Hdf5File::open(path);
+    const auto file = storage::Hdf5File::open(path);
     const auto stages = file.read_texts("stage"), fingerprints = file.read_texts("fingerprint"), finished = file.read_texts("finished");
     const auto seconds = file.read<double>("seconds");
     for (std::size_t i = 0; i < stages.size(); ++i) record.stages.push_back({stages[i], fingerprints.at(i), finished.at(i), seconds.at(i), {}});
@@ -52,7 +52,7 @@ RunRecordData read_record(const std::filesystem::path& path) {
 }
 
 EvaluationData read_evaluation(const std::filesystem::path& path) {
-    const auto file = Hdf5File::open(path);
+    const auto file = storage::Hdf5File::open(path);
     EvaluationData out;
     const auto model = file.read_texts("model"), benchmark = file.read_texts("benchmark"), title = file.read_texts("title"), state = file.read_texts("state"), note = file.read_texts("note"),
                headline = file.read_texts("headline"), rule = file.read_texts("rule");
@@ -99,22 +99,22 @@ const StageLine* RunRecordData::find(std::string_view stage) const {
 
 std::uint64_t PoolData::usable() const { return static_cast<std::uint64_t>(std::count(status.begin(), status.end(), std::uint8_t{0})); }
 
-std::optional<PoolData> PoolData::read(const RunPaths& paths) {
+std::optional<PoolData> PoolData::read(const run::RunPaths& paths) {
     if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
-    const auto file = Hdf5File::open(paths.file("pool.h5"));
-    return PoolData{TextColumn(file, "uri"), TextColumn(file, "reason"), file.read<std::uint8_t>("status"), file.read<std::uint64_t>("bytes")};
+    const auto file = storage::Hdf5File::open(paths.file("pool.h5"));
+    return PoolData{storage::TextColumn(file, "uri"), storage::TextColumn(file, "reason"), file.read<std::uint8_t>("status"), file.read<std::uint64_t>("bytes")};
 }
 
-std::optional<MatchData> MatchData::read(const RunPaths& paths) {
+std::optional<MatchData> MatchData::read(const run::RunPaths& paths) {
     if (!std::filesystem::exists(paths.file("matches.h5"))) return {};
-    const auto file = Hdf5File::open(paths.file("matches.h5"));
+    const auto file = storage::Hdf5File::open(paths.file("matches.h5"));
     const auto shape = file.shape("type");
     return MatchData{shape.at(0), shape.at(1), file.read<std::int64_t>("type"), file.read<float>("score")};
 }
 
-std::optional<Taxonomy> read_taxonomy(const RunPaths& paths) {
+std::optional<taxonomy::Taxonomy> read_taxonomy(const run::RunPaths& paths) {
     if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
-    return Taxonomy::read(paths.file("taxonomy.h5"));
+    return taxonomy::Taxonomy::read(paths.file("taxonomy.h5"));
 }
 
 const std::vector<double>* TrainingData::find(const std::string& name) const {
@@ -122,7 +122,7 @@ const std::vector<double>* TrainingData::find(const std::string& name) const {
     return found == columns.end() ? nullptr : &found->second;
 }
 
-RunData RunData::read(const RunPaths& paths) {
+RunData RunData::read(const run::RunPaths& paths) {
     RunData run{.paths = paths};
     const auto there = [&](const char* name) { return std::filesystem::exists(paths.file(name)); };
     if (there("run.h5")) run.record = read_record(paths.file("run.h5"));
@@ -130,11 +130,11 @@ RunData RunData::read(const RunPaths& paths) {
     run.taxonomy = read_taxonomy(paths);
     run.matches = MatchData::read(paths);
     if (there("samples.h5")) {
-        const auto file = Hdf5File::open(paths.file("samples.h5"));
-        run.curation.emplace(CurationData{SampleTable(paths.file("samples.h5")), file.read<std::uint8_t>("refine/state"), file.read<std::uint8_t>("refine/kept"), file.shape("refine/kept").at(1)});
+        const auto file = storage::Hdf5File::open(paths.file("samples.h5"));
+        run.curation.emplace(CurationData{run::SampleTable(paths.file("samples.h5")), file.read<std::uint8_t>("refine/state"), file.read<std::uint8_t>("refine/kept"), file.shape("refine/kept").at(1)});
     }
     if (there("training_log.h5")) {
-        const auto file = Hdf5File::open(paths.file("training_log.h5"));
+        const auto file = storage::Hdf5File::open(paths.file("training_log.h5"));
         TrainingData training;
         for (const auto& set : file.datasets())
             if (set.shape.size() == 1) training.columns[set.name] = numbers(file, set);

@@ -29,23 +29,23 @@ struct RunRecordData {
 };
 
 struct PoolData {
-    TextColumn uri, reason;
+    storage::TextColumn uri, reason;
     std::vector<std::uint8_t> status;
     std::vector<std::uint64_t> bytes;
     std::uint64_t size() const { return status.size(); }
     std::uint64_t usable() const;
-    static std::optional<PoolData> read(const RunPaths& paths);
+    static std::optional<PoolData> read(const run::RunPaths& paths);
 };
 
 struct MatchData {
     std::uint64_t images = 0, k = 0;
     std::vector<std::int64_t> type;  // [N,k]
     std::vector<float> score;        // [N,k]
-    static std::optional<MatchData> read(const RunPaths& paths);
+    static std::optional<MatchData> read(const run::RunPaths& paths);
 };
 
 struct CurationData {
-    SampleTable samples;
+    run::SampleTable samples;
     std::vector<std::uint8_t> image_state;     // [N]
     std::vector<std::uint8_t> candidate_kept;  // [N,k]
     std::uint64_t k = 0;
@@ -86,13 +86,13 @@ struct CostRow {
     bool price_known = true;
 };
 
-std::optional<Taxonomy> read_taxonomy(const RunPaths& paths);
+std::optional<taxonomy::Taxonomy> read_taxonomy(const run::RunPaths& paths);
 
 struct RunData {
-    RunPaths paths;
+    run::RunPaths paths;
     RunRecordData record;
     std::optional<PoolData> pool;
-    std::optional<Taxonomy> taxonomy;
+    std::optional<taxonomy::Taxonomy> taxonomy;
     std::optional<MatchData> matches;
     std::optional<CurationData> curation;
     std::optional<TrainingData> training;
@@ -100,7 +100,7 @@ struct RunData {
     std::vector<CostRow> costs;
     std::string job_text;
 
-    static RunData read(const RunPaths& paths);
+    static RunData read(const run::RunPaths& paths);
 };
 
 }  // namespace tg::report

@@ -15,8 +15,8 @@ struct Page {
     const RunData& run;
     const Findings& found;
     const ReportSettings& settings;
-    const Pool* pool;          // null: pictures cannot be shown
-    const GroundTruth* truth;  // null: nothing is known about the pictures
+    const pool::Pool* pool;          // null: pictures cannot be shown
+    const simulator::GroundTruth* truth;  // null: nothing is known about the pictures
 };
 
 struct Section {

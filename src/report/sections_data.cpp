@@ -242,11 +242,11 @@ std::string pictures_section(const Page& page) {
     for (std::size_t i = 0; i < pool.size(); ++i) {
         if (pool.status[i] == 0) continue;
         ++counts[pool.status[i]];
-        if (rows.size() < shown) rows.push_back({escaped(pool.uri[i]), escaped(name_of(static_cast<PictureStatus>(pool.status[i]))), escaped(pool.reason[i])});
+        if (rows.size() < shown) rows.push_back({escaped(pool.uri[i]), escaped(pictures::name_of(static_cast<pictures::PictureStatus>(pool.status[i]))), escaped(pool.reason[i])});
     }
     if (counts.empty()) return "<p>Every listed picture is usable. <span class=\"source\">pool.h5: status</span></p>";
     std::vector<Bar> bars;
-    for (const auto& [status, count] : counts) bars.push_back({escaped(name_of(static_cast<PictureStatus>(status))), {{static_cast<double>(count), "c5", whole(count)}}, fmt::format("<b>{}</b>", whole(count))});
+    for (const auto& [status, count] : counts) bars.push_back({escaped(pictures::name_of(static_cast<pictures::PictureStatus>(status))), {{static_cast<double>(count), "c5", whole(count)}}, fmt::format("<b>{}</b>", whole(count))});
     const auto all = pool.size() - pool.usable();
     return figure("Pictures that cannot be used", bar_list(bars) + table({"picture", "status", "reason"}, rows), fmt::format("{} of {}.{}", whole(all), whole(pool.size()), all > shown ? fmt::format(" The first {}; bad_pictures.csv holds all.", shown) : std::string()), "pool.h5: status, reason");
 }

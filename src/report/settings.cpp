@@ -1,6 +1,6 @@
 #include "taskgalaxy/report/settings.hpp"
 
-namespace tg {
+namespace tg::report {
 
 void ReportSettings::describe(SettingsVisitor& v) {
     v.option("title", &title, "heading of the page; default: the run directory's name");
@@ -12,4 +12,4 @@ void ReportSettings::describe(SettingsVisitor& v) {
     v.option("seed", &seed, "which samples are drawn for the gallery");
 }
 
-}  // namespace tg
+}  // namespace tg::report

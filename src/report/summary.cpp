@@ -6,9 +6,9 @@
 #include "html.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::report {
 
-std::string run_summary(const RunPaths& paths) {
+std::string run_summary(const run::RunPaths& paths) {
     using namespace report;
     const auto run = RunData::read(paths);
     ReportSettings settings;
@@ -59,4 +59,4 @@ std::string run_summary(const RunPaths& paths) {
     return out.empty() ? fmt::format("  nothing has been run in {}\n", paths.root().string()) : out;
 }
 
-}  // namespace tg
+}  // namespace tg::report

@@ -43,7 +43,7 @@ std::vector<std::pair<std::string, std::string>> csv_tables(const RunData& run, 
     if (run.pool) {
         Csv bad({"uri", "status", "reason"});
         for (std::size_t i = 0; i < run.pool->size(); ++i)
-            if (run.pool->status[i] != 0) bad.row(run.pool->uri[i], name_of(static_cast<PictureStatus>(run.pool->status[i])), run.pool->reason[i]);
+            if (run.pool->status[i] != 0) bad.row(run.pool->uri[i], pictures::name_of(static_cast<pictures::PictureStatus>(run.pool->status[i])), run.pool->reason[i]);
         out.emplace_back("bad_pictures.csv", bad.text());
     }
     if (run.taxonomy) {
@@ -51,7 +51,7 @@ std::vector<std::pair<std::string, std::string>> csv_tables(const RunData& run, 
         Csv types({"task_type", "level", "leaf", "samples", "kept", "band"});
         for (std::size_t type = 0; type < run.taxonomy->size(); ++type) {
             const auto samples = curated ? found.samples_of_type[type] : 0, kept = curated ? found.kept_of_type[type] : 0;
-            types.row(run.taxonomy->path(type), run.taxonomy->level(type), run.taxonomy->leaf(type) ? 1 : 0, samples, kept, kept == 0 ? std::string_view("none") : band_of(kept));
+            types.row(run.taxonomy->path(type), run.taxonomy->level(type), run.taxonomy->leaf(type) ? 1 : 0, samples, kept, kept == 0 ? std::string_view("none") : taxonomy::band_of(kept));
         }
         out.emplace_back("types.csv", types.text());
         Csv branches({"level1", "types", "leaves", "offered", "fitting", "samples", "kept", "pictures_best_here", "none", "none_rate"});

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg::app {
+namespace tg::run {
 namespace {
 
 constexpr auto header = "ranks,stage,phase,calls,seconds,collectives,collective_bytes,collective_s,file_operations,file_bytes,file_s";
@@ -48,14 +48,14 @@ constexpr std::size_t columns = 11;
 
 }  // namespace
 
-void log_costs(const Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total) {
+void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total) {
     auto costs = take_phase_costs();
     total.calls = 1;
     costs["total"] = total;
     std::string mine;
     for (const auto& [phase, c] : costs) mine += line_of({ranks.size(), stage, phase, c.calls, c.seconds, c.collectives, c.collective_bytes, c.collective_s, c.file_operations, c.file_bytes, c.file_s}) + "\n";
     const auto texts = ranks.gather_text(mine);
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         std::map<std::string, CostRow> rows;
         for (const auto& text : texts)
@@ -87,4 +87,4 @@ std::vector<CostRow> read_costs(const std::filesystem::path& csv) {
     return rows;
 }
 
-}  // namespace tg::app
+}  // namespace tg::run

@@ -11,7 +11,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg::app {
+namespace tg::run {
 namespace {
 
 // fcntl locks work on NFS and Lustre (mounted with flock); "open file description" locks belong to the descriptor, not the process.
@@ -60,4 +60,4 @@ std::string RunLock::holder(const std::filesystem::path& run_folder) {
     return who;
 }
 
-}  // namespace tg::app
+}  // namespace tg::run

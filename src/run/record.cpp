@@ -2,11 +2,11 @@
 
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg::app {
+namespace tg::run {
 
 RunRecord::RunRecord(std::filesystem::path file) : file_(std::move(file)) {
     if (!std::filesystem::exists(file_)) return;
-    const auto in = Hdf5File::open(file_);
+    const auto in = storage::Hdf5File::open(file_);
     const auto stages = in.read_texts("stage"), fingerprints = in.read_texts("fingerprint"), finished = in.read_texts("finished");
     const auto seconds = in.read<double>("seconds");
     for (std::size_t i = 0; i < stages.size(); ++i) stages_[stages[i]] = {fingerprints.at(i), finished.at(i), seconds.at(i), {}};
@@ -23,7 +23,7 @@ const StageRecord* RunRecord::find(const std::string& stage) const {
 }
 
 void RunRecord::save() const {
-    publish_hdf5(file_, [&](Hdf5File& out) {
+    storage::publish_hdf5(file_, [&](storage::Hdf5File& out) {
         std::vector<std::string> stages, fingerprints, finished, owners, names, keys, texts;
         std::vector<double> seconds, values;
         for (const auto& [stage, record] : stages_) {
@@ -55,4 +55,4 @@ void RunRecord::save() const {
     });
 }
 
-}  // namespace tg::app
+}  // namespace tg::run

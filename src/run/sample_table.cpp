@@ -4,17 +4,17 @@
 
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::run {
 
 SampleTable::SampleTable(const std::filesystem::path& samples_h5) {
-    const auto file = Hdf5File::open(samples_h5);
+    const auto file = storage::Hdf5File::open(samples_h5);
     image_ = file.read<std::int64_t>("image");
     type_ = file.read<std::int64_t>("type");
     kept_ = file.read<std::uint8_t>("kept");
     state_ = file.read<std::uint8_t>("state");
     votes_ = file.read<std::uint8_t>("votes");
-    question_ = TextColumn(file, "question");
-    answer_ = TextColumn(file, "answer");
+    question_ = storage::TextColumn(file, "question");
+    answer_ = storage::TextColumn(file, "answer");
     for (const auto& judge : split(file.text_attribute("judges"), ','))
         if (!trimmed(judge).empty()) judges_.emplace_back(trimmed(judge));
     const auto rows = image_.size();
@@ -23,4 +23,4 @@ SampleTable::SampleTable(const std::filesystem::path& samples_h5) {
         if (length != rows) throw StorageError(fmt::format("{}: {} rows of {} beside {} of image", samples_h5.string(), length, name, rows), "remove the file and run stage curate again");
 }
 
-}  // namespace tg
+}  // namespace tg::run

@@ -5,7 +5,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::run {
 namespace {
 
 void add_one(DigestBuilder& inputs, const std::filesystem::path& file, const std::filesystem::path& shown) {
@@ -28,4 +28,4 @@ void add_file_identity(DigestBuilder& inputs, const std::filesystem::path& path)
     for (const auto& file : files) add_one(inputs, file, std::filesystem::relative(file, path));
 }
 
-}  // namespace tg
+}  // namespace tg::run

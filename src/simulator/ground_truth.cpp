@@ -15,7 +15,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::simulator {
 namespace {
 
 namespace fs = std::filesystem;
@@ -132,7 +132,7 @@ struct GroundTruth::Impl {
     }
 
     std::optional<Type> type_of(std::string_view path) const {
-        const auto levels = split(path, level_separator);
+        const auto levels = split(path, taxonomy::level_separator);
         std::optional<std::string> folder = top_of(levels[0]);
         std::size_t at = 1;
         if (!folder) {  // a general field: its second level may name one of the pool's subjects
@@ -141,7 +141,7 @@ struct GroundTruth::Impl {
             at = 2;
         }
         for (; at < levels.size(); ++at) {
-            if (const auto form = way(levels[at], last_name(*folder)); form && at + 1 == levels.size()) return Type{*folder, form};
+            if (const auto form = way(levels[at], taxonomy::last_name(*folder)); form && at + 1 == levels.size()) return Type{*folder, form};
             auto child = below(*folder, levels[at]);
             if (!child) return std::nullopt;
             folder = std::move(child);
@@ -192,7 +192,7 @@ GroundTruth::GroundTruth(const GroundTruthSettings& settings) : impl_(std::make_
         std::vector<std::string> parts;
         for (const auto& part : relative.parent_path()) parts.push_back(cleaned(part.string()));
         if (parts.empty()) continue;  // a picture outside every folder has no true type
-        if (parts.size() > deepest_level) parts = {parts[0], parts[1], join({parts.begin() + 2, parts.end()}, " ")};
+        if (parts.size() > taxonomy::deepest_level) parts = {parts[0], parts[1], join({parts.begin() + 2, parts.end()}, " ")};
         auto stem = (file.parent_path() / file.stem()).string();
         if (stem.ends_with("_mirror")) stem.resize(stem.size() - 7);  // a mirrored twin shares its twin's caption
         std::string caption;
@@ -211,14 +211,14 @@ GroundTruth::GroundTruth(const GroundTruthSettings& settings) : impl_(std::make_
     for (std::size_t i = 0; i < impl_->pictures.size(); ++i) {
         const auto& picture = impl_->pictures[i];
         impl_->by_uri.emplace(picture.uri, i);
-        for (std::string_view folder = picture.folder; !folder.empty(); folder = parent_of(folder)) folders.emplace(folder);
+        for (std::string_view folder = picture.folder; !folder.empty(); folder = taxonomy::parent_of(folder)) folders.emplace(folder);
         groups.insert(picture.group);
         names.emplace(picture.noun, picture.group);
     }
     impl_->folders[""];
     for (const auto& folder : folders) {
         impl_->folders[folder];
-        impl_->folders[std::string(parent_of(folder))].push_back(folder);
+        impl_->folders[std::string(taxonomy::parent_of(folder))].push_back(folder);
     }
     groups.erase("cartoon");  // a style, not a thing
     impl_->groups.assign(groups.begin(), groups.end());
@@ -249,39 +249,39 @@ std::optional<std::string> GroundTruth::folder_of_type(std::string_view type) co
 
 bool GroundTruth::fits(std::size_t picture, std::string_view type) const {
     const auto known = impl_->type_of(type);
-    return known && is_within(impl_->pictures[picture].folder, known->folder);
+    return known && taxonomy::is_within(impl_->pictures[picture].folder, known->folder);
 }
 
 std::vector<std::string> GroundTruth::children(std::string_view parent) const {
     std::vector<std::string> names;
     const auto add_folders = [&](const std::vector<std::string>& folders) {
-        for (const auto& folder : folders) names.emplace_back(last_name(folder));
+        for (const auto& folder : folders) names.emplace_back(taxonomy::last_name(folder));
     };
     if (parent.empty()) {
         names.assign(further_fields.begin(), further_fields.end());
         return names;
     }
-    const auto level = level_of(parent);
-    const auto top = impl_->top_of(first_name(parent));
-    if (level >= deepest_level) return {};
+    const auto level = taxonomy::level_of(parent);
+    const auto top = impl_->top_of(taxonomy::first_name(parent));
+    if (level >= taxonomy::deepest_level) return {};
     if (top) {
         auto folder = *top;
         if (level == 2) {
-            const auto child = impl_->below(*top, last_name(parent));
+            const auto child = impl_->below(*top, taxonomy::last_name(parent));
             if (!child) return {};  // a way to ask is not divided further
             folder = *child;
         }
         add_folders(impl_->folders.at(folder));
-        const auto asked = ways_to_ask(last_name(folder));
+        const auto asked = ways_to_ask(taxonomy::last_name(folder));
         names.insert(names.end(), asked.begin(), asked.end());
     } else if (level == 1) {
         add_folders(impl_->some(impl_->folders.at(""), parent, 6));
         const auto foreign = impl_->some({foreign_subjects.begin(), foreign_subjects.end()}, parent, 6);
         names.insert(names.end(), foreign.begin(), foreign.end());
-    } else if (impl_->folders.contains(std::string(last_name(parent)))) {
-        add_folders(impl_->some(impl_->folders.at(std::string(last_name(parent))), parent, 5));
+    } else if (impl_->folders.contains(std::string(taxonomy::last_name(parent)))) {
+        add_folders(impl_->some(impl_->folders.at(std::string(taxonomy::last_name(parent))), parent, 5));
     } else {
-        for (const auto facet : facets) names.push_back(fmt::format("{}{}", facet, last_name(parent)));
+        for (const auto facet : facets) names.push_back(fmt::format("{}{}", facet, taxonomy::last_name(parent)));
     }
     for (auto& name : names) name = fmt::format("{}~{}", parent, name);
     return names;
@@ -295,10 +295,10 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
     const bool wrong = random.unit() < impl_->settings.wrong_answers;
     const bool off_topic = random.unit() < 0.25;  // of the wrong ones: the question is not of the type at all
     const auto form = known && known->form ? *known->form : static_cast<Form>(random.below(3));
-    const std::string about(known ? last_name(known->folder) : last_name(shown.folder));
+    const std::string about(known ? taxonomy::last_name(known->folder) : taxonomy::last_name(shown.folder));
     if (wrong && off_topic) return {fmt::format("How many wheels can be counted in the picture?{}", short_suffix), fmt::format("{}", 5 + random.below(40)), true};
 
-    const auto own = split(shown.folder, level_separator);
+    const auto own = split(shown.folder, taxonomy::level_separator);
     const auto strange = [&](const std::vector<std::string>& all) {
         std::vector<std::string> others;
         for (const auto& name : all)
@@ -308,7 +308,7 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
     if (form == Form::presence) {
         const auto others = strange(impl_->groups);
         const bool ask_other = !others.empty() && random.below(2) == 1;
-        const bool truth = !ask_other && is_within(shown.folder, known ? known->folder : shown.folder);
+        const bool truth = !ask_other && taxonomy::is_within(shown.folder, known ? known->folder : shown.folder);
         return {fmt::format("Is the picture about {}?{}", ask_other ? others[random.below(others.size())] : about, short_suffix), truth != wrong ? "Yes" : "No", wrong};
     }
     Impl::Choice choice;
@@ -317,7 +317,7 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
         for (const auto& [noun, group] : impl_->names)
             if (group != shown.group && noun != shown.noun) others.push_back(noun);
         choice = Impl::choice("Which of these does the picture show?", shown.noun, std::move(others), random);
-    } else if (known && level_of(known->folder) == 1) {
+    } else if (known && taxonomy::level_of(known->folder) == 1) {
         choice = Impl::choice("What kind of thing does the picture show?", about, strange(impl_->folders.at("")), random);
     } else {
         choice = Impl::choice("Which of these does the picture show?", about, strange(impl_->groups), random);
@@ -333,4 +333,4 @@ int GroundTruth::vote(std::size_t picture, std::string_view type, std::string_vi
     return valid != errs ? 1 : 0;
 }
 
-}  // namespace tg
+}  // namespace tg::simulator

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace tg {
+namespace tg::simulator {
 
 bool SecondLimit::open(double now) {
     if (!limited()) return true;
@@ -27,4 +27,4 @@ double SecondLimit::remaining() const { return std::clamp(std::floor(limit() - (
 
 double SecondLimit::reset_s() const { return std::max(0.0, (limit() - remaining()) / grant_); }
 
-}  // namespace tg
+}  // namespace tg::simulator

@@ -12,7 +12,7 @@
 #include <thread>
 #include <unistd.h>
 
-namespace tg {
+namespace tg::simulator {
 namespace {
 
 constexpr int poll_ms = 100;  // how late a stop is seen by an idle connection
@@ -213,4 +213,4 @@ bool SimulatorServer::process_and_close_socket(socket_t socket) {
     return served;
 }
 
-}  // namespace tg
+}  // namespace tg::simulator

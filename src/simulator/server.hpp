@@ -8,7 +8,7 @@
 #include <mutex>
 #include <string>
 
-namespace tg {
+namespace tg::simulator {
 
 // What happens to the response of the request in hand; set by the handler on its own thread.
 struct Delivery {
@@ -35,4 +35,4 @@ private:
     std::condition_variable wake_;
 };
 
-}  // namespace tg
+}  // namespace tg::simulator

@@ -17,7 +17,7 @@
 #include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::simulator {
 namespace {
 
 using nlohmann::ordered_json;
@@ -32,8 +32,8 @@ public:
             waits.push_back(pool.submit([&, i] {
                 const auto text = read_text_file(folder / truth.uri(i));
                 try {
-                    marks_[i] = mark_of(decode(std::as_bytes(std::span(text))));
-                } catch (const UnreadableImage& error) {  // such a picture is never sent, so nothing will be asked about it
+                    marks_[i] = mark_of(pictures::decode(std::as_bytes(std::span(text))));
+                } catch (const pictures::UnreadableImage& error) {  // such a picture is never sent, so nothing will be asked about it
                     log::warn("simulate: {}: {}; left out", truth.uri(i), error.what());
                 }
             }));
@@ -57,7 +57,7 @@ private:
     static constexpr std::size_t most_seen = 1 << 20;
 
     std::size_t look(std::span<const std::byte> file) const {
-        const auto mark = mark_of(decode(file));
+        const auto mark = mark_of(pictures::decode(file));
         std::size_t best = 0;
         double best_distance = std::numeric_limits<double>::infinity();
         for (std::size_t i = 0; i < marks_.size(); ++i) {
@@ -73,7 +73,7 @@ private:
         std::vector<std::uint8_t> rgb;  // side x side x 3
         double shape = 1;               // width / height
     };
-    static Mark mark_of(const Image& image) { return {resized(image, side, side).rgb, static_cast<double>(image.width) / image.height}; }
+    static Mark mark_of(const pictures::Image& image) { return {pictures::resized(image, side, side).rgb, static_cast<double>(image.width) / image.height}; }
     static double distance_of(const Mark& a, const Mark& b) {
         double sum = 0;
         for (std::size_t i = 0; i < a.rgb.size(); ++i) {
@@ -97,10 +97,10 @@ std::vector<std::string> lines_of(std::string_view text) {
 
 // A line that is a task path and nothing else: exactly as a normalised path is spelled.
 bool is_path(const std::string& line) {
-    const auto reading = read_path(line);
+    const auto reading = taxonomy::read_path(line);
     return reading && reading.path == line;
 }
-bool is_deep_path(const std::string& line) { return line.find(level_separator) != line.npos && is_path(line); }
+bool is_deep_path(const std::string& line) { return line.find(taxonomy::level_separator) != line.npos && is_path(line); }
 
 // The task types that a prompt lists: the block of lines around those that are paths with levels.
 std::vector<std::string> listed_types(const std::vector<std::string>& lines) {
@@ -141,7 +141,7 @@ std::string expansion(const GroundTruth& truth, const SimulatedCall& call) {
     std::string parent;
     for (const auto& line : lines) {
         if (line.empty() || !is_path(line)) continue;
-        const auto begins = line + level_separator;
+        const auto begins = line + taxonomy::level_separator;
         if (std::any_of(lines.begin(), lines.end(), [&](const auto& other) { return other.starts_with(begins); }) && (parent.empty() || line.size() < parent.size())) parent = line;
     }
     auto wanted = first_number(call.user, 10);
@@ -195,4 +195,4 @@ AnswerFunction ground_truth_answers(const GroundTruthSettings& settings) {
     };
 }
 
-}  // namespace tg
+}  // namespace tg::simulator

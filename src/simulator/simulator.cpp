@@ -24,7 +24,7 @@
 #include "taskgalaxy/llm/tokens.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::simulator {
 namespace {
 
 using Json = nlohmann::json;
@@ -236,7 +236,7 @@ struct Simulator::Impl {
             return refuse(response, 404, fmt::format("The model `{}` does not exist or you do not have access to it", call.model), "invalid_request_error", "model_not_found");
         const auto image_digest = digest_of(std::span<const std::byte>(call.image));
         const auto content = DigestBuilder().add(call.model).add(call.system).add(call.user).add(image_digest).add(call.response_schema).finish();
-        const auto prompt_tokens = text_tokens(call.system) + text_tokens(call.user) + 8 + (call.image.empty() ? 0 : tokens_a_picture);
+        const auto prompt_tokens = llm::text_tokens(call.system) + llm::text_tokens(call.user) + 8 + (call.image.empty() ? 0 : tokens_a_picture);
         response.set_header("x-request-id", "sim-" + content.hex().substr(0, 16));
 
         // The limit comes first, so that which attempt this is does not depend on timing.
@@ -294,8 +294,8 @@ struct Simulator::Impl {
         if (fault == Fault::chatter) text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
         if (fault == Fault::content_filter) text.clear(), finish = "content_filter";
         if (fault == Fault::truncated) text.resize(text.size() / 2), finish = "length";
-        if (static_cast<std::size_t>(text_tokens(text)) > answer_tokens_allowed) text.resize(answer_tokens_allowed * 4), finish = "length";
-        const auto answer_tokens = text_tokens(text);
+        if (static_cast<std::size_t>(llm::text_tokens(text)) > answer_tokens_allowed) text.resize(answer_tokens_allowed * 4), finish = "length";
+        const auto answer_tokens = llm::text_tokens(text);
         bool exhausted = false;
         {
             const std::lock_guard lock(mutex);
@@ -346,7 +346,7 @@ Simulator::Simulator(const SimulatorSettings& settings, AnswerFunction answer) :
     if (impl.port < 0) throw EndpointError(fmt::format("the simulator cannot listen at {}:{}", settings.host, settings.port), "choose another port, or 0 for any");
     impl.listener = std::thread([&impl] { impl.server.listen_after_bind(); });
     while (!impl.server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (!settings.port_file.empty()) publish_text(settings.port_file, fmt::format("{}\n", impl.port));
+    if (!settings.port_file.empty()) storage::publish_text(settings.port_file, fmt::format("{}\n", impl.port));
 }
 
 Simulator::~Simulator() {
@@ -372,4 +372,4 @@ void run_simulator(const SimulatorSettings& settings, AnswerFunction answer) {
     log::info("served {} requests: {} answered, {} refused by the limit, {} with a fault; {} + {} tokens", counts.requests, counts.answered, counts.refused_by_limit, counts.faults, counts.tokens_in, counts.tokens_out);
 }
 
-}  // namespace tg
+}  // namespace tg::simulator

@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "write_file.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 // The library is not thread-safe: calls take turns. Every public function that reaches it begins with one of these. A collective call
@@ -175,7 +175,7 @@ Hdf5File Hdf5File::create(const std::filesystem::path& path) {
     return Hdf5File(std::move(impl));
 }
 
-Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const Communicator& ranks) {
+Hdf5File Hdf5File::create_together(const std::filesystem::path& path, const parallel::Communicator& ranks) {
     if (ranks.native() == nullptr) return create(path);
     const LibraryTurn turn;
     quiet_errors();
@@ -424,4 +424,4 @@ double Hdf5File::double_attribute(std::string_view name) const {
     return value;
 }
 
-}  // namespace tg
+}  // namespace tg::storage

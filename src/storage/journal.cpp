@@ -17,7 +17,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 constexpr std::uint32_t frame_magic = 0x4A475431;  // "1TGJ" on disk
@@ -229,4 +229,4 @@ std::filesystem::path new_journal_name(const std::filesystem::path& folder, int 
     }
 }
 
-}  // namespace tg
+}  // namespace tg::storage

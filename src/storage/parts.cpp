@@ -11,7 +11,7 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 constexpr auto fingerprint_attribute = "fingerprint";
@@ -34,11 +34,11 @@ bool usable(const std::filesystem::path& file, const std::string& fingerprint) {
 
 }  // namespace
 
-PartStore::PartStore(std::filesystem::path folder, Parts parts, std::string fingerprint, const Communicator& ranks)
+PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint, const parallel::Communicator& ranks)
     : folder_(std::move(folder)), parts_(parts), fingerprint_(std::move(fingerprint)), ranks_(ranks) {
     // Only rank 0 looks at the folder: a thousand ranks listing it would load the metadata server, and might see different things.
     std::vector<std::byte> done_bytes;
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         std::error_code error;
         std::filesystem::create_directories(folder_, error);
@@ -80,11 +80,11 @@ void PartStore::write(std::uint64_t part, const std::function<void(Hdf5File&)>& 
 
 void PartStore::gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish) const {
     const CostPhase phase("gather");
-    const auto slice = slice_of(parts_.count(), static_cast<std::uint64_t>(ranks_.rank()), static_cast<std::uint64_t>(ranks_.size()));
+    const auto slice = parallel::slice_of(parts_.count(), static_cast<std::uint64_t>(ranks_.rank()), static_cast<std::uint64_t>(ranks_.size()));
     // What is in a part, and how many rows each of mine adds to each dataset. A rank without parts learns the names from rank 0.
     std::map<std::string, std::vector<std::uint64_t>> my_rows;
     std::vector<DatasetInfo> schema;
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (ranks_.is_root() && parts_.count() > 0) schema = Hdf5File::open(path(0)).datasets();
         for (auto part = slice.begin; part < slice.end; ++part)
             for (const auto& set : Hdf5File::open(path(part)).datasets()) my_rows[set.name].push_back(set.shape.at(0));
@@ -133,7 +133,7 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
                     } catch (...) {  // agreed on below, before the next collective
                         failure = std::current_exception();
                     }
-                    agree(ranks_, failure);
+                    parallel::agree(ranks_, failure);
                     out.write_rows(name, first, count, std::span<const T>(values));
                     first += count;
                 }
@@ -154,15 +154,15 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
         out.set_attribute(fingerprint_attribute, fingerprint_);
         if (finish) finish(out);
     });
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (ranks_.is_root()) std::filesystem::remove_all(folder_);
     });
 }
 
-void for_each_part(const PartStore& store, const Communicator& ranks, const std::string& stage, const std::string& unit,
-                   const std::function<void(std::uint64_t part, Slice items, Hdf5File& out)>& work) {
+void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage, const std::string& unit,
+                   const std::function<void(std::uint64_t part, parallel::Slice items, Hdf5File& out)>& work) {
     bool stopped = false;
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         Progress progress(stage, store.items_missing_here(), unit);
         for (const auto part : store.mine()) {
             if (stop_requested()) {
@@ -174,7 +174,7 @@ void for_each_part(const PartStore& store, const Communicator& ranks, const std:
             progress.add(items.size());
         }
     });
-    if (ranks.any(stopped)) throw AgreedFailure(ExitCode::requeue, 0, Stopped(stage).what());
+    if (ranks.any(stopped)) throw parallel::AgreedFailure(ExitCode::requeue, 0, Stopped(stage).what());
 }
 
-}  // namespace tg
+}  // namespace tg::storage

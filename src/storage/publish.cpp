@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/costs.hpp"
 #include "write_file.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 class SyncedFile {
@@ -95,8 +95,8 @@ void publish_hdf5(const std::filesystem::path& final_name, const std::function<v
     publish(final_name);
 }
 
-void publish_hdf5_together(const std::filesystem::path& final_name, const Communicator& ranks, const std::function<void(Hdf5File&)>& fill) {
-    together(ranks, [&] {
+void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks, const std::function<void(Hdf5File&)>& fill) {
+    parallel::together(ranks, [&] {
         if (ranks.is_root()) make_folder_of(final_name);
     });
     {
@@ -104,9 +104,9 @@ void publish_hdf5_together(const std::filesystem::path& final_name, const Commun
         fill(file);
         file.close();
     }
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (ranks.is_root()) publish(final_name);
     });
 }
 
-}  // namespace tg
+}  // namespace tg::storage

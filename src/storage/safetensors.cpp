@@ -18,7 +18,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 using Json = nlohmann::json;
@@ -409,7 +409,7 @@ void SafetensorsWriter::publish() {
     flush();
     std::set<fs::path> current;
     for (std::size_t s = 0; s < impl_->shards.size(); ++s) {
-        tg::publish(impl_->final_path(s));
+        tg::storage::publish(impl_->final_path(s));
         current.insert(impl_->final_path(s));
     }
     const auto index_path = impl_->folder / (impl_->stem + ".safetensors.index.json");
@@ -431,4 +431,4 @@ void SafetensorsWriter::publish() {
 
 std::uint64_t SafetensorsWriter::bytes_written() const { return impl_->written; }
 
-}  // namespace tg
+}  // namespace tg::storage

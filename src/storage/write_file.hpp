@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <string_view>
 
-namespace tg {
+namespace tg::storage {
 
 // Replaces `path`. Not yet durable: publish() syncs. Throws StorageError.
 void write_whole_file(const std::filesystem::path& path, std::string_view bytes);
 
-}  // namespace tg
+}  // namespace tg::storage

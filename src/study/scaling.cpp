@@ -22,7 +22,7 @@
 #include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg::app {
+namespace tg::study {
 namespace {
 
 namespace fs = std::filesystem;
@@ -53,7 +53,7 @@ fs::path make_pool(const ScalingSettings& settings, std::int64_t count) {
         const auto& from = pictures[static_cast<std::size_t>(i) % pictures.size()];
         fs::copy_file(from, pool / fmt::format("{:08}{}", i, from.extension().string()), fs::copy_options::overwrite_existing);
     }
-    publish_text(done, "");
+    storage::publish_text(done, "");
     return pool;
 }
 
@@ -61,7 +61,7 @@ fs::path make_types(const ScalingSettings& settings) {
     std::string text;
     for (std::int64_t i = 0; i < settings.types; ++i) text += fmt::format("field {}~subject {}~task {} of subject {}\n", i % 16, i % 128, i, i % 128);
     const auto file = settings.folder / "inputs" / fmt::format("types-{}.txt", settings.types);
-    publish_text(file, text);
+    storage::publish_text(file, text);
     return file;
 }
 
@@ -75,7 +75,7 @@ fs::path make_samples(const ScalingSettings& settings, const fs::path& pool, int
                            {"image", names[static_cast<std::size_t>(i) % names.size()]},
                            {"conversations", {{{"from", "human"}, {"value", "<image>\nWhat is shown?"}}, {{"from", "gpt"}, {"value", fmt::format("Picture number {} of this study.", i)}}}}});
     const auto file = settings.folder / "inputs" / fmt::format("samples-{}-{}.json", pool.filename().string(), count);
-    publish_text(file, samples.dump());
+    storage::publish_text(file, samples.dump());
     return file;
 }
 
@@ -147,7 +147,7 @@ void measure(const ScalingSettings& settings, const Point& point) {
             throw Error(ExitCode::input, fmt::format("{}: exit code {} on {} ranks; {}.txt says why: {}", join(command, " ").substr(0, 120), code, point.ranks, run.string(), settings.launch));
         if (code == 0) break;
     }
-    publish_text(complete, read_text_file(run / "log/costs.csv"));
+    storage::publish_text(complete, read_text_file(run / "log/costs.csv"));
     fs::remove_all(run);
     log::info("study: {} scaling, {} ranks, repeat {}: measured", point.mode, point.ranks, point.repeat);
 }
@@ -174,11 +174,11 @@ std::pair<double, double> fit_line(const std::map<int, double>& values, double (
     return {a, b};
 }
 
-std::map<int, CostRow> medians_of(const std::vector<ScalingRow>& rows, const std::string& mode, const std::string& phase) {
-    std::map<int, std::vector<const CostRow*>> by_ranks;
+std::map<int, run::CostRow> medians_of(const std::vector<ScalingRow>& rows, const std::string& mode, const std::string& phase) {
+    std::map<int, std::vector<const run::CostRow*>> by_ranks;
     for (const auto& row : rows)
         if (row.mode == mode && row.cost.phase == phase) by_ranks[row.cost.ranks].push_back(&row.cost);
-    std::map<int, CostRow> out;
+    std::map<int, run::CostRow> out;
     for (const auto& [ranks, all] : by_ranks) {
         const auto middle = [&, &some = all](auto member) {
             std::vector<double> values;
@@ -186,13 +186,13 @@ std::map<int, CostRow> medians_of(const std::vector<ScalingRow>& rows, const std
             return median(values);
         };
         const auto whole = [&](auto member) { return static_cast<std::int64_t>(std::llround(middle(member))); };
-        out[ranks] = {ranks, all.front()->stage, phase, whole(&CostRow::calls), middle(&CostRow::seconds), whole(&CostRow::collectives), whole(&CostRow::collective_bytes), middle(&CostRow::collective_s), whole(&CostRow::file_operations),
-                      whole(&CostRow::file_bytes), middle(&CostRow::file_s)};
+        out[ranks] = {ranks, all.front()->stage, phase, whole(&run::CostRow::calls), middle(&run::CostRow::seconds), whole(&run::CostRow::collectives), whole(&run::CostRow::collective_bytes), middle(&run::CostRow::collective_s), whole(&run::CostRow::file_operations),
+                      whole(&run::CostRow::file_bytes), middle(&run::CostRow::file_s)};
     }
     return out;
 }
 
-template <class Number> std::map<int, double> values_of(const std::map<int, CostRow>& rows, Number CostRow::* member) {
+template <class Number> std::map<int, double> values_of(const std::map<int, run::CostRow>& rows, Number run::CostRow::* member) {
     std::map<int, double> out;
     for (const auto& [ranks, row] : rows) out[ranks] = static_cast<double>(row.*member);
     return out;
@@ -201,7 +201,7 @@ template <class Number> std::map<int, double> values_of(const std::map<int, Cost
 // A phase that is a mean over calls does not grow with the pictures.
 bool grows(const std::string& phase) { return phase == "ingest" || phase == "embed" || phase == "match" || phase == "gather"; }
 
-LogChart chart_of(std::string title, std::string y_label, const std::vector<int>& ranks) {
+report::LogChart chart_of(std::string title, std::string y_label, const std::vector<int>& ranks) {
     return {std::move(title), "MPI ranks", std::move(y_label), {ranks.begin(), ranks.end()}, false, {}};
 }
 
@@ -221,7 +221,7 @@ void write_hdf5(const fs::path& file, const std::vector<ScalingRow>& rows) {
         mode.push_back(r.mode), phase.push_back(r.cost.phase), ranks.push_back(r.cost.ranks), repeat.push_back(r.repeat), seconds.push_back(r.cost.seconds), collectives.push_back(r.cost.collectives);
         collective_bytes.push_back(r.cost.collective_bytes), collective_s.push_back(r.cost.collective_s), file_operations.push_back(r.cost.file_operations), file_bytes.push_back(r.cost.file_bytes), file_s.push_back(r.cost.file_s);
     }
-    publish_hdf5(file, [&](Hdf5File& out) {
+    storage::publish_hdf5(file, [&](storage::Hdf5File& out) {
         out.write_texts("mode", mode), out.write_texts("phase", phase);
         out.write("ranks", ranks), out.write("repeat", repeat), out.write("seconds", seconds), out.write("collectives", collectives), out.write("collective_bytes", collective_bytes);
         out.write("collective_s", collective_s), out.write("file_operations", file_operations), out.write("file_bytes", file_bytes), out.write("file_s", file_s);
@@ -235,7 +235,7 @@ std::vector<ScalingRow> measured_rows(const ScalingSettings& settings) {
             for (int repeat = 1; repeat <= settings.repeats; ++repeat) {
                 const auto file = fs::path(Point{mode, ranks, repeat}.run(settings.folder).string() + ".csv");
                 if (!fs::exists(file)) log::warn("study: {} is not measured yet", file.stem().string());
-                auto some = phases_of(mode, repeat, read_costs(file));
+                auto some = phases_of(mode, repeat, run::read_costs(file));
                 rows.insert(rows.end(), some.begin(), some.end());
             }
     if (rows.empty()) throw InputError(fmt::format("{}: nothing is measured there", settings.folder.string()), "run the study without --collect first");
@@ -269,7 +269,7 @@ std::string fits_of(const std::vector<ScalingRow>& rows) {
     for (const std::string phase : phase_names) {
         const auto strong = medians_of(rows, "strong", phase), weak = medians_of(rows, "weak", phase);
         if (strong.size() < 2 || weak.size() < 2) continue;
-        out += fmt::format("| {} | {:.3f} | {:.3f} |\n", phase, fit_amdahl(values_of(strong, &CostRow::seconds)).fraction(), gustafson_serial(values_of(weak, &CostRow::seconds)));
+        out += fmt::format("| {} | {:.3f} | {:.3f} |\n", phase, fit_amdahl(values_of(strong, &run::CostRow::seconds)).fraction(), gustafson_serial(values_of(weak, &run::CostRow::seconds)));
     }
     return out;
 }
@@ -282,7 +282,7 @@ void draw(const ScalingSettings& settings, const std::vector<ScalingRow>& rows) 
         efficiency.linear_y = true;
         int colour = 0;
         for (const std::string phase : phase_names) {
-            LogLine measured{phase, {}, false, colour}, ideal{"", {}, true, colour}, share{phase, {}, false, colour};
+            report::LogLine measured{phase, {}, false, colour}, ideal{"", {}, true, colour}, share{phase, {}, false, colour};
             const auto medians = medians_of(rows, mode, phase);
             for (const auto& [ranks, m] : medians) {
                 const double perfect = medians.begin()->second.seconds * (weak ? 1.0 : static_cast<double>(medians.begin()->first) / ranks);
@@ -293,8 +293,8 @@ void draw(const ScalingSettings& settings, const std::vector<ScalingRow>& rows) 
             times.lines.push_back(std::move(measured)), times.lines.push_back(std::move(ideal)), efficiency.lines.push_back(std::move(share));
             ++colour;
         }
-        publish_text(settings.folder / (mode + ".svg"), log_chart_svg(times));
-        publish_text(settings.folder / (mode + "-efficiency.svg"), log_chart_svg(efficiency));
+        storage::publish_text(settings.folder / (mode + ".svg"), report::log_chart_svg(times));
+        storage::publish_text(settings.folder / (mode + "-efficiency.svg"), report::log_chart_svg(efficiency));
     }
 }
 
@@ -310,7 +310,7 @@ std::string model(const ScalingSettings& settings, const std::vector<ScalingRow>
         const double growth = grows(phase) ? static_cast<double>(settings.model_items) / static_cast<double>(settings.items) : 1;
         const double part_growth = grows(phase) ? growth * items_per_part / static_cast<double>(settings.model_part) : 1;
         const auto points = model_phase(medians, growth, part_growth, settings);
-        LogLine line{phase, {}, false, colour};
+        report::LogLine line{phase, {}, false, colour};
         for (const auto& p : points) {
             csv += fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.6f}\n", phase, p.ranks, p.total(), p.compute, p.communication, p.files);
             if (std::find(sizes.begin(), sizes.end(), p.ranks) != sizes.end()) line.points.emplace_back(p.ranks, p.total());
@@ -323,33 +323,33 @@ std::string model(const ScalingSettings& settings, const std::vector<ScalingRow>
         const char* limit = knee.ranks == 4096 ? "nothing up to 4,096" : knee.files >= std::max(knee.compute, knee.communication) ? "files" : knee.communication >= knee.compute ? "communication" : "its serial part";
         notes += fmt::format("| {} | {:.2f} | {} | {:.3f} | {} |\n", phase, points.front().total(), knee.ranks, knee.total(), limit);
     }
-    publish_text(settings.folder / "model.csv", csv);
-    publish_text(settings.folder / "model.svg", log_chart_svg(chart));
+    storage::publish_text(settings.folder / "model.csv", csv);
+    storage::publish_text(settings.folder / "model.svg", report::log_chart_svg(chart));
     return notes;
 }
 
 }  // namespace
 
-std::vector<ScalingRow> phases_of(const std::string& mode, int repeat, const std::vector<CostRow>& costs) {
+std::vector<ScalingRow> phases_of(const std::string& mode, int repeat, const std::vector<run::CostRow>& costs) {
     // Lives of one stage add up.
-    std::map<std::pair<std::string, std::string>, CostRow> sums;
+    std::map<std::pair<std::string, std::string>, run::CostRow> sums;
     for (const auto& row : costs) {
         auto& sum = sums[{row.stage, row.phase}];
         const auto calls = sum.calls + row.calls;
         sum = {row.ranks, row.stage, row.phase, calls, sum.seconds + row.seconds, sum.collectives + row.collectives, sum.collective_bytes + row.collective_bytes, sum.collective_s + row.collective_s, sum.file_operations + row.file_operations,
                sum.file_bytes + row.file_bytes, sum.file_s + row.file_s};
     }
-    const auto scaled = [](const CostRow& a, double factor, const CostRow& b, double more) {
+    const auto scaled = [](const run::CostRow& a, double factor, const run::CostRow& b, double more) {
         const auto whole = [&](std::int64_t x, std::int64_t y) { return static_cast<std::int64_t>(std::llround(factor * static_cast<double>(x) + more * static_cast<double>(y))); };
-        return CostRow{a.ranks, a.stage, a.phase, a.calls, factor * a.seconds + more * b.seconds, whole(a.collectives, b.collectives), whole(a.collective_bytes, b.collective_bytes), factor * a.collective_s + more * b.collective_s,
+        return run::CostRow{a.ranks, a.stage, a.phase, a.calls, factor * a.seconds + more * b.seconds, whole(a.collectives, b.collectives), whole(a.collective_bytes, b.collective_bytes), factor * a.collective_s + more * b.collective_s,
                        whole(a.file_operations, b.file_operations), whole(a.file_bytes, b.file_bytes), factor * a.file_s + more * b.file_s};
     };
     std::vector<ScalingRow> out;
-    const auto put = [&](const char* name, CostRow row) {
+    const auto put = [&](const char* name, run::CostRow row) {
         row.phase = name;
         out.push_back({mode, repeat, std::move(row)});
     };
-    CostRow gathered;
+    run::CostRow gathered;
     for (const auto& [name, stage] : {std::pair("ingest", "ingest"), std::pair("embed", "embed_images"), std::pair("match", "match")}) {
         const auto total = sums.find({stage, "total"}), gather = sums.find({stage, "gather"});
         if (total == sums.end() || gather == sums.end()) continue;
@@ -383,11 +383,11 @@ double gustafson_serial(const std::map<int, double>& seconds) {
     return below > 0 ? std::clamp(above / below, 0.0, 1.0) : 0;
 }
 
-std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings) {
+std::vector<ModelPoint> model_phase(const std::map<int, run::CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings) {
     std::map<int, double> own;  // seconds that neither wait for ranks nor for files
     for (const auto& [ranks, m] : medians) own[ranks] = std::max(0.0, m.seconds - m.collective_s - m.file_s);
-    const auto compute = fit_amdahl(own), collectives = fit_amdahl(values_of(medians, &CostRow::collectives)), bytes = fit_amdahl(values_of(medians, &CostRow::collective_bytes));
-    const auto operations = fit_per_rank(values_of(medians, &CostRow::file_operations)), file_bytes = fit_per_rank(values_of(medians, &CostRow::file_bytes));
+    const auto compute = fit_amdahl(own), collectives = fit_amdahl(values_of(medians, &run::CostRow::collectives)), bytes = fit_amdahl(values_of(medians, &run::CostRow::collective_bytes));
+    const auto operations = fit_per_rank(values_of(medians, &run::CostRow::file_operations)), file_bytes = fit_per_rank(values_of(medians, &run::CostRow::file_bytes));
     std::vector<ModelPoint> out;
     for (int p = 1; p <= 4096; p *= 2) {
         // What is shared out grows with the pictures (rounds of collectives and files: with the parts); what every rank does once does not.
@@ -406,15 +406,15 @@ std::string study_scaling(const ScalingSettings& settings) {
             for (const std::string mode : modes)
                 for (const int ranks : settings.ranks) measure(settings, {mode, ranks, repeat});
     const auto rows = measured_rows(settings);
-    publish_text(settings.folder / "scaling.csv", write_csv(rows));
+    storage::publish_text(settings.folder / "scaling.csv", write_csv(rows));
     write_hdf5(settings.folder / "scaling.h5", rows);
     draw(settings, rows);
     const auto text = fmt::format("## Strong scaling: {} pictures, {} task types, {} samples a training step\n\n{}\n## Weak scaling: {} pictures and {} samples a training step for each rank\n\n{}\n## Fits\n\n{}\n"
                                   "## Model to 4,096 ranks: {} pictures, {} µs and {} GB/s a link, {} file operations and {} GB a second\n\n{}",
                                   settings.items, settings.types, samples_per_rank * *std::max_element(settings.ranks.begin(), settings.ranks.end()), table_of(rows, "strong"), settings.items_per_rank, samples_per_rank, table_of(rows, "weak"),
                                   fits_of(rows), settings.model_items, settings.latency_us, settings.link_gb_per_s, settings.file_operations_per_s, settings.file_gb_per_s, model(settings, rows));
-    publish_text(settings.folder / "scaling.md", text);
+    storage::publish_text(settings.folder / "scaling.md", text);
     return text;
 }
 
-}  // namespace tg::app
+}  // namespace tg::study

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-namespace tg {
+namespace tg::taxonomy {
 
 std::vector<Band> sample_bands() { return {{"1-10", 1, 10}, {"11-50", 11, 50}, {"51-100", 51, 100}, {"over-100", 101, std::numeric_limits<std::uint64_t>::max()}}; }
 
@@ -12,4 +12,4 @@ std::string_view band_of(std::uint64_t samples) {
     return {};
 }
 
-}  // namespace tg
+}  // namespace tg::taxonomy

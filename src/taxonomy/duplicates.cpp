@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::taxonomy {
 namespace {
 
 constexpr std::size_t lexical_width = 512;
@@ -125,4 +125,4 @@ std::vector<DuplicateFilter::Pair> DuplicateFilter::nearest(std::size_t count) c
     return pairs;
 }
 
-}  // namespace tg
+}  // namespace tg::taxonomy

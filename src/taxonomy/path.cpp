@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::taxonomy {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -139,4 +139,4 @@ std::vector<std::string> read_path_file(const std::string& file) {
     return paths;
 }
 
-}  // namespace tg
+}  // namespace tg::taxonomy

@@ -5,7 +5,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
-namespace tg {
+namespace tg::taxonomy {
 
 Taxonomy::Taxonomy(const std::vector<std::string>& paths) {
     TaxonomyDraft draft;
@@ -31,7 +31,7 @@ void Taxonomy::index() {
 }
 
 Taxonomy Taxonomy::read(const std::filesystem::path& taxonomy_h5) {
-    const auto file = Hdf5File::open(taxonomy_h5);
+    const auto file = storage::Hdf5File::open(taxonomy_h5);
     Taxonomy taxonomy;
     taxonomy.paths_ = file.read_texts("path");
     taxonomy.index();
@@ -40,7 +40,7 @@ Taxonomy Taxonomy::read(const std::filesystem::path& taxonomy_h5) {
     return taxonomy;
 }
 
-void Taxonomy::write(Hdf5File& file) const {
+void Taxonomy::write(storage::Hdf5File& file) const {
     file.write_texts("path", paths_);
     file.write("level", levels_);
     file.write("parent", parents_);
@@ -117,4 +117,4 @@ std::vector<std::string> TaxonomyDraft::paths() const {
     return all;
 }
 
-}  // namespace tg
+}  // namespace tg::taxonomy

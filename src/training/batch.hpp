@@ -10,7 +10,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct EncodedSample {
     std::vector<std::int64_t> ids;     // image_placeholder at each position of the picture
@@ -25,7 +25,7 @@ struct EncodedSample {
 
 // Text part, for a picture of so many tiles. At most `max_length` positions: what is longer loses its end; a picture is never cut (the
 // sample then fails, as does one whose picture leaves no room for an answer).
-EncodedSample encode_sample(const Sample& sample, const VlmParts& parts, std::int64_t tiles, std::int64_t max_length);
+EncodedSample encode_sample(const Sample& sample, const models::VlmParts& parts, std::int64_t tiles, std::int64_t max_length);
 
 struct MicroBatch {
     torch::Tensor ids;         // [T], 0 at picture positions
@@ -40,4 +40,4 @@ struct MicroBatch {
 // Samples with a failure are left out.
 MicroBatch pack(const std::vector<const EncodedSample*>& samples);
 
-}  // namespace tg
+}  // namespace tg::training

@@ -18,7 +18,7 @@
 #include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::training {
 
 namespace fs = std::filesystem;
 
@@ -125,7 +125,7 @@ public:
     }
     std::vector<std::int64_t>& checksums() { return checksums_; }  // of this rank's slices, bits of u64
     void put_checksums() const {
-        const OpenFile out(temporary_name(file_));
+        const OpenFile out(storage::temporary_name(file_));
         out.write(std::as_bytes(std::span(checksums_)), checksums_offset_);
     }
     const fs::path& file() const { return file_; }
@@ -159,7 +159,7 @@ private:
 
     void write_all(std::stop_token leave) {
         if (trainer_.collectives().replica() != 0) return;  // the first replica holds the same
-        const OpenFile out(temporary_name(file_));
+        const OpenFile out(storage::temporary_name(file_));
         std::uint64_t unit_begin = 0;
         std::size_t row = 0;  // of the checksums
         for (std::size_t u = 0; u < states_.size(); ++u) {
@@ -217,7 +217,7 @@ private:
     std::jthread thread_;  // last: it ends before what it uses
 };
 
-Checkpoints::Checkpoints(fs::path folder, std::string fingerprint, int keep, const Communicator& ranks, std::int64_t aside_bytes)
+Checkpoints::Checkpoints(fs::path folder, std::string fingerprint, int keep, const parallel::Communicator& ranks, std::int64_t aside_bytes)
     : folder_(std::move(folder)), fingerprint_(std::move(fingerprint)), keep_(keep), ranks_(ranks), aside_bytes_(aside_bytes) {}
 Checkpoints::~Checkpoints() = default;
 
@@ -225,7 +225,7 @@ fs::path Checkpoints::file(std::int64_t step) const { return folder_ / fmt::form
 
 std::vector<std::int64_t> Checkpoints::steps() const {
     std::string listing;
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root() || !fs::exists(folder_)) return;
         for (const auto& entry : fs::directory_iterator(folder_)) {
             const auto name = entry.path().filename().string();
@@ -250,15 +250,15 @@ void Checkpoints::begin(std::int64_t step, Trainer& trainer, const TrainingLog& 
     finish();
     const CostPhase phase("checkpoint_begin");
     std::int64_t places[quantities.size() + 1] = {};  // where the datasets begin
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         const auto elements = static_cast<std::uint64_t>(trained_elements(trainer)), bytes = sizeof(float) * quantities.size() * elements;
         fs::create_directories(folder_);
-        const auto temporary = temporary_name(file(step));
+        const auto temporary = storage::temporary_name(file(step));
         // HDF5 itself must not meet a full disk: it cannot close the file then.
         if (const auto free = fs::space(folder_).available; free < bytes + (std::uint64_t{16} << 20))
             throw StorageError(fmt::format("{}: a checkpoint needs {} MiB and {} are free", folder_.string(), (bytes >> 20) + 16, free >> 20), "free space there, then give the same command again");
-        auto out = Hdf5File::create_flat(temporary);
+        auto out = storage::Hdf5File::create_flat(temporary);
         log.write(out, "log/");
         out.set_attribute("format", format_version);
         out.set_attribute("fingerprint", fingerprint_);
@@ -267,8 +267,8 @@ void Checkpoints::begin(std::int64_t step, Trainer& trainer, const TrainingLog& 
         std::uint64_t units = 0;
         for (const auto& unit : trainer.units()) units += unit->trained();
         const std::uint64_t rows[] = {quantities.size() * units}, shape[] = {elements};
-        places[quantities.size()] = static_cast<std::int64_t>(out.make_flat_dataset(checksums_name, Hdf5Type::u64, rows));
-        for (std::size_t q = 0; q < quantities.size(); ++q) places[q] = static_cast<std::int64_t>(out.make_flat_dataset(quantities[q].name, Hdf5Type::f32, shape));
+        places[quantities.size()] = static_cast<std::int64_t>(out.make_flat_dataset(checksums_name, storage::Hdf5Type::u64, rows));
+        for (std::size_t q = 0; q < quantities.size(); ++q) places[q] = static_cast<std::int64_t>(out.make_flat_dataset(quantities[q].name, storage::Hdf5Type::f32, shape));
         out.close();
         OpenFile(temporary).reserve(fs::file_size(temporary));
     });
@@ -289,15 +289,15 @@ void Checkpoints::finish() {
     if (!writing_) return;
     const CostPhase phase("checkpoint_write");
     const auto writing = std::move(writing_);
-    together(ranks_, [&] { writing->wait(); });
+    parallel::together(ranks_, [&] { writing->wait(); });
     ranks_.all_reduce_sum(std::span(writing->checksums()));  // of bits: sums modulo 2^64
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         writing->put_checksums();
-        publish(writing->file());
+        storage::publish(writing->file());
     });
     const auto all = steps();
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         for (std::size_t i = static_cast<std::size_t>(keep_); i < all.size(); ++i) fs::remove(file(all[i]));
     });
@@ -308,8 +308,8 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
     const auto name = file(step).string();
     std::vector<std::int64_t> sums;
     std::vector<std::uint64_t> wanted_sums;
-    together(ranks_, [&] {
-        const auto in = Hdf5File::open(file(step));
+    parallel::together(ranks_, [&] {
+        const auto in = storage::Hdf5File::open(file(step));
         const auto wanted = static_cast<std::uint64_t>(trained_elements(trainer));
         if (in.int_attribute("format") != format_version) throw StorageError(fmt::format("{} has format {}", name, in.int_attribute("format")));
         if (in.text_attribute("fingerprint") != fingerprint_) throw StorageError(fmt::format("{} belongs to other settings or data", name));
@@ -331,7 +331,7 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
         if (static_cast<std::int64_t>(log.rows().size()) > in.int_attribute("step")) throw StorageError(fmt::format("{}: its log is longer than its training", name));
     });
     ranks_.all_reduce_sum(std::span(sums));
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!std::equal(sums.begin(), sums.end(), wanted_sums.begin(), wanted_sums.end(), [](std::int64_t a, std::uint64_t b) { return static_cast<std::uint64_t>(a) == b; }))
             throw StorageError(fmt::format("{}: its checksums do not fit its content", name));
     });
@@ -341,13 +341,13 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
 
 void Checkpoints::remove_foreign() const {
     const auto all = steps();
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (!ranks_.is_root() || !fs::exists(folder_)) return;
         for (const auto& entry : fs::directory_iterator(folder_))
             if (entry.path().extension() == ".tmp") fs::remove(entry.path());  // of a run that was killed as it wrote
         for (const auto step : all) {
             try {
-                const auto in = Hdf5File::open(file(step));
+                const auto in = storage::Hdf5File::open(file(step));
                 if (in.text_attribute("fingerprint") == fingerprint_) continue;
             } catch (const StorageError&) {  // broken, not foreign: read_newest() says so
                 continue;
@@ -364,7 +364,7 @@ std::int64_t Checkpoints::read_newest(Trainer& trainer, TrainingLog& log) const 
     for (const auto step : all) {
         try {
             return read(step, trainer, log);
-        } catch (const AgreedFailure& failure) {  // agreed: every rank goes to the one before
+        } catch (const parallel::AgreedFailure& failure) {  // agreed: every rank goes to the one before
             if (ranks_.is_root()) log::warn("checkpoint {} cannot be used: {}", file(step).filename().string(), failure.what());
         }
     }
@@ -374,9 +374,9 @@ std::int64_t Checkpoints::read_newest(Trainer& trainer, TrainingLog& log) const 
 
 void Checkpoints::remove_all() {
     writing_.reset();
-    together(ranks_, [&] {
+    parallel::together(ranks_, [&] {
         if (ranks_.is_root()) fs::remove_all(folder_);
     });
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -18,7 +18,7 @@
 #include "trainer.hpp"
 #include "training_log.hpp"
 
-namespace tg {
+namespace tg::training {
 
 // Of float bits at global index `first` on: sums over parts, in any order, give the sum over the whole; a single changed bit or a
 // swapped pair changes it. Part of the file format.
@@ -27,7 +27,7 @@ std::uint64_t checkpoint_checksum(std::span<const float> values, std::uint64_t f
 class Checkpoints {
 public:
     // `fingerprint`: of everything that decides the run; checkpoints of another are removed. `aside_bytes`: room of this rank for copies.
-    Checkpoints(std::filesystem::path folder, std::string fingerprint, int keep, const Communicator& ranks, std::int64_t aside_bytes = std::int64_t{256} << 20);
+    Checkpoints(std::filesystem::path folder, std::string fingerprint, int keep, const parallel::Communicator& ranks, std::int64_t aside_bytes = std::int64_t{256} << 20);
     ~Checkpoints();  // what is not finished is dropped
 
     // Begins to write the state after `step` steps (the next is `step`); one that is under way is finished first. `trainer` must stay
@@ -52,9 +52,9 @@ private:
     std::filesystem::path folder_;
     std::string fingerprint_;
     int keep_;
-    const Communicator& ranks_;
+    const parallel::Communicator& ranks_;
     std::int64_t aside_bytes_;
     std::unique_ptr<Writing> writing_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

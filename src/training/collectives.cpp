@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/threads.hpp"
 
-namespace tg {
+namespace tg::training {
 
 namespace {
 
@@ -37,7 +37,7 @@ private:
 // itself costs the computing thread anything.
 class HostCollectives : public Collectives {
 public:
-    HostCollectives(const Communicator& ranks, RankGrid grid) : Collectives(ranks, grid) {}
+    HostCollectives(const parallel::Communicator& ranks, RankGrid grid) : Collectives(ranks, grid) {}
     // While an exception leaves, the other ranks may never come: what is under way is given up. They end with the job.
     ~HostCollectives() override { leave_.request_stop(); }
 
@@ -53,7 +53,7 @@ protected:
     }
 
 private:
-    template <class Work> Ticket start(const Communicator& group, Work work) {
+    template <class Work> Ticket start(const parallel::Communicator& group, Work work) {
         return std::make_unique<PendingResult>(thread_.submit([this, &group, work = std::move(work)] {
             if (leave_.stop_requested() || !group.meet(leave_.get_token())) throw Error(ExitCode::internal, "training was left while a collective was under way");
             work();
@@ -66,16 +66,16 @@ private:
 
 }  // namespace
 
-Collectives::Collectives(const Communicator& ranks, RankGrid grid) : ranks_(ranks) {
+Collectives::Collectives(const parallel::Communicator& ranks, RankGrid grid) : ranks_(ranks) {
     if (grid.shard_ranks < 0) {
         shards_ = ranks.split_by_node();
         const auto most = ranks.max(std::int64_t{shards_->size()});
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (shards_->size() != most) throw UsageError(fmt::format("train.sharding = hybrid: a node has {} ranks and another {}", shards_->size(), most), "start as many on each, or set train.shard_ranks");
         });
     } else {
         const int size = grid.shard_ranks == 0 ? ranks.size() : grid.shard_ranks;
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (ranks.size() % size != 0) throw UsageError(fmt::format("train.shard_ranks = {} does not divide the {} ranks", size, ranks.size()), "start a multiple of it");
         });
         shards_ = ranks.split(ranks.rank() / size);
@@ -120,10 +120,10 @@ void Collectives::sum(std::span<double> values) {
     ranks_.all_reduce_sum(values);
 }
 
-std::unique_ptr<Collectives> make_collectives(const Communicator& ranks, const torch::Device& device, RankGrid grid) {
+std::unique_ptr<Collectives> make_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid) {
     // One rank only copies, on any device.
     if (device.is_cpu() || ranks.size() == 1) return std::make_unique<HostCollectives>(ranks, grid);
     return make_nccl_collectives(ranks, device, grid);
 }
 
-}  // namespace tg
+}  // namespace tg::training

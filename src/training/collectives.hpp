@@ -11,7 +11,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::training {
 
 // A collective under way; its tensors must live until wait() returns, which throws what failed.
 class Pending {
@@ -42,7 +42,7 @@ public:
     int shards() const { return shards_->size(); }
     int replica() const { return replicas_->rank(); }
     int replicas() const { return replicas_->size(); }
-    const Communicator& ranks() const { return ranks_; }
+    const parallel::Communicator& ranks() const { return ranks_; }
 
     // all [shards * n]: `mine` [n] of each shard, in their order. Any element type, the same on all ranks.
     Ticket all_gather(const torch::Tensor& mine, const torch::Tensor& all);
@@ -56,21 +56,21 @@ public:
     const Figures& figures() const { return figures_; }
 
 protected:
-    Collectives(const Communicator& ranks, RankGrid grid);
+    Collectives(const parallel::Communicator& ranks, RankGrid grid);
     virtual Ticket start_gather(const torch::Tensor& mine, const torch::Tensor& all) = 0;
     virtual Ticket start_reduce_scatter(const torch::Tensor& all, const torch::Tensor& mine) = 0;
     virtual Ticket start_replica_sum(const torch::Tensor& values) = 0;
 
-    const Communicator& ranks_;
-    std::unique_ptr<Communicator> shards_, replicas_;
+    const parallel::Communicator& ranks_;
+    std::unique_ptr<parallel::Communicator> shards_, replicas_;
 
 private:
     Figures figures_;
 };
 
 // For tensors on `device`. Collective. A grid that does not fit the ranks is a usage error on all of them.
-std::unique_ptr<Collectives> make_collectives(const Communicator& ranks, const torch::Device& device, RankGrid grid = {});
+std::unique_ptr<Collectives> make_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid = {});
 // In collectives_nccl.cpp; throws UsageError in a build without NCCL. One GPU a rank.
-std::unique_ptr<Collectives> make_nccl_collectives(const Communicator& ranks, const torch::Device& device, RankGrid grid);
+std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid);
 
-}  // namespace tg
+}  // namespace tg::training

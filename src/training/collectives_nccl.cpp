@@ -9,7 +9,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <nccl.h>
 
-namespace tg {
+namespace tg::training {
 
 namespace {
 
@@ -22,7 +22,7 @@ void must(cudaError_t result, const char* call) {
 
 class NcclGroup {
 public:
-    explicit NcclGroup(const Communicator& ranks) {
+    explicit NcclGroup(const parallel::Communicator& ranks) {
         if (ranks.size() == 1) return;
         std::vector<std::byte> id(sizeof(ncclUniqueId));
         if (ranks.is_root()) must(ncclGetUniqueId(reinterpret_cast<ncclUniqueId*>(id.data())), "ncclGetUniqueId");
@@ -66,7 +66,7 @@ private:
 // computing stream is safe: each side waits for the other before it touches a buffer.
 class NcclCollectives : public Collectives {
 public:
-    NcclCollectives(const Communicator& ranks, const torch::Device& device, RankGrid grid)
+    NcclCollectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid)
         : Collectives(ranks, grid), stream_(c10::cuda::getStreamFromPool(true, device.index())), shard_group_(*shards_), replica_group_(*replicas_) {}
 
 protected:
@@ -95,18 +95,18 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Collectives> make_nccl_collectives(const Communicator& ranks, const torch::Device& device, RankGrid grid) { return std::make_unique<NcclCollectives>(ranks, device, grid); }
+std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid) { return std::make_unique<NcclCollectives>(ranks, device, grid); }
 
-}  // namespace tg
+}  // namespace tg::training
 
 #else
 
-namespace tg {
+namespace tg::training {
 
 std::unique_ptr<Collectives> make_nccl_collectives(const Communicator&, const torch::Device&, RankGrid) {
     throw UsageError("training over several GPUs needs a build with NCCL", "build with a libtorch of CUDA, set train.device = cpu, or run one rank");
 }
 
-}  // namespace tg
+}  // namespace tg::training
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::training {
 
 namespace fs = std::filesystem;
 
@@ -84,4 +84,4 @@ void EventFile::record(const std::string& event) {
     if (!out_) throw StorageError(fmt::format("{}: cannot write", path_.string()));
 }
 
-}  // namespace tg
+}  // namespace tg::training

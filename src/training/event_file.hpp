@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace tg {
+namespace tg::training {
 
 std::uint32_t crc32c(std::string_view bytes);
 
@@ -27,4 +27,4 @@ private:
     std::ofstream out_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

@@ -8,15 +8,15 @@
 #include "taskgalaxy/nn/models/model_folder.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::training {
 
 namespace fs = std::filesystem;
 
 namespace {
 
 // What peft calls the module of a tensor: its path in the class that loads the base model.
-std::string class_name(const VlmParts& parts, const std::string& ours) {
-    static const WeightNames transformers({{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}});
+std::string class_name(const models::VlmParts& parts, const std::string& ours) {
+    static const layers::WeightNames transformers({{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}});
     return parts.family == "llava" || parts.family == "internvl" ? transformers.file_name(ours) : parts.names.file_name(ours);
 }
 
@@ -24,7 +24,7 @@ std::string before(const std::string& text, const char* mark) { return text.subs
 
 // A pattern of the adapted modules of all layers, made of those of the first: peft takes it as a regular expression over whole paths, so that a
 // tower whose layers have the same names is left alone.
-std::string target_pattern(const VlmParts& parts, const Unit& first_layer) {
+std::string target_pattern(const models::VlmParts& parts, const layers::Unit& first_layer) {
     std::set<std::string> modules;
     for (const auto& parameter : first_layer.parameters) modules.insert(before(class_name(parts, parameter.pieces[0].name), ".lora_"));
     std::string pattern;
@@ -38,41 +38,41 @@ std::string target_pattern(const VlmParts& parts, const Unit& first_layer) {
 
 }  // namespace
 
-void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& ranks, const fs::path& folder) {
-    std::unique_ptr<SafetensorsWriter> writer;
+void export_model(const models::VlmParts& parts, Trainer& trainer, const parallel::Communicator& ranks, const fs::path& folder) {
+    std::unique_ptr<storage::SafetensorsWriter> writer;
     std::set<std::string> written;
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         fs::create_directories(folder);
-        copy_side_files(parts, folder);
-        std::vector<TensorSpec> specs;
+        models::copy_side_files(parts, folder);
+        std::vector<storage::TensorSpec> specs;
         for (const auto& [name, info] : parts.files.tensors()) specs.push_back({name, info});
-        writer = std::make_unique<SafetensorsWriter>(folder, std::move(specs));
+        writer = std::make_unique<storage::SafetensorsWriter>(folder, std::move(specs));
     });
-    auto& model = const_cast<VlmParts&>(parts);  // units() hands out mutable units; only their values are read here
+    auto& model = const_cast<models::VlmParts&>(parts);  // units() hands out mutable units; only their values are read here
     const auto units = model.units();
     for (std::size_t u = 0; u < units.size(); ++u) {
         auto& sharded = *trainer.units()[u];
-        const auto layer = std::find_if(model.language.layers.begin(), model.language.layers.end(), [&](DecoderLayer& l) { return &l.unit() == units[u] && l.adapters(); });
+        const auto layer = std::find_if(model.language.layers.begin(), model.language.layers.end(), [&](models::DecoderLayer& l) { return &l.unit() == units[u] && l.adapters(); });
         const bool adapted = layer != model.language.layers.end();
         if (!sharded.trained() && !adapted) continue;
         sharded.gather();
-        together(ranks, [&] {
+        parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
             for (const auto& parameter : units[u]->parameters) {
                 auto made = parameter;
                 if (adapted) made.value = layer->merged(parameter);
                 if (!made.value.defined()) continue;  // frozen, and nothing beside it: the base's bytes
-                write_parameter(made, [&](const FilePiece& piece, const torch::Tensor& tensor) {
+                layers::write_parameter(made, [&](const layers::FilePiece& piece, const torch::Tensor& tensor) {
                     const auto name = parts.names.file_name(piece.name);
-                    write_tensor(*writer, name, tensor, parts.files.info(name).type);
+                    layers::write_tensor(*writer, name, tensor, parts.files.info(name).type);
                     written.insert(name);
                 });
             }
         });
         sharded.release();
     }
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         std::vector<std::byte> bytes;
         for (const auto& [name, info] : parts.files.tensors()) {
@@ -86,10 +86,10 @@ void export_model(const VlmParts& parts, Trainer& trainer, const Communicator& r
     });
 }
 
-void export_adapters(const VlmParts& parts, Trainer& trainer, const LoraOptions& options, const Communicator& ranks, const fs::path& folder) {
+void export_adapters(const models::VlmParts& parts, Trainer& trainer, const layers::LoraOptions& options, const parallel::Communicator& ranks, const fs::path& folder) {
     const auto peft_name = [&](const std::string& ours) { return "base_model.model." + class_name(parts, ours); };
-    auto& model = const_cast<VlmParts&>(parts);  // its units are read only
-    std::vector<Unit*> units;
+    auto& model = const_cast<models::VlmParts&>(parts);  // its units are read only
+    std::vector<layers::Unit*> units;
     for (auto& layer : model.language.layers) units.push_back(layer.adapters());
     auto& projector = *trainer.units().front();  // in the order of units(): the projector, where there is one
     const bool with_projector = parts.projector && projector.trained();
@@ -97,21 +97,21 @@ void export_adapters(const VlmParts& parts, Trainer& trainer, const LoraOptions&
         units.push_back(&model.projector->unit());
         projector.gather();
     }
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         fs::create_directories(folder);
-        std::vector<TensorSpec> specs;
+        std::vector<storage::TensorSpec> specs;
         for (const auto* unit : units)
             for (const auto& parameter : unit->parameters)
                 for (const auto& piece : parameter.pieces) {
                     auto shape = parameter.shape;
                     shape.front() = piece.rows;
-                    specs.push_back({peft_name(piece.name), {tensor_type(parameter.value.scalar_type()), shape}});
+                    specs.push_back({peft_name(piece.name), {layers::tensor_type(parameter.value.scalar_type()), shape}});
                 }
-        SafetensorsWriter writer(folder, std::move(specs), {.shard_bytes = ~std::uint64_t{0}, .stem = "adapter_model"});
+        storage::SafetensorsWriter writer(folder, std::move(specs), {.shard_bytes = ~std::uint64_t{0}, .stem = "adapter_model"});
         for (const auto* unit : units)
             for (const auto& parameter : unit->parameters)
-                write_parameter(parameter, [&](const FilePiece& piece, const torch::Tensor& tensor) { write_tensor(writer, peft_name(piece.name), tensor, tensor_type(tensor.scalar_type())); });
+                layers::write_parameter(parameter, [&](const layers::FilePiece& piece, const torch::Tensor& tensor) { layers::write_tensor(writer, peft_name(piece.name), tensor, layers::tensor_type(tensor.scalar_type())); });
         nlohmann::ordered_json config{{"peft_type", "LORA"},  {"task_type", nullptr},   {"base_model_name_or_path", parts.folder.string()}, {"r", options.rank},           {"lora_alpha", options.alpha},
                                       {"lora_dropout", 0.0},  {"bias", "none"},         {"fan_in_fan_out", false},                          {"inference_mode", true},      {"init_lora_weights", true},
                                       {"use_rslora", false},  {"use_dora", false},      {"target_modules", target_pattern(parts, *units[0])}};
@@ -122,9 +122,9 @@ void export_adapters(const VlmParts& parts, Trainer& trainer, const LoraOptions&
                 if (path.find(name) != path.npos) config["modules_to_save"] = nlohmann::json::array({name});
         }
         writer.publish();
-        publish_text(folder / "adapter_config.json", config.dump(2) + "\n");
+        storage::publish_text(folder / "adapter_config.json", config.dump(2) + "\n");
     });
     if (with_projector) projector.release();
 }
 
-}  // namespace tg
+}  // namespace tg::training

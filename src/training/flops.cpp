@@ -4,11 +4,11 @@
 #include <array>
 #include <utility>
 
-namespace tg {
+namespace tg::training {
 
 namespace {
 
-double matrices(const Unit& unit) {
+double matrices(const layers::Unit& unit) {
     double sum = 0;
     for (const auto& parameter : unit.parameters)
         if (parameter.shape.size() == 2) sum += static_cast<double>(parameter.elements());
@@ -34,7 +34,7 @@ void StepSize::add(const MicroBatch& batch) {
     picture_rows += batch.image_rows.numel();
 }
 
-FlopCount::FlopCount(VlmParts& parts, bool learns_language, bool learns_projector) : learns_language_(learns_language && !parts.language.has_adapters()), learns_projector_(learns_projector) {
+FlopCount::FlopCount(models::VlmParts& parts, bool learns_language, bool learns_projector) : learns_language_(learns_language && !parts.language.has_adapters()), learns_projector_(learns_projector) {
     const auto& c = parts.language.config;
     for (auto& layer : parts.language.layers) {
         layers_ += matrices(layer.unit());
@@ -56,4 +56,4 @@ double peak_tflops(std::string_view card) {
     return found == peaks.end() ? 0 : found->second;
 }
 
-}  // namespace tg
+}  // namespace tg::training

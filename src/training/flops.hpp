@@ -10,7 +10,7 @@
 #include "batch.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::training {
 
 // Sums over micro-batches, and over ranks.
 struct StepSize {
@@ -22,7 +22,7 @@ struct StepSize {
 
 struct FlopCount {
     // `learns_language`, `learns_projector`: of the matrices themselves; adapters always do.
-    FlopCount(VlmParts& parts, bool learns_language, bool learns_projector);
+    FlopCount(models::VlmParts& parts, bool learns_language, bool learns_projector);
     double of(const StepSize& step) const;
 
 private:
@@ -33,4 +33,4 @@ private:
 // Dense peak of a card by its name, in TFLOP/s at bf16; 0: not known.
 double peak_tflops(std::string_view card);
 
-}  // namespace tg
+}  // namespace tg::training

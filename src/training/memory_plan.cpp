@@ -10,10 +10,10 @@
 
 #include "taskgalaxy/nn/layers/device.hpp"
 
-namespace tg {
+namespace tg::training {
 
-MemoryQuestion memory_question(const LanguageConfig& config, std::int64_t projector_elements) {
-    const LanguageModel shapes(config, "");
+MemoryQuestion memory_question(const models::LanguageConfig& config, std::int64_t projector_elements) {
+    const models::LanguageModel shapes(config, "");
     MemoryQuestion q;
     q.language = config;
     q.projector = projector_elements;
@@ -23,7 +23,7 @@ MemoryQuestion memory_question(const LanguageConfig& config, std::int64_t projec
     return q;
 }
 
-MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, std::int64_t shards) {
+MemoryQuestion memory_question(models::VlmParts& parts, const TrainerOptions& options, std::int64_t shards) {
     auto q = memory_question(parts.language.config, parts.projector ? parts.projector->unit().elements() : 0);
     if (parts.vision) {
         // Of one folder: all that is in no unit; blocks behind the layer that is used are counted, as small as they are.
@@ -42,7 +42,7 @@ MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, s
     q.activation_checkpointing = options.activation_checkpointing;
     q.shard_tower = options.shard_vision;
     q.width = options.dtype == torch::kBFloat16 ? 2 : 4;
-    q.tower_width = has_fast_bf16(options.device) ? q.width : 4;
+    q.tower_width = layers::has_fast_bf16(options.device) ? q.width : 4;
     q.shards = shards;
     q.sharding = options.sharding;
     q.loss_chunk = options.loss_chunk;
@@ -111,4 +111,4 @@ std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node) 
     return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / std::max<std::int64_t>(1, ranks_on_node);
 }
 
-}  // namespace tg
+}  // namespace tg::training

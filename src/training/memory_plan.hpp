@@ -9,11 +9,11 @@
 #include "taskgalaxy/nn/models/llama.hpp"
 #include "trainer.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct MemoryQuestion {
     // Of a model: elements of its units by kind.
-    LanguageConfig language;
+    models::LanguageConfig language;
     std::int64_t projector = 0, embeddings = 0, layer = 0, head = 0;
     std::int64_t adapters = 0;            // of a layer; the layer itself is frozen then
     std::int64_t tower = 0;               // elements of the frozen tower
@@ -31,9 +31,9 @@ struct MemoryQuestion {
 };
 
 // The part about the model and the options; `ranks` in all. Tokens and tiles are left to the caller.
-MemoryQuestion memory_question(VlmParts& parts, const TrainerOptions& options, std::int64_t shards);
+MemoryQuestion memory_question(models::VlmParts& parts, const TrainerOptions& options, std::int64_t shards);
 // The same for a language model that is known by its configuration alone.
-MemoryQuestion memory_question(const LanguageConfig& config, std::int64_t projector_elements);
+MemoryQuestion memory_question(const models::LanguageConfig& config, std::int64_t projector_elements);
 
 struct MemoryPlan {
     std::int64_t weights = 0, gradients = 0, optimizer = 0;  // between steps: this rank's share
@@ -49,4 +49,4 @@ MemoryPlan memory_plan(const MemoryQuestion& question);
 // Memory of the device, or this node's share for one of `ranks_on_node` ranks; 0: not known.
 std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node);
 
-}  // namespace tg
+}  // namespace tg::training

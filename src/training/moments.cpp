@@ -5,7 +5,7 @@
 
 #include <ATen/ops/_fused_adamw.h>
 
-namespace tg {
+namespace tg::training {
 
 using torch::Tensor;
 
@@ -107,4 +107,4 @@ std::int64_t Moments::bytes_of(std::int64_t size, MomentFormat format, bool host
     return format == MomentFormat::host && host_apart ? 0 : 8 * size;
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::training {
 
 enum class MomentFormat { fp32, int8, host };
 
@@ -62,4 +62,4 @@ private:
     BlockCodes first_codes_, second_codes_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

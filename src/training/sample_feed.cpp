@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 
-namespace tg {
+namespace tg::training {
 
 std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step, const std::vector<std::int64_t>& lengths, int rank, int ranks) {
     if (ranks == 1) return step;
@@ -20,7 +20,7 @@ std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
     std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
     std::vector<std::uint64_t> room(static_cast<std::size_t>(ranks)), mine;
     for (int r = 0; r < ranks; ++r) {
-        room[static_cast<std::size_t>(r)] = slice_of(step.size(), static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(ranks)).size();
+        room[static_cast<std::size_t>(r)] = parallel::slice_of(step.size(), static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(ranks)).size();
         if (room[static_cast<std::size_t>(r)] > 0) loads.emplace(0, r);
     }
     for (const auto i : order) {
@@ -32,7 +32,7 @@ std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
     return mine;
 }
 
-SampleFeed::SampleFeed(const SampleSet& samples, StepOrder order, const VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first)
+SampleFeed::SampleFeed(const SampleSet& samples, StepOrder order, const models::VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first)
     : samples_(samples), order_(std::move(order)), parts_(parts), reader_(std::move(reader)), make_features_(std::move(features)), options_(options), submitted_step_(first), step_(first),
       pool_(std::max<std::size_t>(1, options.threads)) {}
 
@@ -119,4 +119,4 @@ std::vector<MicroBatch> SampleFeed::next() {
     return batches;
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -16,7 +16,7 @@
 #include "batch.hpp"
 #include "taskgalaxy/core/threads.hpp"
 
-namespace tg {
+namespace tg::training {
 
 // The picture's tiles [tiles,3,S,S] fp32; throws InputError. Called from several threads.
 using PictureReader = std::function<torch::Tensor(const std::string& image)>;
@@ -44,7 +44,7 @@ std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
 class SampleFeed {
 public:
     // Begins at step `first`. `samples`, `parts` must outlive this.
-    SampleFeed(const SampleSet& samples, StepOrder order, const VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first);
+    SampleFeed(const SampleSet& samples, StepOrder order, const models::VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first);
     ~SampleFeed();
 
     // The next step's micro-batches: as many on every rank, the last ones perhaps empty.
@@ -58,7 +58,7 @@ private:
 
     const SampleSet& samples_;
     StepOrder order_;
-    const VlmParts& parts_;
+    const models::VlmParts& parts_;
     PictureReader reader_;
     FeatureMaker make_features_;
     FeedOptions options_;
@@ -72,4 +72,4 @@ private:
     ThreadPool pool_;  // last: its threads end before what they use
 };
 
-}  // namespace tg
+}  // namespace tg::training

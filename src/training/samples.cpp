@@ -21,7 +21,7 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::training {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -56,7 +56,7 @@ Sample sample_of(const json& entry, std::uint64_t index, const std::string& wher
     }
     if (sample.turns.empty()) refuse("has no question with an answer");
     if ((turns->size() - first) % 2 != 0) refuse("ends with a question");
-    const auto marks = std::count_if(sample.turns.begin(), sample.turns.end(), [](const Turn& turn) { return turn.question.find(image_mark) != std::string::npos; });
+    const auto marks = std::count_if(sample.turns.begin(), sample.turns.end(), [](const text::Turn& turn) { return turn.question.find(text::image_mark) != std::string::npos; });
     if (!sample.image.empty() && marks > 1) refuse("has one image and several <image> marks");
     return sample;
 }
@@ -179,9 +179,9 @@ std::vector<SampleSource> read_sources(const std::vector<std::string>& words) {
     return all;
 }
 
-SampleSet::SampleSet(std::vector<SampleSource> sources, const Communicator& ranks) : sources_(std::move(sources)), files_(sources_.size(), -1) {
+SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communicator& ranks) : sources_(std::move(sources)), files_(sources_.size(), -1) {
     std::vector<std::uint64_t> sizes;
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source) open(source);
         if (!ranks.is_root()) return;
         for (std::size_t source = 0; source < sources_.size(); ++source) {
@@ -212,7 +212,7 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const Communicator& rank
     };
     broadcast(places_);
     broadcast(sizes);
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source)
             if (const auto here = fs::file_size(sources_[source].file); here != sizes[source])
                 throw InputError(fmt::format("{} has {} bytes on rank {} and {} on rank 0", sources_[source].file.string(), here, ranks.rank(), sizes[source]), "all ranks must see the same file");
@@ -308,4 +308,4 @@ std::vector<std::uint64_t> StepOrder::step(std::uint64_t step) {
     return {order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -11,12 +11,12 @@
 #include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct Sample {
     std::string id;
     std::string image;  // path or uri; empty: text alone
-    std::vector<Turn> turns;
+    std::vector<text::Turn> turns;
 };
 
 // One file of samples, and how often an epoch takes them: 2 twice, 0.25 a quarter of them (another one every epoch).
@@ -38,7 +38,7 @@ std::vector<SampleSource> read_sources(const std::vector<std::string>& words);
 class SampleSet {
 public:
     // Collective. Throws AgreedFailure naming file and sample, or a file that is not the same on every rank.
-    SampleSet(std::vector<SampleSource> sources, const Communicator& ranks);
+    SampleSet(std::vector<SampleSource> sources, const parallel::Communicator& ranks);
     ~SampleSet();
     SampleSet(const SampleSet&) = delete;
     SampleSet& operator=(const SampleSet&) = delete;
@@ -98,4 +98,4 @@ private:
     std::vector<std::uint64_t> order_;  // of the drawn epoch
 };
 
-}  // namespace tg
+}  // namespace tg::training

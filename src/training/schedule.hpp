@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <numbers>
 
-namespace tg {
+namespace tg::training {
 
 struct Schedule {
     double peak = 2e-5, warmup_ratio = 0.03;
@@ -23,4 +23,4 @@ struct Schedule {
     }
 };
 
-}  // namespace tg
+}  // namespace tg::training

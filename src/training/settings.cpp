@@ -3,10 +3,10 @@
 #include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/nn/layers/lora.hpp"
 
-namespace tg {
+namespace tg::training {
 
 void TrainSettings::describe(SettingsVisitor& v) {
-    auto styles = conversation_styles();
+    auto styles = text::conversation_styles();
     styles.insert(styles.begin(), "auto");
     v.option("model", &model, "Hugging Face folder of the base vision-language model");
     v.option("data", &data, "files of samples, LLaVA's JSON or InternVL's JSONL or data list; file*2 takes each twice an epoch, file*0.25 a quarter of them; empty: what this run exported");
@@ -33,7 +33,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("train_parts", &train_parts, "what learns; the vision tower never does", one_of({"all", "projector", "language"}));
     v.option("lora_rank", &lora_rank, "rank of adapters (LoRA) that learn in the language model's place, the projector beside them; 0: none; LLaVA's recipe: 128, with learning_rate = 2e-4 and projector_learning_rate = 2e-5", at_least(0));
     v.option("lora_alpha", &lora_alpha, "adapters count alpha / rank times", at_least(0));
-    v.option("lora_targets", &lora_targets, "matrices with an adapter; empty: all of the layers'", one_of(lora_target_names()));
+    v.option("lora_targets", &lora_targets, "matrices with an adapter; empty: all of the layers'", one_of(layers::lora_target_names()));
     v.option("lora_merge", &lora_merge, "besides export/adapter, which peft loads, make export/model with the adapters added in: what evaluate and chat read");
     v.option("precision", &precision, "format of weights and activations; masters and sums are always fp32", one_of({"fp32", "bf16"}));
     v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
@@ -61,4 +61,4 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.tuning("feature_cache_mib", &feature_cache_mib, "memory a rank for the tower's features of pictures that come again; 0: none", at_least(0));
 }
 
-}  // namespace tg
+}  // namespace tg::training

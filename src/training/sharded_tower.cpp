@@ -2,11 +2,11 @@
 
 #include "sharded_unit.hpp"
 
-namespace tg {
+namespace tg::training {
 
 using torch::Tensor;
 
-ShardedTower::ShardedTower(VisionTower& tower, Collectives& ranks) : tower_(tower), ranks_(ranks) {
+ShardedTower::ShardedTower(models::VisionTower& tower, Collectives& ranks) : tower_(tower), ranks_(ranks) {
     tower_.on_block = [this](std::size_t index, bool needed) {
         if (index >= blocks_.size()) cut(index);
         else if (needed) enter(index);
@@ -71,4 +71,4 @@ std::int64_t ShardedTower::bytes() const {
     return sum;
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -7,12 +7,12 @@
 #include "collectives.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::training {
 
 class ShardedTower {
 public:
     // Before the tower is loaded: of what is read, each rank keeps its share at once.
-    ShardedTower(VisionTower& tower, Collectives& ranks);
+    ShardedTower(models::VisionTower& tower, Collectives& ranks);
     ~ShardedTower();
 
     // As VisionTower::features(); undefined pixels: this rank has none, and only takes part. Collective.
@@ -31,9 +31,9 @@ private:
     void enter(std::size_t index);
     void leave(std::size_t index);
 
-    VisionTower& tower_;
+    models::VisionTower& tower_;
     Collectives& ranks_;
     std::vector<Block> blocks_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

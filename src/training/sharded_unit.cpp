@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace tg {
+namespace tg::training {
 
 using torch::Tensor;
 
@@ -18,7 +18,7 @@ std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards) {
     return (share + multiple - 1) / multiple * multiple;
 }
 
-ShardedUnit::ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
+ShardedUnit::ShardedUnit(layers::Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
     : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), trained_(trained), whole_(sharding == Sharding::optimizer || ranks.shards() == 1), elements_(unit.elements()) {
     slice_ = slice_elements(elements_, ranks.shards());
     begin_ = std::min(elements_, slice_ * ranks.shard());
@@ -46,7 +46,7 @@ void ShardedUnit::bind(const Tensor& values, const Tensor& gradients) {
     }
 }
 
-void ShardedUnit::load(const SafetensorsFolder& files, const WeightNames& names) {
+void ShardedUnit::load(const storage::SafetensorsFolder& files, const layers::WeightNames& names) {
     // One parameter at a time in fp32, of which only what this rank holds stays.
     std::int64_t at = 0;
     for (auto& parameter : unit_.parameters) {
@@ -55,7 +55,7 @@ void ShardedUnit::load(const SafetensorsFolder& files, const WeightNames& names)
         const bool mine = from < to;
         if (mine || whole_) {
             auto read = torch::empty(parameter.shape, torch::kFloat32);
-            read_parameter(parameter, files, names, read);
+            layers::read_parameter(parameter, files, names, read);
             const auto flat = read.view({-1});
             if (whole_) values_.narrow(0, at, n).copy_(flat);
             if (mine) {
@@ -171,4 +171,4 @@ std::int64_t ShardedUnit::bytes() const {
     return sum;
 }
 
-}  // namespace tg
+}  // namespace tg::training

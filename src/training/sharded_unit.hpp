@@ -14,7 +14,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
 
-namespace tg {
+namespace tg::training {
 
 enum class Sharding { optimizer, full, hybrid };
 
@@ -27,10 +27,10 @@ double sum_of_squares(const torch::Tensor& values);
 class ShardedUnit {
 public:
     // `trained`: has gradients and moments; else the weights alone are kept.
-    ShardedUnit(Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments = MomentFormat::fp32);
+    ShardedUnit(layers::Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments = MomentFormat::fp32);
 
     // Fills the master slices and the weights from the files; each rank keeps its slice. Local.
-    void load(const SafetensorsFolder& files, const WeightNames& names);
+    void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names);
 
     const std::string& name() const { return unit_.name; }
     bool trained() const { return trained_; }
@@ -70,7 +70,7 @@ public:
 private:
     void bind(const torch::Tensor& values, const torch::Tensor& gradients);
 
-    Unit& unit_;
+    layers::Unit& unit_;
     Collectives& ranks_;
     torch::Device device_;
     torch::Dtype dtype_;
@@ -86,4 +86,4 @@ private:
     int users_ = 0;               // gather() without release() yet
 };
 
-}  // namespace tg
+}  // namespace tg::training

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
-namespace tg {
+namespace tg::training {
 
 StepVerdict step_verdict(const std::string& name) {
     if (name == "stop") return StepVerdict::stop;
@@ -39,4 +39,4 @@ void StepGuard::add(const LogRow& row) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -8,7 +8,7 @@
 
 #include "training_log.hpp"
 
-namespace tg {
+namespace tg::training {
 
 enum class StepVerdict { learn, stop, skip, roll_back };
 StepVerdict step_verdict(const std::string& name);  // "stop", "skip", "roll_back"
@@ -33,4 +33,4 @@ private:
     std::deque<double> losses_, norms_;  // of steps that were learnt from
 };
 
-}  // namespace tg
+}  // namespace tg::training

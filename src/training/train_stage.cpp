@@ -30,7 +30,7 @@
 #include "training_log.hpp"
 #include "validation.hpp"
 
-namespace tg {
+namespace tg::training {
 
 namespace fs = std::filesystem;
 
@@ -74,9 +74,9 @@ std::int64_t steps_of(const TrainSettings& settings, const StepOrder& order) {
     return settings.max_steps > 0 ? settings.max_steps : by_epochs;
 }
 
-class TrainStage : public Stage {
+class TrainStage : public run::Stage {
 public:
-    TrainStage(const TrainSettings& settings, const PoolSettings& pool) : settings_(settings), pool_(pool) {}
+    TrainStage(const TrainSettings& settings, const pool::PoolSettings& pool) : settings_(settings), pool_(pool) {}
 
     std::string_view name() const override { return "train"; }
     std::string_view purpose() const override { return "fine-tunes a vision-language model on the exported samples"; }
@@ -96,10 +96,10 @@ public:
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
         inputs.add(result_settings(settings));
-        add_file_identity(inputs, settings_.model);
-        for (const auto& source : read_sources(settings_.data)) add_file_identity(inputs, source.file);
+        run::add_file_identity(inputs, settings_.model);
+        for (const auto& source : read_sources(settings_.data)) run::add_file_identity(inputs, source.file);
         if (!validation_share(settings_.validation))
-            for (const auto& source : read_sources(settings_.validation)) add_file_identity(inputs, source.file);
+            for (const auto& source : read_sources(settings_.validation)) run::add_file_identity(inputs, source.file);
     }
 
     void check() const override {
@@ -108,22 +108,22 @@ public:
         if (!validation_share(settings_.validation)) read_sources(settings_.validation);
         if (settings_.spike > 0 && settings_.spike <= 1) throw UsageError(fmt::format("train.spike = {} would take usual steps for spikes", settings_.spike), "write how many times the median one is, 5 for example");
         if (settings_.validation.empty() && settings_.validation_steps > 0) throw UsageError("train.validation_steps is set without train.validation", "set train.validation, 0.01 for example");
-        const auto parts = VlmParts::describe(settings_.model);
-        check_exportable(*parts);
+        const auto parts = models::VlmParts::describe(settings_.model);
+        models::check_exportable(*parts);
         if (settings_.lora_rank > 0 && settings_.train_parts == "projector") throw UsageError("train.lora_rank gives adapters to the language model, and train.train_parts = projector freezes it", "choose one");
         if (settings_.lora_rank == 0 && !settings_.lora_targets.empty()) throw UsageError("train.lora_targets is set without train.lora_rank", "set train.lora_rank, 128 for example");
         if (settings_.shard_vision && !parts->family.starts_with("internvl")) throw UsageError(fmt::format("train.shard_vision: the tower of a {} is kept whole on every rank", parts->family), "only InternViT is cut");
-        if (settings_.style != "auto") conversation_style(settings_.style);
+        if (settings_.style != "auto") text::conversation_style(settings_.style);
     }
 
-    std::vector<PlanLine> plan(const RunPaths& paths) const override {
-        const auto parts = VlmParts::describe(settings_.model);
+    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+        const auto parts = models::VlmParts::describe(settings_.model);
         if (settings_.lora_rank > 0) parts->language.add_adapters(lora_options());
         std::int64_t trained = 0;
         for (const auto* unit : trained_units(*parts)) trained += unit->elements();
-        std::vector<PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
+        std::vector<run::PlanLine> lines{{"parameters that learn", static_cast<double>(trained), ""}};
         if (!settings_.data.empty() || fs::exists(exported_samples(paths))) {
-            const auto solo = make_solo();
+            const auto solo = parallel::make_solo();
             const SampleSet samples(sources(paths), *solo);
             const auto order = step_order(samples);
             lines.push_back({"samples an epoch", static_cast<double>(order.samples_per_epoch()), "", fmt::format("{} with a picture in the files", samples.pictures())});
@@ -134,11 +134,11 @@ public:
         return lines;
     }
 
-    void run(StageContext& context) override;
+    void run(run::StageContext& context) override;
 
 private:
-    static fs::path exported_samples(const RunPaths& paths) { return paths.exported() / "train.json"; }
-    std::vector<SampleSource> sources(const RunPaths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
+    static fs::path exported_samples(const run::RunPaths& paths) { return paths.exported() / "train.json"; }
+    std::vector<SampleSource> sources(const run::RunPaths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
     StepOrder step_order(const SampleSet& samples) const {
         const auto seed = static_cast<std::uint64_t>(settings_.seed);
         StepOrder::Choice choice;
@@ -147,8 +147,8 @@ private:
     }
     bool rolls_back() const { return settings_.on_nan == "roll_back" || (settings_.spike > 0 && settings_.on_spike == "roll_back"); }
     TrainerOptions trainer_options() const;
-    std::vector<Unit*> trained_units(VlmParts& parts) const {
-        std::vector<Unit*> units;
+    std::vector<layers::Unit*> trained_units(models::VlmParts& parts) const {
+        std::vector<layers::Unit*> units;
         if (parts.projector && settings_.train_parts != "language") units.push_back(&parts.projector->unit());
         if (settings_.train_parts == "projector") return units;
         for (auto* unit : parts.language.units())
@@ -157,27 +157,27 @@ private:
             if (layer.adapters()) units.push_back(layer.adapters());
         return units;
     }
-    LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
+    layers::LoraOptions lora_options() const { return {settings_.lora_rank, settings_.lora_alpha, settings_.lora_targets, static_cast<std::uint64_t>(settings_.seed)}; }
     GuardOptions guard_options() const { return {step_verdict(settings_.on_nan), step_verdict(settings_.on_spike), settings_.spike}; }
-    PictureRecipe recipe_of(const VlmParts& parts) const {
+    pictures::PictureRecipe recipe_of(const models::VlmParts& parts) const {
         auto recipe = parts.picture_recipe(settings_.pad_images);
         if (settings_.max_tiles == 0) return recipe;
         if (!recipe.tiled()) throw UsageError(fmt::format("train.max_tiles = {}, but {} sees a picture whole", settings_.max_tiles, parts.folder.string()), "leave it 0");
         recipe.rule.max_tiles = std::max(recipe.rule.min_tiles, settings_.max_tiles);
         return recipe;
     }
-    void add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const;
-    void train(StageContext& context);
-    PictureReader picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples);
+    void add_memory(std::vector<run::PlanLine>& lines, models::VlmParts& parts) const;
+    void train(run::StageContext& context);
+    PictureReader picture_reader(const models::VlmParts& parts, const run::RunPaths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
-    PoolSettings pool_;
-    std::optional<Pool> opened_pool_;
+    pool::PoolSettings pool_;
+    std::optional<pool::Pool> opened_pool_;
 };
 
 TrainerOptions TrainStage::trainer_options() const {
     TrainerOptions options;
-    options.device = choose_device(settings_.device);
+    options.device = layers::choose_device(settings_.device);
     options.dtype = settings_.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
     options.sharding = settings_.sharding == "full" ? Sharding::full : settings_.sharding == "hybrid" ? Sharding::hybrid : Sharding::optimizer;
     options.shard_ranks = settings_.shard_ranks;
@@ -200,7 +200,7 @@ std::int64_t launched(std::initializer_list<const char*> names) {
     return 1;
 }
 
-void TrainStage::add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const {
+void TrainStage::add_memory(std::vector<run::PlanLine>& lines, models::VlmParts& parts) const {
     const auto options = trainer_options();
     const auto ranks = settings_.plan_ranks > 0 ? settings_.plan_ranks : launched({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMI_SIZE"});
     const auto on_node = std::min<std::int64_t>(ranks, settings_.plan_ranks > 0 && !options.device.is_cpu() ? torch::cuda::device_count() : launched({"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"}));
@@ -225,7 +225,7 @@ void TrainStage::add_memory(std::vector<PlanLine>& lines, VlmParts& parts) const
     add("memory a rank: most at once", needed, here == 0 ? "" : needed <= here ? fmt::format("fits: a rank has {:.1f} GiB here", gib(here)) : fmt::format("does not fit: a rank has {:.1f} GiB here", gib(here)));
 }
 
-PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& paths, const SampleSet& samples) {
+PictureReader TrainStage::picture_reader(const models::VlmParts& parts, const run::RunPaths& paths, const SampleSet& samples) {
     if (!parts.vision) {
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};
@@ -234,18 +234,18 @@ PictureReader TrainStage::picture_reader(const VlmParts& parts, const RunPaths& 
     if (!settings_.image_root.empty())
         return [recipe, root = settings_.image_root, options = pool_.decode_options()](const std::string& image) {
             const auto bytes = read_text_file(root / image);
-            return picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
+            return models::picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
         };
     opened_pool_.emplace(paths.file("pool.h5"), pool_);
     return [recipe, &pool = *opened_pool_](const std::string& image) {
         const auto row = pool.find(image);
         if (!row) throw InputError(fmt::format("{} is not in the pool", image));
-        return picture_tiles(pool.read(*row), image, recipe, pool.decode_options());
+        return models::picture_tiles(pool.read(*row), image, recipe, pool.decode_options());
     };
 }
 
 // A failure for want of memory, in the words of whoever met it, gets the setting that helps; others pass.
-void TrainStage::run(StageContext& context) {
+void TrainStage::run(run::StageContext& context) {
     const auto lack = [](std::string_view what) { return what.find("allocate memory") != what.npos || what.find("out of memory") != what.npos || what.find("bad_alloc") != what.npos; };
     const auto advice = [&] {
         std::vector<std::string> knobs;
@@ -258,9 +258,9 @@ void TrainStage::run(StageContext& context) {
     FLAGS_caffe2_use_fatal_for_enforce = false;  // libtorch shall throw where it finds no memory, not end the process
     try {
         train(context);
-    } catch (const AgreedFailure& failure) {
+    } catch (const parallel::AgreedFailure& failure) {
         if (!lack(failure.what())) throw;
-        throw AgreedFailure(ExitCode::input, failure.failed_rank(), fmt::format("train: out of memory ({}); {}", excerpt(failure.what(), 160), advice()));
+        throw parallel::AgreedFailure(ExitCode::input, failure.failed_rank(), fmt::format("train: out of memory ({}); {}", excerpt(failure.what(), 160), advice()));
     } catch (const Error&) {
         throw;
     } catch (const std::exception& failure) {
@@ -270,17 +270,17 @@ void TrainStage::run(StageContext& context) {
 }
 
 // Goes on from the newest checkpoint; a roll back takes `step` back, so that the loop may pass a step twice.
-void TrainStage::train(StageContext& context) {
+void TrainStage::train(run::StageContext& context) {
     const auto& ranks = context.ranks;
-    std::unique_ptr<VlmParts> parts;
+    std::unique_ptr<models::VlmParts> parts;
     std::vector<SampleSource> data;
     PictureReader reader;
     TrainerOptions options;
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         at::set_num_threads(static_cast<int>(usable_cores()));
         options = trainer_options();
-        parts = VlmParts::describe(settings_.model);
-        if (settings_.style != "auto") parts->style = &conversation_style(settings_.style);
+        parts = models::VlmParts::describe(settings_.model);
+        if (settings_.style != "auto") parts->style = &text::conversation_style(settings_.style);
         if (settings_.decay == "all")
             for (auto* unit : parts->units())
                 for (auto& parameter : unit->parameters) parameter.decays = true;
@@ -288,7 +288,7 @@ void TrainStage::train(StageContext& context) {
         data = sources(context.paths);
     });
     const SampleSet samples(std::move(data), ranks);
-    together(ranks, [&] { reader = picture_reader(*parts, context.paths, samples); });
+    parallel::together(ranks, [&] { reader = picture_reader(*parts, context.paths, samples); });
     Trainer trainer(*parts, ranks, options);
     const auto order = step_order(samples);
     const auto steps = steps_of(settings_, order);
@@ -319,13 +319,13 @@ void TrainStage::train(StageContext& context) {
     if (!settings_.validation.empty()) validation.emplace(settings_, samples, *parts, reader, feed_options, ranks);
     StepGuard guard(guard_options(), training_log.rows());
     const FlopCount flops(*parts, options.train_language, options.train_projector);
-    const double peak = settings_.peak_tflops > 0 ? settings_.peak_tflops : options.dtype == torch::kBFloat16 ? peak_tflops(card_name(options.device)) : 0;
+    const double peak = settings_.peak_tflops > 0 ? settings_.peak_tflops : options.dtype == torch::kBFloat16 ? peak_tflops(layers::card_name(options.device)) : 0;
     std::optional<EventFile> events;
     const auto begin_events = [&] {
         if (!settings_.tensorboard || !ranks.is_root()) return;
         events.emplace(begin_event_file(context.paths.root() / "tensorboard", training_log));
     };
-    together(ranks, begin_events);
+    parallel::together(ranks, begin_events);
     const auto tell = [&](std::int64_t step, const std::vector<std::pair<std::string, double>>& scalars) {
         if (!events) return;
         try {
@@ -350,7 +350,7 @@ void TrainStage::train(StageContext& context) {
         auto rows = training_log.roll_backs();
         const auto next_data = training_log.data_step(step) + 1;
         if (std::ssize(rows) >= settings_.max_roll_backs)
-            throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
+            throw parallel::AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}, after {} roll backs; lower train.learning_rate, or raise train.max_roll_backs", bad.loss, bad.gradient_norm, step, rows.size()));
         checkpoints.finish();  // it may be reading what is about to change
         const auto to = checkpoints.read_newest(trainer, training_log);
         rows.push_back({static_cast<double>(step), static_cast<double>(to), static_cast<double>(next_data)});
@@ -358,7 +358,7 @@ void TrainStage::train(StageContext& context) {
         if (ranks.is_root()) log::warn("train: loss {:.4g} and gradient norm {:.4g} at step {}: back to step {}, which goes on with the data behind it", bad.loss, bad.gradient_norm, step, to);
         guard = StepGuard(guard_options(), training_log.rows());
         feed = feed_from(to);
-        together(ranks, begin_events);
+        parallel::together(ranks, begin_events);
         return to;
     };
 
@@ -376,13 +376,13 @@ void TrainStage::train(StageContext& context) {
         const auto result = [&] {
             const CostPhase phase("step");
             std::vector<MicroBatch> batches;
-            together(ranks, [&] { batches = feed->next(); });
+            parallel::together(ranks, [&] { batches = feed->next(); });
             for (const auto& batch : batches) size.add(batch);
             return trainer.step(batches, rate, step, [&](const StepResult& seen) { return (verdict = guard.judge(seen.loss, seen.gradient_norm)) == StepVerdict::learn; });
         }();
         if (!result.finite) verdict = guard.judge(result.loss, result.gradient_norm);
         if (verdict == StepVerdict::stop)
-            throw AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.{} = skip", result.loss, result.gradient_norm, step, result.finite ? "on_spike" : "on_nan"));
+            throw parallel::AgreedFailure(ExitCode::input, 0, fmt::format("train: loss {} and gradient norm {} at step {}; lower train.learning_rate, set train.clip_norm, or train.{} = skip", result.loss, result.gradient_norm, step, result.finite ? "on_spike" : "on_nan"));
         if (verdict == StepVerdict::roll_back) {
             add_up(left_out, feed->figures());
             step = roll_back(step, result);
@@ -413,7 +413,7 @@ void TrainStage::train(StageContext& context) {
             last_checkpoint = Clock::now();
         }
         if (stop) checkpoints.finish();
-        if (stop && done < steps) throw AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
+        if (stop && done < steps) throw parallel::AgreedFailure(ExitCode::requeue, 0, Stopped("train").what());
     }
     if (is_validation_due(steps)) validate(steps);
     progress.finish();
@@ -426,9 +426,9 @@ void TrainStage::train(StageContext& context) {
 
     if (settings_.lora_rank > 0) export_adapters(*parts, trainer, lora_options(), ranks, context.paths.exported() / "adapter");
     if (settings_.lora_rank == 0 || settings_.lora_merge) export_model(*parts, trainer, ranks, context.paths.exported() / "model");
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
-        publish_hdf5(context.paths.file("training_log.h5"), [&](Hdf5File& file) {
+        storage::publish_hdf5(context.paths.file("training_log.h5"), [&](storage::Hdf5File& file) {
             training_log.write(file, "");
             file.set_attribute("samples", order.samples_per_epoch());
             file.set_attribute("samples_left_out", failed);
@@ -437,7 +437,7 @@ void TrainStage::train(StageContext& context) {
             file.set_attribute("peak_tflops", peak);
             file.set_attribute("ranks", ranks.size());
         });
-        publish_text(context.paths.file("training_log.csv"), training_log.csv());
+        storage::publish_text(context.paths.file("training_log.csv"), training_log.csv());
     });
     checkpoints.remove_all();
 
@@ -461,6 +461,6 @@ void TrainStage::train(StageContext& context) {
 
 }  // namespace
 
-std::unique_ptr<Stage> make_train_stage(const TrainSettings& settings, const PoolSettings& pool) { return std::make_unique<TrainStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_train_stage(const TrainSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<TrainStage>(settings, pool); }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/heap.hpp"
 
-namespace tg {
+namespace tg::training {
 
 using torch::Tensor;
 
@@ -33,14 +33,14 @@ Collectives::Figures operator-(const Collectives::Figures& a, const Collectives:
 
 }  // namespace
 
-Trainer::Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
+Trainer::Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
     keep_freed_memory();
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
-    const auto add = [&](Unit& unit, bool trained) {
+    const auto add = [&](layers::Unit& unit, bool trained) {
         units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
         return units_.back().get();
     };
-    together(ranks, [&] {
+    parallel::together(ranks, [&] {
         if (parts.projector) projector_ = add(parts.projector->unit(), options_.train_projector);
         embeddings_ = add(parts.language.embeddings, options_.train_language);
         for (auto& layer : parts.language.layers) layers_.push_back(add(layer.unit(), options_.train_language));
@@ -85,8 +85,8 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     const auto ids = batch.ids.to(device), image_rows = batch.image_rows.to(device);
 
     Tensor x;
-    Packing packing;
-    Projector::Kept projector_kept;
+    models::Packing packing;
+    layers::Projector::Kept projector_kept;
     std::vector<ShardedUnit*> order{embeddings_};
     if (projector_) order.push_back(projector_);
     order.insert(order.end(), layers_.begin(), layers_.end());
@@ -108,7 +108,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     }
 
     std::vector<Tensor> inputs(layers_.size());
-    std::vector<DecoderLayer::Kept> kept(layers_.size());
+    std::vector<models::DecoderLayer::Kept> kept(layers_.size());
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         walk.use(*layers_[i]);
         if (some) {
@@ -123,7 +123,7 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
         head_->begin_gradients();
         if (tied) embeddings_->begin_gradients();
     }
-    LossSums sums;
+    models::LossSums sums;
     if (some) sums = language.loss(x, batch.labels.to(device), scale, options_.loss_chunk);
     x = Tensor();
     if (learn) begin_reduction(*head_, last);
@@ -232,4 +232,4 @@ std::int64_t Trainer::bytes() const {
     return sum;
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -17,7 +17,7 @@
 #include "sharded_unit.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct TrainerOptions {
     torch::Device device = torch::kCPU;
@@ -45,7 +45,7 @@ struct StepResult {
 class Trainer {
 public:
     // `parts` described, not loaded. Reads the weights: each rank keeps its share. Collective.
-    Trainer(VlmParts& parts, const Communicator& ranks, const TrainerOptions& options);
+    Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, const TrainerOptions& options);
 
     // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Learns if loss and norm are numbers and
     // `accept`, which sees them before anything is changed and must say the same on every rank, agrees. Collective.
@@ -74,7 +74,7 @@ private:
     Sums forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last);
     void begin_reduction(ShardedUnit& unit, bool last);
 
-    VlmParts& parts_;
+    models::VlmParts& parts_;
     TrainerOptions options_;
     std::unique_ptr<Collectives> collectives_;
     std::unique_ptr<ShardedTower> tower_;
@@ -85,4 +85,4 @@ private:
     std::function<void(std::size_t)> on_update_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

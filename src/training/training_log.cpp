@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-namespace tg {
+namespace tg::training {
 
 namespace {
 
@@ -34,17 +34,17 @@ constexpr std::array step_columns{
 constexpr std::array validation_columns{std::pair{"step", &ValidationRow::step}, std::pair{"loss", &ValidationRow::loss}, std::pair{"tokens", &ValidationRow::tokens}};
 constexpr std::array roll_back_columns{std::pair{"step", &RollBackRow::step}, std::pair{"to", &RollBackRow::to}, std::pair{"data", &RollBackRow::data}};
 
-template <class Columns, class Row> void write_columns(Hdf5File& file, const std::string& group, const Columns& columns, const std::vector<Row>& rows, bool first_rank) {
+template <class Columns, class Row> void write_columns(storage::Hdf5File& file, const std::string& group, const Columns& columns, const std::vector<Row>& rows, bool first_rank) {
     const std::uint64_t shape[] = {rows.size()};
     for (const auto& [name, member] : columns) {
         std::vector<double> values;
         for (const auto& row : rows) values.push_back(row.*member);
-        file.make_dataset(group + name, Hdf5Type::f64, shape);
+        file.make_dataset(group + name, storage::Hdf5Type::f64, shape);
         file.write_rows(group + name, 0, first_rank ? values.size() : 0, std::span<const double>(values.data(), first_rank ? values.size() : 0));
     }
 }
 
-template <class Columns, class Row> void read_columns(const Hdf5File& file, const std::string& group, const Columns& columns, std::vector<Row>& rows) {
+template <class Columns, class Row> void read_columns(const storage::Hdf5File& file, const std::string& group, const Columns& columns, std::vector<Row>& rows) {
     rows.assign(file.rows(group + columns[0].first), {});
     for (const auto& [name, member] : columns) {
         const auto values = file.read<double>(group + name);
@@ -60,13 +60,13 @@ std::vector<std::pair<std::string, double>> TrainingLog::scalars(const LogRow& r
     return all;
 }
 
-void TrainingLog::write(Hdf5File& file, const std::string& group, bool first_rank) const {
+void TrainingLog::write(storage::Hdf5File& file, const std::string& group, bool first_rank) const {
     write_columns(file, group, step_columns, rows_, first_rank);
     write_columns(file, group + "validation/", validation_columns, validation_, first_rank);
     write_columns(file, group + "roll_backs/", roll_back_columns, roll_backs_, first_rank);
 }
 
-void TrainingLog::read(const Hdf5File& file, const std::string& group) {
+void TrainingLog::read(const storage::Hdf5File& file, const std::string& group) {
     read_columns(file, group, step_columns, rows_);
     read_columns(file, group + "validation/", validation_columns, validation_);
     read_columns(file, group + "roll_backs/", roll_back_columns, roll_backs_);
@@ -84,4 +84,4 @@ std::string TrainingLog::csv() const {
     return text;
 }
 
-}  // namespace tg
+}  // namespace tg::training

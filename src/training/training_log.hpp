@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct LogRow {
     double step = 0, epoch = 0, loss = 0, lr = 0, grad_norm = 0, tokens = 0, supervised = 0, seconds = 0, tokens_per_s = 0, data_wait_s = 0, communication_s = 0, gather_wait_s = 0, reduce_wait_s = 0, compute_s = 0, sent_mib = 0, memory_mib = 0;
@@ -42,8 +42,8 @@ public:
     static std::vector<std::pair<std::string, double>> scalars(const LogRow& row);
 
     // Columns as datasets GROUP/loss, ..., GROUP/validation/loss, ..., GROUP/roll_backs/step, ...; collective on files made together.
-    void write(Hdf5File& file, const std::string& group, bool first_rank = true) const;
-    void read(const Hdf5File& file, const std::string& group);
+    void write(storage::Hdf5File& file, const std::string& group, bool first_rank = true) const;
+    void read(const storage::Hdf5File& file, const std::string& group);
     std::string csv() const;
 
 private:
@@ -52,4 +52,4 @@ private:
     std::vector<RollBackRow> roll_backs_;
 };
 
-}  // namespace tg
+}  // namespace tg::training

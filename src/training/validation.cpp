@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::training {
 
 std::optional<double> validation_share(const std::vector<std::string>& setting) {
     if (setting.size() != 1) return {};
@@ -24,7 +24,7 @@ bool is_held_out(std::uint64_t sample, std::uint64_t seed, double share) {
     return random_unit(seed ^ purpose, sample) < share;
 }
 
-Validation::Validation(const TrainSettings& settings, const SampleSet& samples, const VlmParts& parts, PictureReader reader, FeedOptions feed, const Communicator& ranks)
+Validation::Validation(const TrainSettings& settings, const SampleSet& samples, const models::VlmParts& parts, PictureReader reader, FeedOptions feed, const parallel::Communicator& ranks)
     : own_(validation_share(settings.validation) ? nullptr : std::make_unique<SampleSet>(read_sources(settings.validation), ranks)),
       samples_(own_ ? *own_ : samples),
       parts_(parts),
@@ -46,7 +46,7 @@ ValidationRow Validation::measure(std::int64_t step, Trainer& trainer) const {
     std::int64_t tokens = 0;
     for (std::int64_t i = 0; i < feed_.steps; ++i) {
         std::vector<MicroBatch> batches;
-        together(ranks_, [&] { batches = feed.next(); });
+        parallel::together(ranks_, [&] { batches = feed.next(); });
         std::int64_t supervised = 0;
         for (const auto& batch : batches) supervised += batch.supervised;
         supervised = ranks_.sum(supervised);
@@ -56,4 +56,4 @@ ValidationRow Validation::measure(std::int64_t step, Trainer& trainer) const {
     return {static_cast<double>(step), loss / std::max(1.0, static_cast<double>(tokens)), static_cast<double>(tokens)};
 }
 
-}  // namespace tg
+}  // namespace tg::training

@@ -51,28 +51,28 @@ template <class T> std::vector<T> read_raw(const fs::path& path) {
 template <class T> void write_raw(const fs::path& path, const T* values, std::size_t count) { std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(T))); }
 
 void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype, int times, int batch) {
-    const auto device = tg::choose_device("auto");
-    const auto kind = tg::choose_dtype(dtype, device);
-    const auto model = tg::load_dual_encoder(model_folder, device, kind);
-    tg::PoolSettings settings;
+    const auto device = tg::layers::choose_device("auto");
+    const auto kind = tg::layers::choose_dtype(dtype, device);
+    const auto model = tg::models::load_dual_encoder(model_folder, device, kind);
+    tg::pool::PoolSettings settings;
     settings.sources = {folder.string()};
     settings.verify = "header";
     const auto run = fs::temp_directory_path() / fmt::format("embed-bench-{}", ::getpid());
-    const auto solo = tg::make_solo();
-    tg::StageContext context{*solo, tg::RunPaths(run), "benchmark"};
-    tg::make_ingest_stage(settings)->run(context);
-    const tg::Pool pool(run / "pool.h5", settings);
+    const auto solo = tg::parallel::make_solo();
+    tg::run::StageContext context{*solo, tg::run::RunPaths(run), "benchmark"};
+    tg::ingest::make_ingest_stage(settings)->run(context);
+    const tg::pool::Pool pool(run / "pool.h5", settings);
     std::vector<std::uint64_t> indices(pool.size());
     for (std::size_t i = 0; i < indices.size(); ++i) indices[i] = i;
-    const auto recipe = tg::ImageRecipe::read(model_folder);
-    tg::EmbedSettings embed;
+    const auto recipe = tg::pictures::ImageRecipe::read(model_folder);
+    tg::matching::EmbedSettings embed;
     embed.batch = batch;
-    tg::PictureVectors vectors;
+    tg::matching::PictureVectors vectors;
     double best = 1e30;
-    tg::AheadFigures figures;
+    tg::pool::AheadFigures figures;
     for (int time = 0; time <= times; ++time) {  // the first warms caches and allocators
         const auto start = Clock::now();
-        vectors = tg::embed_pictures(*model, pool, indices, recipe, embed, "benchmark");
+        vectors = tg::matching::embed_pictures(*model, pool, indices, recipe, embed, "benchmark");
         const auto took = seconds_since(start);
         if (time == 0 || took > best) continue;
         best = took;
@@ -84,13 +84,13 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
 }
 
 void forward(const fs::path& model_folder, int batches, const std::string& dtype, int batch) {
-    const auto device = tg::choose_device("auto");
-    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    const auto device = tg::layers::choose_device("auto");
+    const auto model = tg::models::load_dual_encoder(model_folder, device, tg::layers::choose_dtype(dtype, device));
     auto pixels = torch::randn({batch, 3, model->image_size(), model->image_size()});
     if (device.is_cuda()) pixels = pixels.to(device, model->dtype());
     const auto encode = [&](int times) {
         const auto start = Clock::now();
-        if (device.is_cuda()) tg::for_each_slice(times, [&](std::int64_t) { const tg::OwnStream stream(device); model->encode_images(pixels); }, tg::model_threads(device));
+        if (device.is_cuda()) tg::kernels::for_each_slice(times, [&](std::int64_t) { const tg::layers::OwnStream stream(device); model->encode_images(pixels); }, tg::matching::model_threads(device));
         else for (int i = 0; i < times; ++i) model->encode_images(pixels);
         return seconds_since(start);
     };
@@ -100,8 +100,8 @@ void forward(const fs::path& model_folder, int batches, const std::string& dtype
 }
 
 void texts(const fs::path& model_folder, const fs::path& file, const std::string& dtype) {
-    const auto device = tg::choose_device("auto");
-    const auto model = tg::load_dual_encoder(model_folder, device, tg::choose_dtype(dtype, device));
+    const auto device = tg::layers::choose_device("auto");
+    const auto model = tg::models::load_dual_encoder(model_folder, device, tg::layers::choose_dtype(dtype, device));
     auto lines = tg::split(tg::read_text_file(file), '\n');
     if (!lines.empty() && lines.back().empty()) lines.pop_back();
     const auto start = Clock::now();
@@ -118,9 +118,9 @@ void texts(const fs::path& model_folder, const fs::path& file, const std::string
 
 void tokens(const fs::path& model_folder, const fs::path& file) {
     const auto type = nlohmann::json::parse(tg::read_text_file(model_folder / "config.json")).value("model_type", "clip");
-    std::unique_ptr<tg::Tokenizer> tokenizer;
-    if (type == "siglip") tokenizer = std::make_unique<tg::SiglipTokenizer>(model_folder);
-    else tokenizer = std::make_unique<tg::ClipTokenizer>(model_folder);
+    std::unique_ptr<tg::text::Tokenizer> tokenizer;
+    if (type == "siglip") tokenizer = std::make_unique<tg::text::SiglipTokenizer>(model_folder);
+    else tokenizer = std::make_unique<tg::text::ClipTokenizer>(model_folder);
     std::ifstream in(file);
     for (std::string line; std::getline(in, line);) fmt::print("[{}]\n", fmt::join(tokenizer->encode(nlohmann::json::parse(line).get<std::string>()), ","));
 }
@@ -131,7 +131,7 @@ void match(const fs::path& types_file, const fs::path& queries_file, std::int64_
     std::vector<std::int64_t> nearest(num * static_cast<std::size_t>(k));
     std::vector<double> scores(nearest.size());
     const auto start = Clock::now();
-    const tg::TopK top_k(types, dim, k, 0, arithmetic);
+    const tg::matching::TopK top_k(types, dim, k, 0, arithmetic);
     const auto prepared = seconds_since(start);
     double best = 1e30;
     for (int round = 0; round < 3; ++round) {
@@ -166,22 +166,22 @@ double peak_mib() {
     return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void stage(const tg::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k, const fs::path& folder) {
-    const tg::RunPaths paths(folder);
+void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k, const fs::path& folder) {
+    const tg::run::RunPaths paths(folder);
     const auto rank = static_cast<std::uint64_t>(ranks.rank()), size = static_cast<std::uint64_t>(ranks.size());
-    tg::publish_hdf5_together(paths.file("image_embeddings.h5"), ranks, [&](tg::Hdf5File& file) {
+    tg::storage::publish_hdf5_together(paths.file("image_embeddings.h5"), ranks, [&](tg::storage::Hdf5File& file) {
         const std::uint64_t shape[] = {images, dim}, block = 8192;
-        file.make_dataset("embedding", tg::Hdf5Type::f32, shape);
+        file.make_dataset("embedding", tg::storage::Hdf5Type::f32, shape);
         for (std::uint64_t begin = 0; begin < images; begin += block * size) {
             const auto first = std::min(images, begin + rank * block), count = std::min(images, first + block) - first;
             const auto rows = unit_rows(1'000'000'000, first, count, dim);
             file.write_rows("embedding", count ? first : 0, count, std::span(rows));
         }
     });
-    tg::publish_hdf5_together(paths.file("text_embeddings.h5"), ranks, [&](tg::Hdf5File& file) {
+    tg::storage::publish_hdf5_together(paths.file("text_embeddings.h5"), ranks, [&](tg::storage::Hdf5File& file) {
         const std::uint64_t shape[] = {types, dim}, rows_shape[] = {types};
-        file.make_dataset("embedding", tg::Hdf5Type::f32, shape);
-        file.make_dataset("type", tg::Hdf5Type::i64, rows_shape);
+        file.make_dataset("embedding", tg::storage::Hdf5Type::f32, shape);
+        file.make_dataset("type", tg::storage::Hdf5Type::i64, rows_shape);
         std::vector<std::int64_t> rows(ranks.is_root() ? types : 0);
         std::iota(rows.begin(), rows.end(), 0);
         const auto vectors = unit_rows(0, 0, rows.size(), dim);
@@ -203,12 +203,12 @@ void stage(const tg::Communicator& ranks, std::uint64_t images, std::uint64_t ty
         }
     }
     const auto before = peak_mib();
-    tg::MatchSettings settings;
+    tg::matching::MatchSettings settings;
     settings.k = k;
     ranks.barrier();
     const auto start = Clock::now();
-    tg::StageContext context{ranks, paths, "benchmark"};
-    tg::make_match_stage(settings)->run(context);
+    tg::run::StageContext context{ranks, paths, "benchmark"};
+    tg::matching::make_match_stage(settings)->run(context);
     ranks.barrier();
     const auto took = seconds_since(start);
     const auto flop = [&](double queries) { return 2e-9 * queries * static_cast<double>(types) * static_cast<double>(dim); };
@@ -224,8 +224,8 @@ int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
     const auto is = [&](const char* name, std::size_t count) { return words.size() == count + 1 && words[0] == name; };
     if (is("stage", 5)) {
-        const tg::Session session(argc, argv);
-        return tg::run_guarded(session.world(), [&] {
+        const tg::parallel::Session session(argc, argv);
+        return tg::parallel::run_guarded(session.world(), [&] {
             stage(session.world(), std::stoull(words[1]), std::stoull(words[2]), std::stoull(words[3]), std::stoi(words[4]), words[5]);
             return 0;
         });

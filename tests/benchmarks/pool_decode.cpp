@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
     std::vector<std::vector<std::byte>> files;
     for (const auto& name : names) files.push_back(bytes_of(name));
 
-    tg::ImageRecipe recipe;
+    tg::pictures::ImageRecipe recipe;
     recipe.size = recipe.shortest_edge = std::atoi(argv[2]);
     recipe.mean = {0.48145466f, 0.4578275f, 0.40821073f};
     recipe.std = {0.26862954f, 0.26130258f, 0.27577711f};
@@ -52,14 +52,14 @@ int main(int argc, char** argv) {
     }
     std::vector<float> pixels(recipe.values());
     for (const auto& file : files) {
-        tg::decode_to_pixels(file, {}, recipe, std::span(pixels));
+        tg::pictures::decode_to_pixels(file, {}, recipe, std::span(pixels));
         if (dump.is_open()) dump.write(reinterpret_cast<const char*>(pixels.data()), static_cast<std::streamsize>(pixels.size() * sizeof(float)));
     }
-    std::vector<tg::Image> images;
-    for (const auto& file : files) images.push_back(tg::decode(file));
-    const double all = best_ms(files.size(), repeats, [&](std::size_t i) { tg::decode_to_pixels(files[i], {}, recipe, std::span(pixels)); });
-    const double decode = best_ms(files.size(), repeats, [&](std::size_t i) { tg::decode(files[i]); });
-    const double preprocess = best_ms(files.size(), repeats, [&](std::size_t i) { tg::to_pixels(images[i], recipe, std::span(pixels)); });
+    std::vector<tg::pictures::Image> images;
+    for (const auto& file : files) images.push_back(tg::pictures::decode(file));
+    const double all = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::decode_to_pixels(files[i], {}, recipe, std::span(pixels)); });
+    const double decode = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::decode(files[i]); });
+    const double preprocess = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::to_pixels(images[i], recipe, std::span(pixels)); });
     fmt::print("{{\"pictures\": {}, \"all_ms\": {:.4f}, \"decode_ms\": {:.4f}, \"preprocess_ms\": {:.4f}}}\n", files.size(), all, decode, preprocess);
     return 0;
 }

@@ -60,9 +60,9 @@ void nothing_left(const Words& words) {
 double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
 int ask(Words words) {
-    EndpointSettings endpoint;
+    llm::EndpointSettings endpoint;
     endpoint.model = "stand-in";
-    ApiSettings api;
+    llm::ApiSettings api;
     Assign assign(words);
     endpoint.describe(assign);
     api.describe(assign);
@@ -76,21 +76,21 @@ int ask(Words words) {
     nothing_left(words);
 
     install_stop_handlers();
-    const auto image = std::make_shared<const ChatImage>(ChatImage{"image/jpeg", std::string((image_bytes + 2) / 3 * 4, 'A'), 1024, 768});
-    ChatEngine engine({{"bench", endpoint}}, api, journal, rank, ranks);
+    const auto image = std::make_shared<const llm::ChatImage>(llm::ChatImage{"image/jpeg", std::string((image_bytes + 2) / 3 * 4, 'A'), 1024, 768});
+    llm::ChatEngine engine({{"bench", endpoint}}, api, journal, rank, ranks);
     const auto start = std::chrono::steady_clock::now();
     std::uint64_t next = static_cast<std::uint64_t>(rank), answered = 0, late_answered = 0, failed = 0, stopped = 0, from_journal = 0;
     std::map<std::uint64_t, std::string> lines;
     const auto end = engine.run([&] {
         if (next >= items || (seconds > 0 && seconds_since(start) > seconds)) return false;
-        ChatRequest r;
+        llm::ChatRequest r;
         r.endpoint = "bench", r.stage = "bench", r.item = std::to_string(next), r.user = fmt::format("question {}", next);
         if (image_bytes > 0) r.image = [&] { return image; };
-        engine.submit(std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; }, [&, number = next](ChatReply reply) {
-            if (reply.status == ChatReply::Status::answered) ++answered, late_answered += seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
-            else ++(reply.status == ChatReply::Status::failed ? failed : stopped);
+        engine.submit(std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; }, [&, number = next](llm::ChatReply reply) {
+            if (reply.status == llm::ChatReply::Status::answered) ++answered, late_answered += seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
+            else ++(reply.status == llm::ChatReply::Status::failed ? failed : stopped);
             from_journal += reply.from_journal;
-            if (!results.empty() && reply.status != ChatReply::Status::stopped) lines[number] = fmt::format("{}\t{}\t{}\n", number, reply.status == ChatReply::Status::answered ? "answered" : "failed", reply.text);
+            if (!results.empty() && reply.status != llm::ChatReply::Status::stopped) lines[number] = fmt::format("{}\t{}\t{}\n", number, reply.status == llm::ChatReply::Status::answered ? "answered" : "failed", reply.text);
         });
         next += static_cast<std::uint64_t>(ranks);
         return true;
@@ -103,25 +103,25 @@ int ask(Words words) {
     if (!results.empty()) {
         std::string text;
         for (const auto& [number, line] : lines) text += line;
-        publish_text(results, text);
+        storage::publish_text(results, text);
     }
     const auto cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + 1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     std::cout << nlohmann::json{{"wall_s", wall}, {"answered", answered}, {"answered_after_warm_up", late_answered}, {"failed", failed}, {"stopped", stopped}, {"from_journal", from_journal},
                                 {"sent", f.sent}, {"rate_limited", f.rate_limited}, {"retries", f.retries}, {"asked_again", f.asked_again}, {"usd", figures.usd},
                                 {"requests_per_s", static_cast<double>(answered) / wall}, {"cpu_s", cpu}, {"peak_mib", static_cast<double>(usage.ru_maxrss) / 1024},
-                                {"end", end == RunEnd::finished ? "finished" : end == RunEnd::budget ? "budget" : "stopped"}}
+                                {"end", end == llm::RunEnd::finished ? "finished" : end == llm::RunEnd::budget ? "budget" : "stopped"}}
                      .dump()
               << std::endl;
-    return end == RunEnd::stop_requested ? static_cast<int>(ExitCode::requeue) : 0;
+    return end == llm::RunEnd::stop_requested ? static_cast<int>(ExitCode::requeue) : 0;
 }
 
 int serve(Words words) {
-    SimulatorSettings settings;
+    simulator::SimulatorSettings settings;
     Assign assign(words);
     settings.describe(assign);
     nothing_left(words);
     install_stop_handlers();
-    run_simulator(settings, [](const SimulatedCall& call) { return "answer to " + call.user; });
+    simulator::run_simulator(settings, [](const simulator::SimulatedCall& call) { return "answer to " + call.user; });
     return 0;
 }
 
@@ -169,7 +169,7 @@ int serve_static(Words words) {
     socklen_t size = sizeof address;
     if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 1024) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
         throw EndpointError("the static server cannot listen");
-    publish_text(port_file, fmt::format("{}\n", ntohs(address.sin_port)));
+    storage::publish_text(port_file, fmt::format("{}\n", ntohs(address.sin_port)));
     std::map<int, Peer> peers;
     epoll_event event{};
     event.events = EPOLLIN, event.data.fd = listener;

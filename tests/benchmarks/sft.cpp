@@ -39,34 +39,34 @@ torch::Dtype dtype(const std::string& name) { return name == "bf16" ? torch::kBF
 std::int64_t id_at(std::int64_t row, std::int64_t column, std::int64_t vocabulary) { return (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4; }
 
 int train(int words, char** a, bool only_write) {
-    const tg::Session session(words, a);
+    const tg::parallel::Session session(words, a);
     const auto& ranks = session.world();
-    const auto parts = tg::VlmParts::describe(a[0]);
+    const auto parts = tg::models::VlmParts::describe(a[0]);
     const auto batch = std::stoll(a[1]), length = std::stoll(a[2]), steps = std::stoll(a[3]);
     at::set_num_threads(std::stoi(a[5]));
-    tg::TrainerOptions options;
+    tg::training::TrainerOptions options;
     options.dtype = dtype(a[4]);
     const std::string sharding = words > 6 ? a[6] : "optimizer", checkpoints_folder = words > 7 ? a[7] : "";
-    options.sharding = sharding == "full" ? tg::Sharding::full : sharding == "hybrid" ? tg::Sharding::hybrid : tg::Sharding::optimizer;
+    options.sharding = sharding == "full" ? tg::training::Sharding::full : sharding == "hybrid" ? tg::training::Sharding::hybrid : tg::training::Sharding::optimizer;
     const auto program_mib = peak_mib();  // before the model is there
-    tg::Trainer trainer(*parts, ranks, options);
-    const auto mine = tg::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
-    std::vector<tg::EncodedSample> samples(mine.size());
-    std::vector<const tg::EncodedSample*> rows;
+    tg::training::Trainer trainer(*parts, ranks, options);
+    const auto mine = tg::parallel::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+    std::vector<tg::training::EncodedSample> samples(mine.size());
+    std::vector<const tg::training::EncodedSample*> rows;
     for (auto& sample : samples) {
         const auto row = static_cast<std::int64_t>(mine.begin + rows.size());
         for (std::int64_t c = 0; c < length; ++c) sample.ids.push_back(id_at(row, c, parts->language.config.vocabulary));
         sample.labels.assign(sample.ids.begin() + 1, sample.ids.end());
-        sample.labels.push_back(tg::ignored_label);
+        sample.labels.push_back(tg::text::ignored_label);
         rows.push_back(&sample);
     }
-    const std::vector<tg::MicroBatch> batches{tg::pack(rows)};
+    const std::vector<tg::training::MicroBatch> batches{tg::training::pack(rows)};
     const auto say = [&](const char* name, double value) {
         if (ranks.is_root()) std::printf("%s %.6f\n", name, value);
     };
-    tg::Checkpoints checkpoints(checkpoints_folder, "bench", 2, ranks, trainer.bytes() / 20);
-    const tg::TrainingLog log;
-    auto question = tg::memory_question(*parts, options, trainer.collectives().shards());
+    tg::training::Checkpoints checkpoints(checkpoints_folder, "bench", 2, ranks, trainer.bytes() / 20);
+    const tg::training::TrainingLog log;
+    auto question = tg::training::memory_question(*parts, options, trainer.collectives().shards());
     question.tokens = static_cast<std::int64_t>(mine.size()) * length;
     if (only_write) {  // the fastest of so many, with nothing else to do
         double best = 0;
@@ -81,13 +81,13 @@ int train(int words, char** a, bool only_write) {
         say("checkpoint_mib", static_cast<double>(bytes) / (1 << 20));
         return 0;
     }
-    say("planned_mib", program_mib + static_cast<double>(tg::memory_plan(question).peak) / (1 << 20));
+    say("planned_mib", program_mib + static_cast<double>(tg::training::memory_plan(question).peak) / (1 << 20));
     const auto begin_checkpoint = [&](std::int64_t step) {
         say("peak_calm_mib", ranks.max(peak_mib()));
         checkpoints.begin(step, trainer, log);
     };
     double start = 0, began = 0, calm = 0, busy = 0;
-    tg::Collectives::Figures waits;
+    tg::training::Collectives::Figures waits;
     for (std::int64_t step = 0; step < steps; ++step) {
         if (step == 1) start = seconds();
         const auto at = seconds();
@@ -114,17 +114,17 @@ int train(int words, char** a, bool only_write) {
 
 int answer(char** a) {
     at::set_num_threads(std::stoi(a[6]));
-    const auto model = tg::VisionLanguageModel::load(a[0], torch::kCPU, dtype(a[5]));
+    const auto model = tg::models::VisionLanguageModel::load(a[0], torch::kCPU, dtype(a[5]));
     const auto prompts = std::stoll(a[1]), length = std::stoll(a[2]);
-    tg::GenerateOptions options;
+    tg::models::GenerateOptions options;
     options.max_new_tokens = std::stoi(a[3]);
     options.batch = std::stoi(a[4]);
-    std::vector<tg::TokenPrompt> questions(static_cast<std::size_t>(prompts));
+    std::vector<tg::models::TokenPrompt> questions(static_cast<std::size_t>(prompts));
     for (std::int64_t p = 0; p < prompts; ++p)
         for (std::int64_t c = 0; c < length; ++c) questions[static_cast<std::size_t>(p)].ids.push_back(id_at(p, c, model.parts().language.config.vocabulary));
-    tg::answer_tokens(model.parts(), std::span(questions).subspan(0, 1), options);
+    tg::models::answer_tokens(model.parts(), std::span(questions).subspan(0, 1), options);
     const auto start = seconds();
-    const auto answers = tg::answer_tokens(model.parts(), questions, options);
+    const auto answers = tg::models::answer_tokens(model.parts(), questions, options);
     std::size_t tokens = 0;
     for (const auto& ids : answers) tokens += ids.size();
     std::printf("answers_per_s %.2f\nnew_tokens %zu\npeak_mib %.0f\n", static_cast<double>(prompts) / (seconds() - start), tokens, peak_mib());

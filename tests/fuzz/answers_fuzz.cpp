@@ -24,21 +24,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static const std::vector<std::string> offered{"animals~birds~names of birds", "food~fruit, fresh~counting", "town", "animals~birds"};
 
     for (const std::string_view parent : {"", "animals", "animals~birds"}) {
-        const auto answer = read_expand_answer(text, parent);
+        const auto answer = curation::read_expand_answer(text, parent);
         const std::set<std::string> once(answer.paths.begin(), answer.paths.end());
         hold(once.size() == answer.paths.size());
         for (const auto& path : answer.paths) {
-            hold(parent_of(path) == parent);
-            hold(read_path(path).path == path);  // normalised for good
+            hold(taxonomy::parent_of(path) == parent);
+            hold(taxonomy::read_path(path).path == path);  // normalised for good
         }
     }
 
-    const auto refined = read_refine_answer(text, offered);
+    const auto refined = curation::read_refine_answer(text, offered);
     hold(refined.kept.size() == offered.size());
     const auto kept = std::count(refined.kept.begin(), refined.kept.end(), 1);
     hold(refined.problem.empty() || kept == 0);
 
-    const auto generated = read_generate_answer(text, offered);
+    const auto generated = curation::read_generate_answer(text, offered);
     hold(generated.samples.size() == offered.size());
     std::int64_t made = 0;
     for (const auto& sample : generated.samples) {
@@ -47,9 +47,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         hold(!sample->question.empty() && !sample->answer.empty());
     }
     hold(generated.problem.empty() || made == 0);
-    hold(generated.notes[Note::left_out] == static_cast<std::int64_t>(offered.size()) - made);
+    hold(generated.notes[curation::Note::left_out] == static_cast<std::int64_t>(offered.size()) - made);
 
-    const auto judged = read_judge_answer(text);
+    const auto judged = curation::read_judge_answer(text);
     hold(judged.vote >= -1 && judged.vote <= 1);
     hold((judged.vote == -1) == !judged.problem.empty());
     return 0;

@@ -8,27 +8,27 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::span bytes(reinterpret_cast<const std::byte*>(data), size);
-    tg::DecodeOptions options;
+    tg::pictures::DecodeOptions options;
     options.max_pixels = 1 << 22;  // decoding must stay fast enough to fuzz
     options.exif_rotate = size % 2 == 1;
     const auto attempt = [](auto work) {
         try {
             work();
-        } catch (const tg::UnreadableImage&) {  // the one answer besides a picture
+        } catch (const tg::pictures::UnreadableImage&) {  // the one answer besides a picture
         }
     };
-    attempt([&] { tg::probe(bytes, options); });
-    attempt([&] { tg::verify(bytes, options); });
+    attempt([&] { tg::pictures::probe(bytes, options); });
+    attempt([&] { tg::pictures::verify(bytes, options); });
     attempt([&] {
-        const auto image = tg::decode(bytes, options);
+        const auto image = tg::pictures::decode(bytes, options);
         if (image.rgb.size() != std::size_t{3} * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height)) __builtin_trap();
     });
-    tg::ImageRecipe recipe;
+    tg::pictures::ImageRecipe recipe;
     recipe.size = 8;
     recipe.shortest_edge = 12;
     recipe.pad_square = size % 3 == 0;
     recipe.decode_fast = size % 5 == 0;
     std::vector<float> pixels(recipe.values());
-    attempt([&] { tg::decode_to_pixels(bytes, options, recipe, std::span(pixels)); });
+    attempt([&] { tg::pictures::decode_to_pixels(bytes, options, recipe, std::span(pixels)); });
     return 0;
 }

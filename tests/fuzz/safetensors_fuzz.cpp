@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, data, size, 0) != static_cast<ssize_t>(size)) __builtin_trap();
     const auto path = "/proc/self/fd/" + std::to_string(fd);
     try {
-        const tg::SafetensorsFolder weights(path);
+        const tg::storage::SafetensorsFolder weights(path);
         std::uint64_t total = 0;
         for (const auto& [name, info] : weights.tensors()) {
             std::vector<std::byte> bytes(info.bytes());

@@ -29,7 +29,7 @@ const std::filesystem::path& folder() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::ofstream(folder() / "tokenizer.json", std::ios::binary).write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
     try {
-        const tg::ByteBpeTokenizer tokenizer(folder());
+        const tg::text::ByteBpeTokenizer tokenizer(folder());
         for (const std::string_view text : {"How many birds?<|im_end|>\n", "", "  3.14 na\xC3\xAFve \xE6\x9D\xB1\xE4\xBA\xAC", "\xFF\xC0 broken \xE6", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
             try {
                 std::vector<std::int64_t> ids;

@@ -11,14 +11,14 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view bytes(reinterpret_cast<const char*>(data), size);
     try {
-        const auto table = tg::TsvFile::parse(bytes, "fuzz.tsv");
+        const auto table = tg::evaluation::TsvFile::parse(bytes, "fuzz.tsv");
         std::size_t total = 0;
         for (std::size_t row = 0; row < table.rows(); ++row)
             for (std::size_t column = 0; column < table.columns().size(); ++column) {
                 const auto raw = table.raw(row, column);
                 if (raw.size() > table.cell_bytes(row, column)) std::abort();
                 if (const auto cell = table.cell(row, column); cell && *cell != raw) std::abort();
-                if (const auto items = tg::parse_list_literal(raw))
+                if (const auto items = tg::evaluation::parse_list_literal(raw))
                     for (const auto& item : *items) total += item.size();
                 total += raw.size();
             }

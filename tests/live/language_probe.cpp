@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 using Ids = std::vector<std::int64_t>;
 
-void write_logits(const tg::VlmParts& parts, const std::vector<Ids>& prompts, const std::string& file) {
+void write_logits(const tg::models::VlmParts& parts, const std::vector<Ids>& prompts, const std::string& file) {
     const torch::NoGradGuard no_grad;
     std::ofstream out(file, std::ios::binary);
     for (const auto& ids : prompts) {
@@ -29,24 +29,24 @@ void write_logits(const tg::VlmParts& parts, const std::vector<Ids>& prompts, co
 }
 
 json train(const std::string& folder, const json& work) {
-    const auto parts = tg::VlmParts::describe(folder);
-    const auto solo = tg::make_solo();
-    tg::Trainer trainer(*parts, *solo, {});
-    std::vector<tg::EncodedSample> samples;
+    const auto parts = tg::models::VlmParts::describe(folder);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::Trainer trainer(*parts, *solo, {});
+    std::vector<tg::training::EncodedSample> samples;
     for (const auto& sample : work["samples"]) {
         auto& row = samples.emplace_back();
         row.ids = sample["ids"].get<Ids>();
         row.labels = sample["labels"].get<Ids>();  // at each position its own token, as transformers takes them; ours stand one earlier
         std::rotate(row.labels.begin(), row.labels.begin() + 1, row.labels.end());
-        row.labels.back() = tg::ignored_label;
+        row.labels.back() = tg::text::ignored_label;
     }
     const auto steps = work["steps"].get<std::int64_t>(), batch = work["batch"].get<std::int64_t>();
-    const tg::Schedule schedule{.peak = work["rate"], .warmup_ratio = work["warmup"], .steps = steps};
+    const tg::training::Schedule schedule{.peak = work["rate"], .warmup_ratio = work["warmup"], .steps = steps};
     json log = json::array();
     for (std::int64_t step = 0; step < steps; ++step) {
-        std::vector<const tg::EncodedSample*> rows;
+        std::vector<const tg::training::EncodedSample*> rows;
         for (std::int64_t i = 0; i < batch; ++i) rows.push_back(&samples[static_cast<std::size_t>(step * batch + i) % samples.size()]);
-        const auto result = trainer.step({tg::pack(rows)}, schedule.rate(step), step);
+        const auto result = trainer.step({tg::training::pack(rows)}, schedule.rate(step), step);
         log.push_back({{"loss", result.loss}, {"lr", schedule.rate(step)}, {"norm", result.gradient_norm}});
     }
     return log;
@@ -60,14 +60,14 @@ int main(int argc, char** argv) try {
     const auto prompts = work["prompts"].get<std::vector<Ids>>();
     json out;
     {
-        const auto model = tg::VisionLanguageModel::load(argv[1]);
+        const auto model = tg::models::VisionLanguageModel::load(argv[1]);
         for (const auto& text : work["texts"]) out["ids"].push_back(model.tokenizer().encode(text.get<std::string>()));
         write_logits(model.parts(), prompts, std::string(argv[3]) + ".logits");
-        std::vector<tg::TokenPrompt> questions;
+        std::vector<tg::models::TokenPrompt> questions;
         for (const auto& ids : prompts) questions.push_back({.ids = ids});
-        tg::GenerateOptions options;
+        tg::models::GenerateOptions options;
         options.max_new_tokens = work["new_tokens"];
-        out["answers"] = tg::answer_tokens(model.parts(), questions, options);
+        out["answers"] = tg::models::answer_tokens(model.parts(), questions, options);
     }
     out["training"] = train(argv[1], work);
     std::ofstream(std::string(argv[3]) + ".json") << out;

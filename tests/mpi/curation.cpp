@@ -31,15 +31,15 @@ namespace fs = std::filesystem;
 // A pool of little pictures, the simulator in rank 0's process, and a job that asks it. Made once for all tests.
 struct House {
     fs::path root;
-    PoolSettings pool;
-    GroundTruthSettings truth;
-    std::optional<Simulator> simulator;
+    pool::PoolSettings pool;
+    simulator::GroundTruthSettings truth;
+    std::optional<simulator::Simulator> simulator;
     std::atomic<std::uint64_t> answered{0};
-    std::map<std::string, EndpointSettings> endpoints;
-    ApiSettings api;
-    ExpandSettings expand;
-    CurateSettings curate;
-    PromptSettings prompts;
+    std::map<std::string, llm::EndpointSettings> endpoints;
+    llm::ApiSettings api;
+    curation::ExpandSettings expand;
+    curation::CurateSettings curate;
+    curation::PromptSettings prompts;
 
     House() {
         std::string name, url;
@@ -48,10 +48,10 @@ struct House {
             if (::mkdtemp(name.data()) == nullptr) std::abort();
             make_pictures(fs::path(name) / "pictures");
             truth.pictures = fs::path(name) / "pictures";
-            SimulatorSettings settings;
+            simulator::SimulatorSettings settings;
             settings.threads = 8;
             settings.chatter = 0.1, settings.refusal = 0.01, settings.error_500 = 0.02;
-            simulator.emplace(settings, [this, answer = ground_truth_answers(truth)](const SimulatedCall& call) {
+            simulator.emplace(settings, [this, answer = simulator::ground_truth_answers(truth)](const simulator::SimulatedCall& call) {
                 ++answered;
                 return answer(call);
             });
@@ -84,32 +84,32 @@ struct House {
         std::uint64_t seed = 1;
         for (const auto* place : {"animals/birds", "animals/fish", "animals/mammals/dogs", "food/fruit", "food/nuts", "town"})
             for (int i = 0; i < 6; ++i) {
-                Image image{48, 40, {}};
+                pictures::Image image{48, 40, {}};
                 for (int y = 0; y < image.height; ++y)
                     for (int x = 0; x < image.width; ++x)
                         for (std::uint64_t c = 0; c < 3; ++c) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(seed, static_cast<std::uint64_t>(y / 8 * 10 + x / 8) * 3 + c)));
                 ++seed;
                 const auto file = folder / place / fmt::format("picture{}.jpg", i);
                 fs::create_directories(file.parent_path());
-                auto bytes = encode_jpeg(image, 90);
+                auto bytes = pictures::encode_jpeg(image, 90);
                 if (seed == 20) bytes.resize(bytes.size() / 2);  // one that cannot be used
                 std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
             }
     }
 
-    void ingest_and_expand(const fs::path& run, const Communicator& ranks) const {
-        StageContext context{ranks, RunPaths(run), "fingerprint"};
-        make_ingest_stage(pool)->run(context);
-        StageContext next{ranks, RunPaths(run), "fingerprint"};
-        make_expand_stage(expand, prompts, endpoints, api)->run(next);
+    void ingest_and_expand(const fs::path& run, const parallel::Communicator& ranks) const {
+        run::StageContext context{ranks, run::RunPaths(run), "fingerprint"};
+        ingest::make_ingest_stage(pool)->run(context);
+        run::StageContext next{ranks, run::RunPaths(run), "fingerprint"};
+        curation::make_expand_stage(expand, prompts, endpoints, api)->run(next);
     }
 
     // Candidates as a middling CLIP would give them: any leaves, with the true folder's among them. Row count and k as matching has it.
-    static void make_matches(const fs::path& run, std::uint64_t k, const Communicator& ranks) {
-        together(ranks, [&] {
+    static void make_matches(const fs::path& run, std::uint64_t k, const parallel::Communicator& ranks) {
+        parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
-            const auto leaves = Taxonomy::read(run / "taxonomy.h5").leaves();
-            const auto status = Hdf5File::open(run / "pool.h5").read<std::uint8_t>("status");
+            const auto leaves = taxonomy::Taxonomy::read(run / "taxonomy.h5").leaves();
+            const auto status = storage::Hdf5File::open(run / "pool.h5").read<std::uint8_t>("status");
             std::vector<std::int64_t> types;
             for (std::size_t image = 0; image < status.size(); ++image) {
                 std::vector<std::size_t> order(leaves.size());
@@ -117,16 +117,16 @@ struct House {
                 shuffle(order, image);
                 for (std::uint64_t i = 0; i < k; ++i) types.push_back(status[image] == 0 ? static_cast<std::int64_t>(leaves[order[i]]) : -1);
             }
-            publish_hdf5(run / "matches.h5", [&](Hdf5File& file) {
+            storage::publish_hdf5(run / "matches.h5", [&](storage::Hdf5File& file) {
                 const std::uint64_t shape[] = {status.size(), k};
                 file.write("type", std::span<const std::int64_t>(types), shape);
             });
         });
     }
 
-    Figures curate_in(const fs::path& run, const Communicator& ranks) const {
-        StageContext context{ranks, RunPaths(run), "fingerprint"};
-        make_curate_stage(curate, prompts, pool, endpoints, api)->run(context);
+    run::Figures curate_in(const fs::path& run, const parallel::Communicator& ranks) const {
+        run::StageContext context{ranks, run::RunPaths(run), "fingerprint"};
+        curation::make_curate_stage(curate, prompts, pool, endpoints, api)->run(context);
         return context.figures;
     }
 };
@@ -140,7 +140,7 @@ House& house() {
 // Every dataset of the file as text; but not the notes on how the answers were worded, which change with each asking.
 std::map<std::string, std::string> columns_of(const fs::path& path) {
     std::map<std::string, std::string> columns;
-    const auto file = Hdf5File::open(path);
+    const auto file = storage::Hdf5File::open(path);
     for (const auto& set : file.datasets()) {
         if (set.name.starts_with("figures/notes")) continue;
         auto& text = columns[set.name];
@@ -149,11 +149,11 @@ std::map<std::string, std::string> columns_of(const fs::path& path) {
             for (const auto value : values) text += fmt::format("{},", value);
         };
         switch (set.type) {
-            case Hdf5Type::u8: add(file.read<std::uint8_t>(set.name)); break;
-            case Hdf5Type::u32: add(file.read<std::uint32_t>(set.name)); break;
-            case Hdf5Type::i64: add(file.read<std::int64_t>(set.name)); break;
-            case Hdf5Type::f32: add(file.read<float>(set.name)); break;
-            case Hdf5Type::f64: add(file.read<double>(set.name)); break;
+            case storage::Hdf5Type::u8: add(file.read<std::uint8_t>(set.name)); break;
+            case storage::Hdf5Type::u32: add(file.read<std::uint32_t>(set.name)); break;
+            case storage::Hdf5Type::i64: add(file.read<std::int64_t>(set.name)); break;
+            case storage::Hdf5Type::f32: add(file.read<float>(set.name)); break;
+            case storage::Hdf5Type::f64: add(file.read<double>(set.name)); break;
             default: ADD_FAILURE() << set.name << " has a type that this test does not read";
         }
     }
@@ -173,9 +173,9 @@ void expect_same_columns(const fs::path& got, const fs::path& wanted) {
 const fs::path& alone() {
     static const fs::path run = [] {
         auto path = house().root / "alone";
-        together(world(), [&] {
+        parallel::together(world(), [&] {
             if (!world().is_root()) return;
-            const auto solo = make_solo();
+            const auto solo = parallel::make_solo();
             house().ingest_and_expand(path, *solo);
             House::make_matches(path, 8, *solo);
             house().curate_in(path, *solo);
@@ -214,9 +214,9 @@ TEST(curation, gives_the_same_files_on_any_number_of_ranks_and_api_ranks) {
 TEST(curation, makes_a_taxonomy_and_samples_worth_looking_at) {
     alone();
     if (world().is_root()) {
-        const auto taxonomy = Taxonomy::read(alone() / "taxonomy.h5");
+        const auto taxonomy = taxonomy::Taxonomy::read(alone() / "taxonomy.h5");
         EXPECT_GE(taxonomy.size(), 40u);
-        const auto samples = Hdf5File::open(alone() / "samples.h5");
+        const auto samples = storage::Hdf5File::open(alone() / "samples.h5");
         EXPECT_GT(samples.rows("image"), 20u);
         EXPECT_EQ(samples.shape("votes")[1], 3u);
         const auto kept = samples.read<std::uint8_t>("kept");
@@ -226,8 +226,8 @@ TEST(curation, makes_a_taxonomy_and_samples_worth_looking_at) {
         const auto states = samples.read<std::uint8_t>("refine/state");
         EXPECT_EQ(std::count(states.begin(), states.end(), 3), 1);  // the picture that was cut in half
         // Screening throws out most of what was planted, and little else.
-        const GroundTruth truth(house().truth);
-        const auto uris = Hdf5File::open(alone() / "pool.h5").read_texts("uri");
+        const simulator::GroundTruth truth(house().truth);
+        const auto uris = storage::Hdf5File::open(alone() / "pool.h5").read_texts("uri");
         const auto image = samples.read<std::int64_t>("image"), type = samples.read<std::int64_t>("type");
         int planted = 0, caught = 0, good = 0, lost = 0;
         for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -273,7 +273,7 @@ TEST(curation, buys_nothing_twice_when_it_goes_on_or_a_judge_or_k_changes) {
     const auto by_new_judge = asked([&] { job.curate_in(run, world()); });
     std::int64_t generated = 0;
     if (world().is_root())
-        for (const auto length : Hdf5File::open(run / "samples.h5").read<std::uint32_t>("question/lengths")) generated += length > 0;
+        for (const auto length : storage::Hdf5File::open(run / "samples.h5").read<std::uint32_t>("question/lengths")) generated += length > 0;
     generated = world().max(generated);
     EXPECT_GE(by_new_judge, generated);
     EXPECT_LE(by_new_judge, generated + generated / 5 + 3);  // some answers are asked for again: refusals
@@ -285,9 +285,9 @@ TEST(curation, buys_nothing_twice_when_it_goes_on_or_a_judge_or_k_changes) {
     EXPECT_GT(for_new_candidates, 0);
     if (world().is_root()) {
         const auto old = columns_of(alone() / "samples.h5");
-        const auto file = Hdf5File::open(run / "samples.h5");
+        const auto file = storage::Hdf5File::open(run / "samples.h5");
         EXPECT_EQ(file.shape("refine/kept")[1], 12u);
-        const auto added = file.rows("image") - Hdf5File::open(alone() / "samples.h5").rows("image");
+        const auto added = file.rows("image") - storage::Hdf5File::open(alone() / "samples.h5").rows("image");
         const auto images = file.rows("refine/state");
         // One refinement an image, one generation at most, three votes a new sample; and some asked again.
         EXPECT_LE(for_new_candidates, static_cast<std::int64_t>(images + images + 3 * added) * 6 / 5);
@@ -308,7 +308,7 @@ TEST(curation, stopped_by_its_budget_ends_well_and_goes_on_to_the_same_result) {
     int stops = 0;
     try {
         job.curate_in(run, world());
-    } catch (const AgreedFailure& failure) {
+    } catch (const parallel::AgreedFailure& failure) {
         ++stops;
         EXPECT_EQ(failure.code(), ExitCode::done);
         EXPECT_THAT(failure.what(), ::testing::HasSubstr("budget"));
@@ -339,7 +339,7 @@ TEST(curation, raises_the_alarm_of_too_many_nones_on_every_rank) {
         try {
             job.curate_in(run, world());
             FAIL() << "no alarm";
-        } catch (const AgreedFailure& failure) {
+        } catch (const parallel::AgreedFailure& failure) {
             EXPECT_EQ(failure.code(), ExitCode::input);
             EXPECT_THAT(failure.what(), ::testing::HasSubstr("refine.max_none_rate"));
         }
@@ -365,11 +365,11 @@ TEST(curation, fails_alike_on_every_rank_when_an_endpoint_is_dead) {
     endpoints["judge2"].urls = {"http://127.0.0.1:9/v1"};
     auto api = job.api;
     api.first_answer_s = 0.5, api.attempts = 2;
-    StageContext context{world(), RunPaths(run), "fingerprint"};
+    run::StageContext context{world(), run::RunPaths(run), "fingerprint"};
     try {
-        make_curate_stage(job.curate, job.prompts, job.pool, endpoints, api)->run(context);
+        curation::make_curate_stage(job.curate, job.prompts, job.pool, endpoints, api)->run(context);
         FAIL() << "the endpoint does not listen";
-    } catch (const AgreedFailure& failure) {
+    } catch (const parallel::AgreedFailure& failure) {
         EXPECT_EQ(failure.code(), ExitCode::endpoint);
         EXPECT_THAT(failure.what(), ::testing::HasSubstr("judge2"));
     }
@@ -387,13 +387,13 @@ TEST(a_pilot, asks_about_so_many_images_and_feeds_the_plan) {
     world().barrier();
     auto pilot = job.curate;
     pilot.refine.limit_items = 9;
-    StageContext context{world(), RunPaths(run), "pilot"};
-    make_curate_stage(pilot, job.prompts, job.pool, job.endpoints, job.api)->run(context);
+    run::StageContext context{world(), run::RunPaths(run), "pilot"};
+    curation::make_curate_stage(pilot, job.prompts, job.pool, job.endpoints, job.api)->run(context);
     if (world().is_root()) {
-        const auto states = Hdf5File::open(run / "samples.h5").read<std::uint8_t>("refine/state");
+        const auto states = storage::Hdf5File::open(run / "samples.h5").read<std::uint8_t>("refine/state");
         EXPECT_EQ(std::count_if(states.begin(), states.end(), [](auto s) { return s <= 2; }), 9);
         EXPECT_EQ(std::count(states.begin(), states.end(), 4), static_cast<std::ptrdiff_t>(states.size()) - 9 - 1);
-        const auto plan = make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)->plan(RunPaths(run));
+        const auto plan = curation::make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)->plan(run::RunPaths(run));
         ASSERT_FALSE(plan.empty());
         EXPECT_THAT(plan[0].note, ::testing::HasSubstr("pilot of 9 images"));
         EXPECT_DOUBLE_EQ(plan[0].amount, static_cast<double>(states.size()) - 1);

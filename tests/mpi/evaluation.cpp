@@ -28,8 +28,8 @@ constexpr std::string_view fingerprint = "fingerprint";
 // Pictures, two benchmark files and a run folder with a "tuned" model (the same weights). Made once, by rank 0.
 struct School {
     fs::path root;
-    EvaluateSettings settings;
-    BenchmarkList benchmarks;
+    evaluation::EvaluateSettings settings;
+    evaluation::BenchmarkList benchmarks;
 
     School() {
         std::string name;
@@ -51,9 +51,9 @@ struct School {
     }
     static void make(const fs::path& folder) {
         for (int p = 0; p < pictures; ++p) {
-            Image image{.width = 40, .height = 30, .rgb = {}};
+            pictures::Image image{.width = 40, .height = 30, .rgb = {}};
             for (std::uint64_t i = 0; i < 40 * 30 * 3; ++i) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(static_cast<std::uint64_t>(p), i / 90)));
-            const auto bytes = encode_jpeg(image, 90);
+            const auto bytes = pictures::encode_jpeg(image, 90);
             std::ofstream(folder / fmt::format("p{}.jpg", p), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         }
         std::ofstream tsv(folder / "choices.tsv");
@@ -64,18 +64,18 @@ struct School {
         for (int q = 0; q < yes_no; ++q) second << fmt::format("{}\tp{}.jpg\tIs there a {}?\t{}\n", q, q % pictures, q, q % 2 == 0 ? "Yes" : "No");
     }
 
-    Figures evaluate(const fs::path& run, const Communicator& ranks) const {
-        together(ranks, [&] {
+    run::Figures evaluate(const fs::path& run, const parallel::Communicator& ranks) const {
+        parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
             fs::create_directories(run / "export");
             if (!fs::exists(run / "export/model")) fs::copy(settings.base_model, run / "export/model");
         });
-        StageContext context{ranks, RunPaths(run), std::string(fingerprint)};
-        make_evaluate_stage(settings, benchmarks, {}, endpoints, api)->run(context);
+        run::StageContext context{ranks, run::RunPaths(run), std::string(fingerprint)};
+        evaluation::make_evaluate_stage(settings, benchmarks, {}, endpoints, api)->run(context);
         return context.figures;
     }
-    std::map<std::string, EndpointSettings> endpoints;
-    ApiSettings api;
+    std::map<std::string, llm::EndpointSettings> endpoints;
+    llm::ApiSettings api;
 };
 
 const School& school() {
@@ -95,7 +95,7 @@ const std::vector<std::string> sheets{"base.animals.tsv", "base.yesno.tsv", "tun
 
 TEST(Evaluation, gives_the_same_answers_on_any_number_of_ranks) {
     const auto& s = school();
-    if (world().is_root()) s.evaluate(s.root / "alone", *make_solo());
+    if (world().is_root()) s.evaluate(s.root / "alone", *parallel::make_solo());
     world().barrier();
     const auto figures = s.evaluate(s.root / "together", world());
     if (!world().is_root()) return;
@@ -104,11 +104,11 @@ TEST(Evaluation, gives_the_same_answers_on_any_number_of_ranks) {
         EXPECT_EQ(alone, read_text_file(s.root / "together/export/predictions" / sheet)) << sheet;
         EXPECT_EQ(split(alone, '\n').size(), static_cast<std::size_t>(sheet.find("animals") != sheet.npos ? choices : yes_no) + 2) << sheet;
     }
-    const auto file = Hdf5File::open(s.root / "together/evaluation.h5");
+    const auto file = storage::Hdf5File::open(s.root / "together/evaluation.h5");
     EXPECT_EQ(file.read_texts("state"), std::vector<std::string>(4, "done"));
     EXPECT_EQ(file.read<std::uint64_t>("questions"), (std::vector<std::uint64_t>{choices, yes_no, choices, yes_no}));
     const auto score = file.read<double>("score");
-    EXPECT_EQ(score, Hdf5File::open(s.root / "alone/evaluation.h5").read<double>("score"));
+    EXPECT_EQ(score, storage::Hdf5File::open(s.root / "alone/evaluation.h5").read<double>("score"));
     EXPECT_EQ(score[0], score[2]);  // the same weights under both names
     EXPECT_EQ(figures.size(), 6u);  // four scores and two means
     EXPECT_FALSE(fs::exists(s.root / "together/parts/evaluate"));
@@ -118,9 +118,9 @@ TEST(Evaluation, keeps_the_parts_that_are_done) {
     const auto& s = school();
     const auto run = s.root / "again";
     {
-        const PartStore store(RunPaths(run).parts("evaluate") / "base.animals", {choices, 2}, std::string(fingerprint), world());
+        const storage::PartStore store(run::RunPaths(run).parts("evaluate") / "base.animals", {choices, 2}, std::string(fingerprint), world());
         if (world().is_root())
-            store.write(3, [](Hdf5File& out) {
+            store.write(3, [](storage::Hdf5File& out) {
                 out.write_texts("prediction", {"kept from before", "B"});
                 out.write_texts("problem", {"", ""});
                 out.write("pictures_left_out", std::vector<std::uint64_t>{0});
@@ -149,7 +149,7 @@ TEST(Evaluation, counts_a_broken_picture_as_a_wrong_answer_and_says_so) {
     s.benchmarks = {{"broken", {.kind = "yesno", .file = s.root / "broken.tsv"}}};
     s.evaluate(s.root / "broken_run", world());
     if (world().is_root()) {
-        const auto file = Hdf5File::open(s.root / "broken_run/evaluation.h5");
+        const auto file = storage::Hdf5File::open(s.root / "broken_run/evaluation.h5");
         EXPECT_EQ(file.read_texts("state").at(0), "done");
         EXPECT_NE(file.read_texts("note").at(0).find("2 questions counted wrong because their picture could not be read"), std::string::npos) << file.read_texts("note").at(0);
         EXPECT_GE(file.read<std::uint64_t>("unread").at(0), 2u);
@@ -158,9 +158,9 @@ TEST(Evaluation, counts_a_broken_picture_as_a_wrong_answer_and_says_so) {
 
 TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     auto s = school();
-    std::optional<Simulator> judge;
+    std::optional<simulator::Simulator> judge;
     if (world().is_root()) {
-        judge.emplace(SimulatorSettings{}, [](const SimulatedCall& call) { return call.user.find("[Assistant 1]") != call.user.npos ? std::string("8 6\nbecause") : std::string("0.5"); });
+        judge.emplace(simulator::SimulatorSettings{}, [](const simulator::SimulatedCall& call) { return call.user.find("[Assistant 1]") != call.user.npos ? std::string("8 6\nbecause") : std::string("0.5"); });
         std::ofstream vet(s.root / "vet.tsv"), wild(s.root / "wild.tsv");
         vet << "index\timage_path\tquestion\tanswer\tcategory\n1\tp0.jpg\tWhat?\tx<AND>y\trec,ocr\n2\tp1.jpg\tWhich?\tz\tocr\n";
         wild << "index\timage_path\tquestion\tgpt4_ans\tcaption\tcategory\n1\tp0.jpg\tWhat?\tA thing.\tA thing lies there.\tconv\n";
@@ -172,7 +172,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     // Without a judge: answered, kept, not scored.
     s.evaluate(s.root / "unjudged", world());
     if (world().is_root()) {
-        const auto file = Hdf5File::open(s.root / "unjudged/evaluation.h5");
+        const auto file = storage::Hdf5File::open(s.root / "unjudged/evaluation.h5");
         EXPECT_EQ(file.read_texts("state"), std::vector<std::string>(2, "not run: it needs a judge (evaluate.judge)"));
         EXPECT_TRUE(fs::exists(s.root / "unjudged/export/predictions/base.vet.tsv"));
     }
@@ -183,7 +183,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     for (int life = 0; life < 2; ++life) {
         const auto figures = s.evaluate(s.root / "judged", world());
         if (!world().is_root()) continue;
-        const auto file = Hdf5File::open(s.root / "judged/evaluation.h5");
+        const auto file = storage::Hdf5File::open(s.root / "judged/evaluation.h5");
         EXPECT_EQ(file.read_texts("state"), std::vector<std::string>(2, "done"));
         EXPECT_NEAR(file.read<double>("score")[0], 50, 1e-9);
         EXPECT_NEAR(file.read<double>("score")[1], 75, 1e-9);
@@ -196,13 +196,13 @@ TEST(Evaluation, fails_on_every_rank_when_the_model_is_no_model) {
     auto s = school();
     s.settings.base_model = s.root;
     s.settings.models = {"base"};
-    StageContext context{world(), RunPaths(s.root / "failed"), std::string(fingerprint)};
-    const auto stage = make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
+    run::StageContext context{world(), run::RunPaths(s.root / "failed"), std::string(fingerprint)};
+    const auto stage = evaluation::make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
     EXPECT_THROW(stage->check(), InputError);
     try {
         stage->run(context);
         ADD_FAILURE() << "nothing was thrown";
-    } catch (const AgreedFailure& failure) {
+    } catch (const parallel::AgreedFailure& failure) {
         EXPECT_EQ(failure.code(), ExitCode::input);
     }
 }
@@ -211,7 +211,7 @@ TEST(Evaluation, names_an_unknown_kind_with_its_section) {
     auto s = school();
     s.benchmarks = {{"mmbench", {.file = s.root / "choices.tsv"}}};
     try {
-        make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
+        evaluation::make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
         ADD_FAILURE() << "nothing was thrown";
     } catch (const UsageError& error) {
         EXPECT_NE(std::string(error.what()).find("[benchmark.mmbench]: benchmark kind 'mmbench' is not known; choose from"), std::string::npos);

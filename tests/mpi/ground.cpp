@@ -48,11 +48,11 @@ TEST(ranks, split_by_colour_keeps_their_order) {
 TEST(ranks, all_learn_of_the_failure_of_the_last) {
     const int last = world().size() - 1;
     try {
-        together(world(), [&] {
+        parallel::together(world(), [&] {
             if (world().rank() == last) throw InputError("only here");
         });
         FAIL() << "rank " << world().rank() << " did not learn of it";
-    } catch (const AgreedFailure& failure) {
+    } catch (const parallel::AgreedFailure& failure) {
         EXPECT_EQ(failure.failed_rank(), last);
         EXPECT_EQ(failure.code(), ExitCode::input);
         EXPECT_STREQ(failure.what(), "only here");
@@ -61,9 +61,9 @@ TEST(ranks, all_learn_of_the_failure_of_the_last) {
 
 TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
     const test::SharedFolder folder;
-    constexpr Parts parts{1003, 50};
-    const PartStore store(folder / "parts", parts, "f", world());
-    for_each_part(store, world(), "test", "items", [](std::uint64_t, Slice items, Hdf5File& out) {
+    constexpr parallel::Parts parts{1003, 50};
+    const storage::PartStore store(folder / "parts", parts, "f", world());
+    storage::for_each_part(store, world(), "test", "items", [](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
         std::vector<float> rows;
         std::vector<std::string> names;
         for (auto i = items.begin; i < items.end; ++i) {
@@ -74,8 +74,8 @@ TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
         out.write("rows", std::span<const float>(rows), shape);
         out.write_texts("name", names);
     });
-    store.gather(folder / "all.h5", [](Hdf5File& out) { out.set_attribute("items", 1003); });
-    const auto all = Hdf5File::open(folder / "all.h5");
+    store.gather(folder / "all.h5", [](storage::Hdf5File& out) { out.set_attribute("items", 1003); });
+    const auto all = storage::Hdf5File::open(folder / "all.h5");
     ASSERT_EQ(all.shape("rows"), (std::vector<std::uint64_t>{1003, 3}));
     const auto rows = all.read<float>("rows");
     const auto names = all.read_texts("name");
@@ -89,19 +89,19 @@ TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
 
 TEST(parts, one_ranks_failure_is_everybodys_and_keeps_the_parts_done) {
     const test::SharedFolder folder;
-    constexpr Parts parts{40, 2};
+    constexpr parallel::Parts parts{40, 2};
     const int last = world().size() - 1;
     const auto run = [&](bool fail) {
-        const PartStore store(folder / "parts", parts, "f", world());
+        const storage::PartStore store(folder / "parts", parts, "f", world());
         const auto before = store.missing().size();
-        for_each_part(store, world(), "test", "items", [&](std::uint64_t, Slice items, Hdf5File& out) {
+        storage::for_each_part(store, world(), "test", "items", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
             if (fail && world().rank() == last) throw InputError("broken");
             out.write("x", std::vector<std::int64_t>(items.size(), 1));
         });
         return before;
     };
-    EXPECT_THROW(run(true), AgreedFailure);
-    const auto share = slice_of(20, 0, 1).size() / static_cast<std::uint64_t>(world().size());
+    EXPECT_THROW(run(true), parallel::AgreedFailure);
+    const auto share = parallel::slice_of(20, 0, 1).size() / static_cast<std::uint64_t>(world().size());
     EXPECT_LE(run(false), 20 - (world().size() > 1 ? share : 0));
 }
 

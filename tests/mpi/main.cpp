@@ -6,17 +6,17 @@
 
 namespace tg::test {
 namespace {
-const Communicator* current_world = nullptr;
+const parallel::Communicator* current_world = nullptr;
 }
-const Communicator& world() { return *current_world; }
+const parallel::Communicator& world() { return *current_world; }
 }  // namespace tg::test
 
 int main(int argc, char** argv) {
-    const tg::Session session(argc, argv);
+    const tg::parallel::Session session(argc, argv);
     tg::test::current_world = &session.world();
     ::testing::InitGoogleTest(&argc, argv);
     if (!session.world().is_root()) delete ::testing::UnitTest::GetInstance()->listeners().Release(::testing::UnitTest::GetInstance()->listeners().default_result_printer());
-    tg::Session::watch_collectives(std::chrono::seconds(120));
+    tg::parallel::Session::watch_collectives(std::chrono::seconds(120));
     const int mine = RUN_ALL_TESTS();
     return static_cast<int>(session.world().max(std::int64_t{mine}));
 }

@@ -6,25 +6,25 @@
 
 #include "taskgalaxy/llm/chat.hpp"
 
-namespace tg {
+namespace tg::asking {
 
 class Asker {
 public:
     virtual ~Asker() = default;
-    virtual void submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done) = 0;
-    virtual RunEnd run(const std::function<bool()>& feed) = 0;
-    virtual EngineFigures figures() const = 0;
+    virtual void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) = 0;
+    virtual llm::RunEnd run(const std::function<bool()>& feed) = 0;
+    virtual llm::EngineFigures figures() const = 0;
 };
 
 class EngineAsker final : public Asker {
 public:
     template <class... Args> explicit EngineAsker(Args&&... args) : engine_(std::forward<Args>(args)...) {}
-    void submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done) override { engine_.submit(std::move(request), std::move(check), std::move(done)); }
-    RunEnd run(const std::function<bool()>& feed) override { return engine_.run(feed); }
-    EngineFigures figures() const override { return engine_.figures(); }
+    void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) override { engine_.submit(std::move(request), std::move(check), std::move(done)); }
+    llm::RunEnd run(const std::function<bool()>& feed) override { return engine_.run(feed); }
+    llm::EngineFigures figures() const override { return engine_.figures(); }
 
 private:
-    ChatEngine engine_;
+    llm::ChatEngine engine_;
 };
 
-}  // namespace tg
+}  // namespace tg::asking

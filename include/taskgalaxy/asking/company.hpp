@@ -10,10 +10,10 @@
 #include "taskgalaxy/llm/settings.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::asking {
 
 // The ranks that ask, in ascending order, the same on every rank. Collective.
-std::vector<int> asking_ranks(const Communicator& ranks, const ApiSettings& api);
+std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api);
 
 struct Company {
     std::function<void()> work;     // on a thread of its own; empty on ranks that do not ask. No MPI and no HDF5 inside
@@ -24,6 +24,6 @@ struct Company {
 };
 
 // Collective. Returns when the work of every rank has ended well; else throws AgreedFailure on every rank, after all work has ended.
-void run_in_company(const Communicator& ranks, const Company& company);
+void run_in_company(const parallel::Communicator& ranks, const Company& company);
 
-}  // namespace tg
+}  // namespace tg::asking

@@ -15,7 +15,7 @@
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::asking {
 
 struct SentPicture {
     int longest_side = 1024;
@@ -23,24 +23,24 @@ struct SentPicture {
 };
 
 // Never enlarged; at least one pixel a side.
-ChatImage encode_for_chat(const Image& image, const SentPicture& as);
+llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& as);
 // What decides the bytes sent: the file and how it is shrunk and encoded.
 Digest digest_as_sent(const Digest& file, const SentPicture& as);
 std::string base64(std::span<const std::byte> bytes);
 
 class PictureDesk {
 public:
-    PictureDesk(std::function<Image(std::uint64_t)> picture, SentPicture as, std::size_t remembered = 256) : picture_(std::move(picture)), as_(as), remembered_(remembered) {}
+    PictureDesk(std::function<pictures::Image(std::uint64_t)> picture, SentPicture as, std::size_t remembered = 256) : picture_(std::move(picture)), as_(as), remembered_(remembered) {}
     // Throws what reading or decoding throws.
-    std::shared_ptr<const ChatImage> get(std::uint64_t image);
+    std::shared_ptr<const llm::ChatImage> get(std::uint64_t image);
 
 private:
-    using Future = std::shared_future<std::shared_ptr<const ChatImage>>;
+    using Future = std::shared_future<std::shared_ptr<const llm::ChatImage>>;
     struct Entry {
         Future picture;
         std::list<std::uint64_t>::iterator place;
     };
-    std::function<Image(std::uint64_t)> picture_;
+    std::function<pictures::Image(std::uint64_t)> picture_;
     SentPicture as_;
     std::size_t remembered_;
     std::mutex mutex_;
@@ -48,4 +48,4 @@ private:
     std::unordered_map<std::uint64_t, Entry> entries_;
 };
 
-}  // namespace tg
+}  // namespace tg::asking

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::curation {
 
 enum class Note : std::uint8_t {
     code_fence,       // the answer stood in ``` marks
@@ -83,4 +83,4 @@ std::string refine_schema(const std::vector<std::string>& candidates);
 std::string generate_schema(const std::vector<std::string>& types);
 std::string judge_schema();
 
-}  // namespace tg
+}  // namespace tg::curation

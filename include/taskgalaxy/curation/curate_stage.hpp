@@ -19,8 +19,8 @@
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::curation {
 
-std::unique_ptr<Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const PoolSettings& pool, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api);
+std::unique_ptr<run::Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api);
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -15,16 +15,16 @@
 #include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/duplicates.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 // What compares names with expand.embedder = clip: made on the asking rank, and only then (it loads a model), of the weights in `model`.
 struct NameEmbedder {
     std::filesystem::path model;
-    std::function<Embedder()> make;
+    std::function<taxonomy::Embedder()> make;
 };
 
 // Asking begins early, while other stages run (Stage::start_early).
-std::unique_ptr<Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
+std::unique_ptr<run::Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
                                          NameEmbedder clip = {});
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/core/digest.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 class Prompts {
 public:
@@ -33,4 +33,4 @@ private:
     Text refine_, generate_, judge_;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::curation {
 
 struct PromptSettings {
     std::filesystem::path folder = "inputs/prompts";
@@ -91,4 +91,4 @@ struct CurateSettings {
     ScreenSettings screen;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

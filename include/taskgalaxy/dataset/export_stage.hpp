@@ -9,8 +9,8 @@
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::dataset {
 
-std::unique_ptr<Stage> make_export_stage(const ExportSettings& settings, const PoolSettings& pool);
+std::unique_ptr<run::Stage> make_export_stage(const ExportSettings& settings, const pool::PoolSettings& pool);
 
-}  // namespace tg
+}  // namespace tg::dataset

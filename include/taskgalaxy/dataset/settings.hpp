@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::dataset {
 
 struct ExportSettings {
     std::vector<std::string> formats{"llava", "internvl"};
@@ -25,4 +25,4 @@ struct ExportSettings {
     void describe(SettingsVisitor& v);
 };
 
-}  // namespace tg
+}  // namespace tg::dataset

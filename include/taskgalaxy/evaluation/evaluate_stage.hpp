@@ -14,11 +14,11 @@
 #include "taskgalaxy/llm/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 // `trained_from` is the folder that [train] starts from: the base model unless [evaluate] names another. All but the returned stage
 // may be temporaries; settings are copied. Throws UsageError for an unknown kind of benchmark.
-std::unique_ptr<Stage> make_evaluate_stage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from,
-                                           const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api);
+std::unique_ptr<run::Stage> make_evaluate_stage(const EvaluateSettings& settings, const BenchmarkList& benchmarks, const std::filesystem::path& trained_from,
+                                           const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::evaluation {
 
 // The items as texts (a number or a bare word as it is written), or nothing where `text` is no such list. Tuples and nested lists
 // are not: no benchmark cell that the suite reads holds one.
 std::optional<std::vector<std::string>> parse_list_literal(std::string_view text);
 
-}  // namespace tg
+}  // namespace tg::evaluation

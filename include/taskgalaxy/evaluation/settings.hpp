@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 
 struct EvaluateSettings {
     std::filesystem::path base_model;                  // a Hugging Face folder; empty: the model that [train] starts from
@@ -44,4 +44,4 @@ struct BenchmarkSettings {
 
 using BenchmarkList = std::map<std::string, BenchmarkSettings>;
 
-}  // namespace tg
+}  // namespace tg::evaluation

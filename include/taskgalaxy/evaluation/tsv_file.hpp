@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::evaluation {
 
 class TsvFile {
 public:
@@ -52,4 +52,4 @@ private:
 const std::vector<std::string_view>& missing_words();
 bool is_missing_word(std::string_view text);
 
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -9,8 +9,8 @@
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::ingest {
 
-std::unique_ptr<Stage> make_ingest_stage(const PoolSettings& settings);
+std::unique_ptr<run::Stage> make_ingest_stage(const pool::PoolSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::ingest

@@ -16,7 +16,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/llm/settings.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 // A picture as it is sent. One may be shared by many requests (three judges of one sample).
 struct ChatImage {
@@ -137,4 +137,4 @@ std::uint64_t fold_answers(const std::filesystem::path& journal_folder);
 // seconds. Throws EndpointError with one line that names endpoint, url, cause and fix; a server without that path passes.
 void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api);
 
-}  // namespace tg
+}  // namespace tg::llm

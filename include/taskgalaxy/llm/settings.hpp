@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 struct EndpointSettings {
     std::vector<std::string> urls;  // base URLs up to and with the version, `https://api.openai.com/v1`; several replicas of one model
@@ -83,4 +83,4 @@ std::vector<int> api_ranks_of(const std::string& wish, const std::vector<int>& n
 // settings named in the file replace those of the job file, and new names are added. Lines: `[endpoint.NAME]`, `key = value`, `# note`.
 void read_endpoints_file(const std::filesystem::path& path, std::map<std::string, EndpointSettings>& endpoints);
 
-}  // namespace tg
+}  // namespace tg::llm

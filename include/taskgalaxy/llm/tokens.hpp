@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/llm/settings.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 // About four bytes a token in English text; within some 15 % for prompts of a few hundred words.
 std::int64_t text_tokens(std::string_view text);
@@ -23,4 +23,4 @@ struct TokenEstimate {
 // Dollars at the endpoint's prices; negative where a price that matters is unknown.
 double dollars(const EndpointSettings& endpoint, TokenEstimate tokens);
 
-}  // namespace tg
+}  // namespace tg::llm

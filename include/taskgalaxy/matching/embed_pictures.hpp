@@ -11,12 +11,12 @@
 #include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/pool/decode_ahead.hpp"
 
-namespace tg {
+namespace tg::matching {
 
 struct PictureVectors {
     std::vector<float> rows;            // [N, D] unit rows, zeros where a picture failed
     std::vector<std::string> failures;  // [N] why; empty: fine
-    AheadFigures figures;
+    pool::AheadFigures figures;
 };
 
 // How many pictures go through the model together. A vector's bits may depend on the place among them: parts are cut at multiples.
@@ -26,6 +26,6 @@ std::uint64_t pictures_at_once(const EmbedSettings& settings, torch::Device devi
 int model_threads(torch::Device device);
 
 // The N pictures `indices`. recipe: of the model's folder. Throws Stopped(stage) once a stop is requested.
-PictureVectors embed_pictures(const DualEncoder& model, const Pool& pool, const std::vector<std::uint64_t>& indices, const ImageRecipe& recipe, const EmbedSettings& settings, const char* stage);
+PictureVectors embed_pictures(const models::DualEncoder& model, const pool::Pool& pool, const std::vector<std::uint64_t>& indices, const pictures::ImageRecipe& recipe, const EmbedSettings& settings, const char* stage);
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -13,12 +13,12 @@
 #include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/taxonomy/duplicates.hpp"
 
-namespace tg {
+namespace tg::matching {
 
-std::unique_ptr<Stage> make_embed_images_stage(const EmbedSettings& settings, const PoolSettings& pool);
-std::unique_ptr<Stage> make_embed_texts_stage(const EmbedSettings& settings, const PoolSettings& pool);
+std::unique_ptr<run::Stage> make_embed_images_stage(const EmbedSettings& settings, const pool::PoolSettings& pool);
+std::unique_ptr<run::Stage> make_embed_texts_stage(const EmbedSettings& settings, const pool::PoolSettings& pool);
 
 // The text tower alone, to compare names with each other. Loads the model; on one rank, any one thread.
-Embedder make_text_embedder(const EmbedSettings& settings);
+taxonomy::Embedder make_text_embedder(const EmbedSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::matching

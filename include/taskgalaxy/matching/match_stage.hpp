@@ -12,8 +12,8 @@
 #include "taskgalaxy/matching/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::matching {
 
-std::unique_ptr<Stage> make_match_stage(const MatchSettings& settings);
+std::unique_ptr<run::Stage> make_match_stage(const MatchSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::matching

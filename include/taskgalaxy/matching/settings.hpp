@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::matching {
 
 struct EmbedSettings {
     std::filesystem::path model;          // a Hugging Face CLIPModel or SiglipModel folder
@@ -36,4 +36,4 @@ struct MatchSettings {
     void describe(SettingsVisitor& v);
 };
 
-}  // namespace tg
+}  // namespace tg::matching

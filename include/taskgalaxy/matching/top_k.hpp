@@ -10,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-namespace tg {
+namespace tg::matching {
 
 class TopK {
 public:
@@ -31,4 +31,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::matching

@@ -16,7 +16,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::parallel {
 
 class Communicator {
 public:
@@ -95,4 +95,4 @@ template <class Work> void together(const Communicator& ranks, Work&& work) {
     agree(ranks, mine);
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace tg {
+namespace tg::parallel {
 
 // Half-open range of indices.
 struct Slice {
@@ -30,4 +30,4 @@ struct Parts {
     }
 };
 
-}  // namespace tg
+}  // namespace tg::parallel

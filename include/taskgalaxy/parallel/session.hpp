@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::parallel {
 
 class Lifeline;
 
@@ -35,4 +35,4 @@ private:
 // may be waiting for it in a collective.
 int run_guarded(const Communicator& world, const std::function<int()>& work);
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 // What became of a picture; the column `status` of pool.h5. Numbers are stored: append, never reorder.
 enum class PictureStatus : std::uint8_t {
@@ -76,4 +76,4 @@ Image cropped(const Image& image, int left, int top, int width, int height);
 // Baseline JPEG, 4:2:0 (4:4:4 from quality 90 up). Throws InputError on an empty picture.
 std::vector<std::byte> encode_jpeg(const Image& image, int quality);
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 struct ImageRecipe {
     enum class Resize { shortest_edge, exact };  // keep the aspect ratio, or go straight to resize_width x resize_height
@@ -47,4 +47,4 @@ void decode_to_pixels(std::span<const std::byte> bytes, const DecodeOptions& opt
 // On a square canvas of the long side, filled with int(255 * mean) and pasted at floor((long - short) / 2).
 Image padded_to_square(const Image& image, const std::array<float, 3>& mean);
 
-}  // namespace tg
+}  // namespace tg::pictures

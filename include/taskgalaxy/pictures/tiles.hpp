@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/pictures/preprocess.hpp"
 
-namespace tg {
+namespace tg::pictures {
 
 inline constexpr std::array<float, 3> imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_std{0.229f, 0.224f, 0.225f};
 
@@ -36,4 +36,4 @@ struct PictureRecipe {
 // tiles * recipe.tile.values() floats; one tile where the recipe has no tiles. Throws UnreadableImage. Thread-safe.
 std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const DecodeOptions& options, const PictureRecipe& recipe);
 
-}  // namespace tg
+}  // namespace tg::pictures

@@ -19,7 +19,7 @@
 #include "taskgalaxy/report/settings.hpp"
 #include "taskgalaxy/training/settings.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 
 struct RunSettings {
     std::filesystem::path folder = "runs/taskgalaxy";
@@ -38,21 +38,21 @@ struct RunSettings {
 struct Job {
     std::string path;
     RunSettings run;
-    PoolSettings pool;
-    PromptSettings prompts;
-    ExpandSettings expand;
-    EmbedSettings embed;
-    MatchSettings match;
-    ApiSettings api;
-    std::map<std::string, EndpointSettings> endpoints;
-    CurateSettings curate;
-    ExportSettings exported;
-    TrainSettings train;
-    EvaluateSettings evaluate;
-    std::map<std::string, BenchmarkSettings> benchmarks;
-    ReportSettings report;
-    SimulatorSettings simulator;
-    GroundTruthSettings ground_truth;
+    pool::PoolSettings pool;
+    curation::PromptSettings prompts;
+    curation::ExpandSettings expand;
+    matching::EmbedSettings embed;
+    matching::MatchSettings match;
+    llm::ApiSettings api;
+    std::map<std::string, llm::EndpointSettings> endpoints;
+    curation::CurateSettings curate;
+    dataset::ExportSettings exported;
+    training::TrainSettings train;
+    evaluation::EvaluateSettings evaluate;
+    std::map<std::string, evaluation::BenchmarkSettings> benchmarks;
+    report::ReportSettings report;
+    simulator::SimulatorSettings simulator;
+    simulator::GroundTruthSettings ground_truth;
 
     // `text` is the file's content; `sets` are --set options, laid over it; of the file, `only` these sections where any are named. Throws
     // UsageError at the first mistake.
@@ -65,4 +65,4 @@ private:
     std::vector<Section> sections();
 };
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

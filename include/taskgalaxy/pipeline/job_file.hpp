@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 
 // A section and who describes it. A named section's `name` ends in '.': [endpoint.] stands for [endpoint.ANYTHING], and `describe`
 // is given what stands for ANYTHING (the settings are made on first sight); elsewhere it is given "".
@@ -46,4 +46,4 @@ std::string job_text(const std::vector<Section>& sections, const std::function<s
 // The settings of one section for people: key, kind, default, meaning, legal values.
 std::string section_help(const Section& section);
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-namespace tg::app {
+namespace tg::pipeline {
 
 // "0.1.0 (1a2b3c4)".
 std::string version();
@@ -13,4 +13,4 @@ std::string library_versions();
 // Adds this life of the run; what was first recorded ("created") stays.
 void describe_provenance(std::map<std::string, std::string>& provenance, const std::string& job_path, int ranks);
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

@@ -7,7 +7,7 @@
 #include "taskgalaxy/pipeline/job.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 
 struct RunChoice {
     std::vector<std::string> stages;  // only these; empty: all
@@ -15,6 +15,6 @@ struct RunChoice {
 };
 
 // Collective. Returns the exit code; throws AgreedFailure where a stage fails or a stop was asked for.
-int run_job(const Communicator& world, Job& job, const RunChoice& choice);
+int run_job(const parallel::Communicator& world, Job& job, const RunChoice& choice);
 
-}  // namespace tg::app
+}  // namespace tg::pipeline

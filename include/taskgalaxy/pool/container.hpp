@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 // Where pictures lie: a folder that paths are relative to, or a tar shard.
 struct Container {
@@ -20,8 +20,8 @@ struct Container {
     std::string prefix;  // what stands before a picture's own path in its uri
     auto key() const { return std::tuple(kind, path.string(), prefix); }
 };
-void write_containers(Hdf5File& file, const std::vector<Container>& containers, bool writes = true);  // collective on common files; one rank `writes`
-std::vector<Container> read_containers(const Hdf5File& file);
+void write_containers(storage::Hdf5File& file, const std::vector<Container>& containers, bool writes = true);  // collective on common files; one rank `writes`
+std::vector<Container> read_containers(const storage::Hdf5File& file);
 
 struct ListedPicture {
     std::string uri;
@@ -29,4 +29,4 @@ struct ListedPicture {
     std::uint64_t offset = 0, bytes = 0;  // in a shard; 0 of a file in a folder, whose size is seen when it is read
 };
 
-}  // namespace tg
+}  // namespace tg::pool

@@ -14,7 +14,7 @@
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/pictures/preprocess.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 struct AheadOptions {
     std::size_t batch = 32;         // B: pictures a batch; the last may be short
@@ -45,7 +45,7 @@ struct AheadFigures {
 class DecodeAhead {
 public:
     // `pool` must outlive this. Pictures of `indices` that the pool calls unusable are delivered as failures with the pool's reason.
-    DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const ImageRecipe& recipe, AheadOptions options = {});
+    DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const pictures::ImageRecipe& recipe, AheadOptions options = {});
     ~DecodeAhead();  // stops the threads after the picture in hand
     DecodeAhead(const DecodeAhead&) = delete;
 
@@ -62,4 +62,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::pool

@@ -16,7 +16,7 @@
 #include "taskgalaxy/pool/container.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 // A regular file, open for reading at any place by any thread. Never blocks on a pipe or a device: those are refused.
 class OpenFile {
@@ -53,4 +53,4 @@ private:
     mutable std::unordered_map<std::uint32_t, std::pair<std::shared_ptr<const OpenFile>, std::list<std::uint32_t>::iterator>> open_;
 };
 
-}  // namespace tg
+}  // namespace tg::pool

@@ -14,7 +14,7 @@
 #include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 class Pool {
 public:
@@ -25,8 +25,8 @@ public:
     std::uint64_t size() const;
     std::string_view uri(std::uint64_t index) const;
     std::optional<std::uint64_t> find(std::string_view uri) const;
-    PictureStatus status(std::uint64_t index) const;
-    bool usable(std::uint64_t index) const { return status(index) == PictureStatus::usable; }
+    pictures::PictureStatus status(std::uint64_t index) const;
+    bool usable(std::uint64_t index) const { return status(index) == pictures::PictureStatus::usable; }
     std::string_view reason(std::uint64_t index) const;  // empty where usable
     Digest digest(std::uint64_t index) const;
     std::uint64_t bytes(std::uint64_t index) const;
@@ -36,7 +36,7 @@ public:
 
     // The file's bytes, checked against the digest taken at ingest. Throws UnreadableImage (an InputError) naming the picture.
     std::vector<std::byte> read(std::uint64_t index) const;
-    const DecodeOptions& decode_options() const;
+    const pictures::DecodeOptions& decode_options() const;
     std::size_t worker_threads() const;  // as the settings say
 
 private:
@@ -44,4 +44,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::pool

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/settings.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 
-namespace tg {
+namespace tg::pool {
 
 struct PoolSettings {
     // Each [NAME=]folder:PATH, [NAME=]tar:GLOB or [NAME=]manifest:FILE; a bare path is a folder. NAME, where given, goes before the
@@ -24,14 +24,14 @@ struct PoolSettings {
     bool decode_fast = false;                                                           // JPEG at 1/2, 1/4, 1/8 size where that is enough
     bool drop_duplicates = false;
     bool watch_sources = true;
-    std::int64_t max_pixels = default_max_pixels;
+    std::int64_t max_pixels = pictures::default_max_pixels;
     std::int64_t max_bytes = std::int64_t{1} << 29;
     int threads = 0;  // 0: the cores this rank may use
     int items_per_part = 1024;
 
     void describe(SettingsVisitor& v);
     std::size_t worker_threads() const;
-    DecodeOptions decode_options() const { return {max_pixels, exif_rotate}; }
+    pictures::DecodeOptions decode_options() const { return {max_pixels, exif_rotate}; }
 };
 
-}  // namespace tg
+}  // namespace tg::pool

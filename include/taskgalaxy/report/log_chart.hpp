@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace tg {
+namespace tg::report {
 
 struct LogLine {
     std::string name;
@@ -23,4 +23,4 @@ struct LogChart {
 
 std::string log_chart_svg(const LogChart& chart);
 
-}  // namespace tg
+}  // namespace tg::report

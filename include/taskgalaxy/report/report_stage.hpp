@@ -9,10 +9,10 @@
 #include "taskgalaxy/report/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::report {
 
 // `pool` tells where the pictures of the gallery lie (one that cannot be read is shown as an empty frame), `truth` what is known about
 // them (its `pictures` may be empty: then nothing is measured against it).
-std::unique_ptr<Stage> make_report_stage(const ReportSettings& settings, const PoolSettings& pool, const GroundTruthSettings& truth = {});
+std::unique_ptr<run::Stage> make_report_stage(const ReportSettings& settings, const pool::PoolSettings& pool, const simulator::GroundTruthSettings& truth = {});
 
-}  // namespace tg
+}  // namespace tg::report

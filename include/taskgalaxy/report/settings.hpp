@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::report {
 
 struct ReportSettings {
     std::string title;
@@ -20,4 +20,4 @@ struct ReportSettings {
     void describe(SettingsVisitor& v);
 };
 
-}  // namespace tg
+}  // namespace tg::report

@@ -5,9 +5,9 @@
 
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg {
+namespace tg::report {
 
 // Rank 0, from the files of the run directory; what has not been run is left out. Ends with a newline.
-std::string run_summary(const RunPaths& paths);
+std::string run_summary(const run::RunPaths& paths);
 
-}  // namespace tg
+}  // namespace tg::report

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg::app {
+namespace tg::run {
 
 // Over the ranks: maxima of what ranks do at the same time, sums of what they load the file system and the network with.
 struct CostRow {
@@ -26,9 +26,9 @@ struct CostRow {
 };
 
 // Collective: adds the rows of one stage, with the phases counted since the last call.
-void log_costs(const Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total);
+void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total);
 
 // Rows in the order of writing; empty where there is no file. Throws StorageError where a row is no row.
 std::vector<CostRow> read_costs(const std::filesystem::path& csv);
 
-}  // namespace tg::app
+}  // namespace tg::run

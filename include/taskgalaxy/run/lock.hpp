@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-namespace tg::app {
+namespace tg::run {
 
 class RunLock {
 public:
@@ -22,4 +22,4 @@ private:
     int fd_ = -1;
 };
 
-}  // namespace tg::app
+}  // namespace tg::run

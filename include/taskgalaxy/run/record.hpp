@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/run/stage.hpp"
 
-namespace tg::app {
+namespace tg::run {
 
 struct StageRecord {
     std::string fingerprint, finished;  // hex; UTC
@@ -37,4 +37,4 @@ private:
     std::map<std::string, std::string> provenance_;
 };
 
-}  // namespace tg::app
+}  // namespace tg::run

@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::run {
 
 class SampleTable {
 public:
@@ -33,8 +33,8 @@ public:
 private:
     std::vector<std::int64_t> image_, type_;
     std::vector<std::uint8_t> kept_, state_, votes_;
-    TextColumn question_, answer_;
+    storage::TextColumn question_, answer_;
     std::vector<std::string> judges_;
 };
 
-}  // namespace tg
+}  // namespace tg::run

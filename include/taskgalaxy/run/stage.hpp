@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::run {
 
 // Where things lie in a run directory.
 class RunPaths {
@@ -37,7 +37,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 
 // Handed to run(): the ranks, the run directory and the fingerprint of this stage's inputs and settings (hex), which guards its parts.
 struct StageContext {
-    const Communicator& ranks;
+    const parallel::Communicator& ranks;
     RunPaths paths;
     std::string fingerprint;
     Figures figures{};  // filled by the stage; rank 0's are kept
@@ -69,7 +69,7 @@ public:
     // Begins what needs no file of another stage, on a thread of its own without MPI, while stages before this one run; run() waits for
     // it. Collective, like the next: which throws on every rank if that work has failed on one.
     virtual void start_early(const StageContext&) {}
-    virtual void check_early(const Communicator&) const {}
+    virtual void check_early(const parallel::Communicator&) const {}
     // On every rank; collective. Leaves its files complete under their final names, or throws on every rank.
     virtual void run(StageContext& context) = 0;
 };
@@ -77,4 +77,4 @@ public:
 // Adds a file or folder tree by path, size and modification time (for weights and picture folders). Throws InputError if missing.
 void add_file_identity(DigestBuilder& inputs, const std::filesystem::path& path);
 
-}  // namespace tg
+}  // namespace tg::run

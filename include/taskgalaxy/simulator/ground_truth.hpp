@@ -24,7 +24,7 @@
 #include "taskgalaxy/core/settings.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
 
-namespace tg {
+namespace tg::simulator {
 
 struct GroundTruthSettings {
     std::filesystem::path pictures;
@@ -83,4 +83,4 @@ private:
 // The simulator's answer function: tells the picture by its nearest thumbnail in the folder. Decodes every picture once, here.
 AnswerFunction ground_truth_answers(const GroundTruthSettings& settings);
 
-}  // namespace tg
+}  // namespace tg::simulator

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace tg {
+namespace tg::simulator {
 
 // Each second grants a sixtieth of the minute's limit. What a second leaves unused is lost (but for one request where a second's
 // grant is no whole number); what is overdrawn, as a request's tokens may, is owed by the next.
@@ -29,4 +29,4 @@ private:
     std::int64_t second_ = -1;
 };
 
-}  // namespace tg
+}  // namespace tg::simulator

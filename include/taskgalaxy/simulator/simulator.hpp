@@ -14,7 +14,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::simulator {
 
 // One request as the answer function sees it.
 struct SimulatedCall {
@@ -88,4 +88,4 @@ private:
 // `taskgalaxy simulate`: serves until stop_requested(), telling where on the console.
 void run_simulator(const SimulatorSettings& settings, AnswerFunction answer);
 
-}  // namespace tg
+}  // namespace tg::simulator

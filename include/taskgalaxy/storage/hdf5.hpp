@@ -15,7 +15,7 @@
 
 #include "taskgalaxy/parallel/communicator.hpp"
 
-namespace tg {
+namespace tg::storage {
 
 // bf16 has no HDF5 type of its own: it is stored as its 16 bits (uint16) under attribute "dtype" = "bfloat16" by who writes it.
 enum class Hdf5Type { i8, u8, i16, u16, i32, u32, i64, u64, f32, f64 };
@@ -46,7 +46,7 @@ public:
     // A new file of this process alone, held in memory until close(); an existing one is replaced then.
     static Hdf5File create(const std::filesystem::path& path);
     // A new file written by all ranks of `ranks` together: create, datasets, attributes, write_rows and close are collective.
-    static Hdf5File create_together(const std::filesystem::path& path, const Communicator& ranks);
+    static Hdf5File create_together(const std::filesystem::path& path, const parallel::Communicator& ranks);
     // A new file of this process, for make_flat_dataset(): only its small parts pass through here, its metadata carries checksums.
     static Hdf5File create_flat(const std::filesystem::path& path);
     // Read only; any number of ranks may have it open.
@@ -134,4 +134,4 @@ private:
     std::vector<std::uint64_t> offsets_;  // size() + 1
 };
 
-}  // namespace tg
+}  // namespace tg::storage

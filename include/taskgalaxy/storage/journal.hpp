@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::storage {
 
 // One writer a file. Thread-safe. append() returns at once; the record is durable after at most `group_time`, or when commit() returns.
 class JournalWriter {
@@ -54,4 +54,4 @@ std::filesystem::path folded_name(const std::filesystem::path& journal, int numb
 // A name no earlier writer used, for this rank, and that is not folded: journal files belong to one process and are never continued.
 std::filesystem::path new_journal_name(const std::filesystem::path& folder, int rank);
 
-}  // namespace tg
+}  // namespace tg::storage

@@ -12,14 +12,14 @@
 #include "taskgalaxy/parallel/partition.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::storage {
 
 class PartStore {
 public:
     // `fingerprint` guards against parts of other inputs: parts that carry another are removed. Collective.
-    PartStore(std::filesystem::path folder, Parts parts, std::string fingerprint, const Communicator& ranks);
+    PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint, const parallel::Communicator& ranks);
 
-    const Parts& parts() const { return parts_; }
+    const parallel::Parts& parts() const { return parts_; }
     // Indices of the parts that nobody has finished, the same on every rank (listed once, by rank 0, at construction).
     const std::vector<std::uint64_t>& missing() const { return missing_; }
     // The missing parts that are this rank's to do: every size()-th, so that a run of slow items is spread.
@@ -37,15 +37,15 @@ public:
 
 private:
     std::filesystem::path folder_;
-    Parts parts_;
+    parallel::Parts parts_;
     std::string fingerprint_;
-    const Communicator& ranks_;
+    const parallel::Communicator& ranks_;
     std::vector<std::uint64_t> missing_;
 };
 
 // For each part of `store` that is this rank's: `work(index, items)` and then write what `fill` puts. Stops between parts when a stop
 // is asked for, throwing Stopped on every rank (agreed). The loop every part-wise stage shares.
-void for_each_part(const PartStore& store, const Communicator& ranks, const std::string& stage, const std::string& unit,
-                   const std::function<void(std::uint64_t part, Slice items, Hdf5File& out)>& work);
+void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage, const std::string& unit,
+                   const std::function<void(std::uint64_t part, parallel::Slice items, Hdf5File& out)>& work);
 
-}  // namespace tg
+}  // namespace tg::storage

@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::storage {
 
 std::filesystem::path temporary_name(const std::filesystem::path& final_name);
 // `temporary_name(final_name)` is complete and closed: makes it durable and gives it its name. One rank calls it.
@@ -24,6 +24,6 @@ void publish_stream(const std::filesystem::path& final_name, const std::function
 // `fill` writes into a new file of this process, which is then closed and published.
 void publish_hdf5(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& fill);
 // Collective: `fill` runs on every rank with the common file (its datasets are made collectively).
-void publish_hdf5_together(const std::filesystem::path& final_name, const Communicator& ranks, const std::function<void(Hdf5File&)>& fill);
+void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks, const std::function<void(Hdf5File&)>& fill);
 
-}  // namespace tg
+}  // namespace tg::storage

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::storage {
 
 enum class TensorType { boolean, u8, i8, f8_e5m2, f8_e4m3, i16, u16, f16, bf16, i32, u32, f32, f64, i64, u64 };
 std::size_t size_of(TensorType type);            // bytes an element
@@ -93,4 +93,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::storage

@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/run/cost_log.hpp"
 
-namespace tg::app {
+namespace tg::study {
 
 struct ScalingSettings {
     std::filesystem::path folder;        // of the study
@@ -35,9 +35,9 @@ struct ScalingSettings {
 struct ScalingRow {
     std::string mode;  // "strong" or "weak"
     int repeat = 0;
-    CostRow cost;      // phase is the name above
+    run::CostRow cost;      // phase is the name above
 };
-std::vector<ScalingRow> phases_of(const std::string& mode, int repeat, const std::vector<CostRow>& costs);
+std::vector<ScalingRow> phases_of(const std::string& mode, int repeat, const std::vector<run::CostRow>& costs);
 
 // t(p) = serial + parallel / p, fitted by least squares with neither below zero.
 struct Amdahl {
@@ -62,10 +62,10 @@ struct ModelPoint {
 };
 // From the strong runs' medians of one phase (per rank count). `growth`: how many times the measured pictures the modelled run has, and
 // `part_growth` how many times the parts; 1 for a phase that grows with neither.
-std::vector<ModelPoint> model_phase(const std::map<int, CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings);
+std::vector<ModelPoint> model_phase(const std::map<int, run::CostRow>& medians, double growth, double part_growth, const ScalingSettings& settings);
 
 // Measures what is missing, then writes scaling.csv, scaling.h5, model.csv, scaling.md and SVG charts into the study's folder. Returns
 // the text of scaling.md.
 std::string study_scaling(const ScalingSettings& settings);
 
-}  // namespace tg::app
+}  // namespace tg::study

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::taxonomy {
 
 struct Band {
     std::string_view name;
@@ -15,4 +15,4 @@ std::vector<Band> sample_bands();  // 1-10, 11-50, 51-100, over-100
 // The band of a type with `samples` > 0 samples.
 std::string_view band_of(std::uint64_t samples);
 
-}  // namespace tg
+}  // namespace tg::taxonomy

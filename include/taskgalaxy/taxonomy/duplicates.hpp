@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace tg {
+namespace tg::taxonomy {
 
 // texts -> one unit row each, all of one width, row-major [texts, width]. Deterministic. Called on one rank, by its main thread.
 using Embedder = std::function<std::vector<float>(const std::vector<std::string>& texts)>;
@@ -54,4 +54,4 @@ private:
     std::vector<Pair> dropped_;
 };
 
-}  // namespace tg
+}  // namespace tg::taxonomy

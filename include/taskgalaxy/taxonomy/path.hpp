@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::taxonomy {
 
 constexpr char level_separator = '~';
 constexpr int deepest_level = 3;
@@ -44,4 +44,4 @@ bool is_within(std::string_view path, std::string_view ancestor);  // the ancest
 // what cannot be read. Repeated paths are kept once, in the order of the file.
 std::vector<std::string> read_path_file(const std::string& file);
 
-}  // namespace tg
+}  // namespace tg::taxonomy

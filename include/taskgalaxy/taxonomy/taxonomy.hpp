@@ -13,7 +13,7 @@
 
 #include "taskgalaxy/storage/hdf5.hpp"
 
-namespace tg {
+namespace tg::taxonomy {
 
 class Taxonomy {
 public:
@@ -26,7 +26,7 @@ public:
     Taxonomy& operator=(const Taxonomy&) = delete;
     // Throws StorageError when the file's columns disagree.
     static Taxonomy read(const std::filesystem::path& taxonomy_h5);
-    void write(Hdf5File& file) const;
+    void write(storage::Hdf5File& file) const;
     // One path a line, every row: what `expand.taxonomy_file` reads back.
     std::string as_text() const;
 
@@ -67,4 +67,4 @@ private:
     std::array<std::size_t, 3> counts_{};
 };
 
-}  // namespace tg
+}  // namespace tg::taxonomy

@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/settings.hpp"
 
-namespace tg {
+namespace tg::training {
 
 struct TrainSettings {
     std::filesystem::path model;       // Hugging Face folder of the base model
@@ -68,4 +68,4 @@ struct TrainSettings {
     void describe(SettingsVisitor& v);
 };
 
-}  // namespace tg
+}  // namespace tg::training

@@ -11,8 +11,8 @@
 #include "taskgalaxy/run/stage.hpp"
 #include "taskgalaxy/training/settings.hpp"
 
-namespace tg {
+namespace tg::training {
 
-std::unique_ptr<Stage> make_train_stage(const TrainSettings& settings, const PoolSettings& pool);
+std::unique_ptr<run::Stage> make_train_stage(const TrainSettings& settings, const pool::PoolSettings& pool);
 
-}  // namespace tg
+}  // namespace tg::training

@@ -9,7 +9,7 @@
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::generation {
 
 namespace {
 
@@ -19,20 +19,20 @@ void check(const ChatSettings& settings) {
     if (!(settings.top_p > 0 && settings.top_p <= 1)) throw UsageError(fmt::format("--top-p {} is not above 0 and at most 1", settings.top_p));
 }
 
-torch::Tensor read_picture(const VlmParts& parts, const std::filesystem::path& file) {
+torch::Tensor read_picture(const models::VlmParts& parts, const std::filesystem::path& file) {
     if (!parts.vision) throw InputError(fmt::format("{} is a language model without eyes", parts.folder.string()), "leave --image out, or choose a vision-language model");
     const auto bytes = read_text_file(file);
-    return picture_tiles(std::as_bytes(std::span(bytes)), file.string(), parts.picture_recipe());
+    return models::picture_tiles(std::as_bytes(std::span(bytes)), file.string(), parts.picture_recipe());
 }
 
 }  // namespace
 
 struct Chat::Impl {
     ChatSettings settings;
-    VisionLanguageModel model;
-    VlmPrompt prompt;  // its history grows
+    models::VisionLanguageModel model;
+    models::VlmPrompt prompt;  // its history grows
 
-    Impl(const ChatSettings& given, torch::Device device) : settings(given), model(VisionLanguageModel::load(given.model, device, choose_dtype(given.dtype, device))) {
+    Impl(const ChatSettings& given, torch::Device device) : settings(given), model(models::VisionLanguageModel::load(given.model, device, layers::choose_dtype(given.dtype, device))) {
         if (!given.image.empty()) prompt.pixels = read_picture(model.parts(), given.image);
     }
 };
@@ -40,7 +40,7 @@ struct Chat::Impl {
 Chat::Chat(const ChatSettings& settings) {
     check(settings);
     at::set_num_threads(static_cast<int>(usable_cores()));
-    impl_ = std::make_unique<Impl>(settings, choose_device(settings.device));
+    impl_ = std::make_unique<Impl>(settings, layers::choose_device(settings.device));
 }
 Chat::~Chat() = default;
 Chat::Chat(Chat&&) noexcept = default;
@@ -48,11 +48,11 @@ Chat::Chat(Chat&&) noexcept = default;
 std::string Chat::say(const std::string& question, const std::function<void(std::string_view)>& on_text) {
     auto& [settings, model, prompt] = *impl_;
     prompt.text = question;
-    GenerateOptions options{.max_new_tokens = settings.max_new_tokens, .batch = 1, .temperature = settings.temperature, .top_p = settings.top_p, .seed = settings.seed + prompt.history.size()};
+    models::GenerateOptions options{.max_new_tokens = settings.max_new_tokens, .batch = 1, .temperature = settings.temperature, .top_p = settings.top_p, .seed = settings.seed + prompt.history.size()};
     options.on_text = [&](std::size_t, std::string_view text) { on_text(text); };
     auto answer = model.generate(std::span(&prompt, 1), options).front();
     prompt.history.push_back({question, answer});
     return answer;
 }
 
-}  // namespace tg
+}  // namespace tg::generation

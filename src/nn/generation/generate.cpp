@@ -11,7 +11,7 @@
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using torch::Tensor;
 
@@ -29,9 +29,9 @@ TokenPrompt read_prompt(const VlmParts& parts, const VlmPrompt& prompt, std::siz
     }
     auto turns = prompt.history;
     turns.push_back({prompt.text, ""});
-    if (has_image) place_marks(turns, parts.mark, true);
+    if (has_image) text::place_marks(turns, parts.mark, true);
     const auto positions = has_image ? static_cast<std::size_t>(parts.image_positions(read.pixels.size(0))) : 0;
-    for (const auto id : tokenize_conversation(turns, *parts.style, *parts.tokenizer, has_image, true, parts.mark).ids) read.ids.insert(read.ids.end(), id == image_placeholder ? positions : 1, id);
+    for (const auto id : text::tokenize_conversation(turns, *parts.style, *parts.tokenizer, has_image, true, parts.mark).ids) read.ids.insert(read.ids.end(), id == text::image_placeholder ? positions : 1, id);
     if (static_cast<std::int64_t>(read.ids.size()) + max_new_tokens > parts.language.config.context)
         throw InputError(fmt::format("prompt {} takes {} positions and its answer up to {}; {} can hold {}", index, read.ids.size(), max_new_tokens, parts.folder.string(), parts.language.config.context));
     return read;
@@ -139,8 +139,8 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
         while (!free_slots.empty() && next < prompts.size() && (ids.empty() || ids.size() + prompts[next].ids.size() <= row_positions)) {
             const auto& prompt = prompts[next];
             for (const auto id : prompt.ids) {
-                if (id == image_placeholder) image_rows.push_back(static_cast<std::int64_t>(ids.size()));
-                ids.push_back(id == image_placeholder ? 0 : id);
+                if (id == text::image_placeholder) image_rows.push_back(static_cast<std::int64_t>(ids.size()));
+                ids.push_back(id == text::image_placeholder ? 0 : id);
             }
             if (prompt.pixels.defined()) pixels.push_back(prompt.pixels);
             starts.push_back(static_cast<std::int64_t>(ids.size()));
@@ -181,4 +181,4 @@ std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std:
     return answers;
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -11,7 +11,7 @@
 
 #include "register_tile.hpp"
 
-namespace tg::attention {
+namespace tg::kernels::attention {
 
 inline constexpr int strip_rows = 7, strip_vectors = 4;  // 28 of the 32 registers hold sums
 template <class E> constexpr std::int64_t numbers_a_line = 64 / sizeof(E);
@@ -182,4 +182,4 @@ template <class E, int rows> TG_AVX512 void attend_strip(const Strip<E>& strip, 
 // One for each number of rows.
 template <class E, std::size_t... i> constexpr auto strip_kernels(std::index_sequence<i...>) { return std::array{&attend_strip<E, static_cast<int>(i) + 1>...}; }
 
-}  // namespace tg::attention
+}  // namespace tg::kernels::attention

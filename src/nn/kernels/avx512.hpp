@@ -14,7 +14,7 @@
 #define TG_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define TG_AVX512_INLINE __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"), always_inline)) inline
 
-namespace tg {
+namespace tg::kernels {
 
 inline constexpr std::int64_t lanes = 16;
 
@@ -72,4 +72,4 @@ template <class E> TG_AVX512_INLINE __m512 times_sigmoid(__m512 x, __m512 z) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::kernels

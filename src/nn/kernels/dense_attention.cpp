@@ -9,7 +9,7 @@
 #include "taskgalaxy/nn/kernels/rows.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
 
-namespace tg {
+namespace tg::kernels {
 namespace {
 
 // Queries of a block: whole tiles of dense_product(), and scores that stay in the second-level cache.
@@ -152,4 +152,4 @@ void attend_backward(const AttentionInput& input, const void* d_out, const void*
     });
 }
 
-}  // namespace tg
+}  // namespace tg::kernels

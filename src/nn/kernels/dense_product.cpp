@@ -11,7 +11,7 @@
 #include "register_tile.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
 
-namespace tg {
+namespace tg::kernels {
 namespace {
 
 constexpr std::int64_t tile_rows = 14, tile_columns = 32;  // 28 of the 32 registers hold sums
@@ -311,4 +311,4 @@ bool has_dense_product(Number number) {
 void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target) { run_all(a, {&b, nullptr}, b.columns, target); }
 void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns) { run_all(a, {nullptr, &b}, columns == 0 ? b.columns() : columns, target); }
 
-}  // namespace tg
+}  // namespace tg::kernels

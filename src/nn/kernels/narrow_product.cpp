@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/core/clones.hpp"
 
-namespace tg {
+namespace tg::kernels {
 namespace {
 
 constexpr std::int64_t lanes = 8;
@@ -87,4 +87,4 @@ TG_CLONES void narrow_product(const float* x, const Bf16* w, float* y, std::int6
     multiply(x, w, y, m, k, n, begin, end);
 }
 
-}  // namespace tg
+}  // namespace tg::kernels

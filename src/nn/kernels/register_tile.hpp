@@ -9,7 +9,7 @@
 #include "avx512.hpp"
 #include "taskgalaxy/nn/kernels/dense_product.hpp"
 
-namespace tg {
+namespace tg::kernels {
 
 // A step multiplies 32 bits of each side: one float, or a pair of bf16.
 constexpr std::int64_t numbers_a_step(Number number) { return number == Number::f32 ? 1 : 2; }
@@ -98,4 +98,4 @@ TG_AVX512_INLINE void transpose(__m512i (&r)[lanes]) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::kernels

@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/core/clones.hpp"
 
-namespace tg::rows {
+namespace tg::kernels::rows {
 namespace {
 
 TG_INLINE float get(float x) { return x; }
@@ -158,4 +158,4 @@ TG_CLONES void add(float* y, const Bf16* x, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) y[i] += get(x[i]);
 }
 
-}  // namespace tg::rows
+}  // namespace tg::kernels::rows

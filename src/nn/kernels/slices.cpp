@@ -5,7 +5,7 @@
 #include <mutex>
 #include <omp.h>
 
-namespace tg {
+namespace tg::kernels {
 
 int slice_threads() { return omp_get_level() > 0 ? 1 : omp_get_max_threads(); }
 
@@ -32,4 +32,4 @@ void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>&
     if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace tg
+}  // namespace tg::kernels

@@ -13,7 +13,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 std::vector<std::string> device_names() { return {"auto", "cpu", "cuda"}; }
 std::vector<std::string> dtype_names() { return {"auto", "fp32", "bf16"}; }
@@ -93,4 +93,4 @@ torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {
 
 std::string_view dtype_name(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? "bf16" : "fp32"; }
 
-}  // namespace tg
+}  // namespace tg::layers

@@ -9,7 +9,7 @@
 #include "dense_tensors.hpp"
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::layers {
 namespace {
 
 // [B,T,H], position rows[b] of sequence b -> [B,H]
@@ -18,9 +18,9 @@ torch::Tensor row_of_each(const torch::Tensor& x, const torch::Tensor& rows) { r
 }  // namespace
 
 HiddenActivation activation_of(std::string_view name, const std::string& where) {
-    if (name == "quick_gelu") return {Activation::silu, 1.702};
-    if (name == "gelu") return {Activation::gelu, 1};
-    if (name == "gelu_pytorch_tanh" || name == "gelu_new") return {Activation::gelu_tanh, 1};
+    if (name == "quick_gelu") return {kernels::Activation::silu, 1.702};
+    if (name == "gelu") return {kernels::Activation::gelu, 1};
+    if (name == "gelu_pytorch_tanh" || name == "gelu_new") return {kernels::Activation::gelu_tanh, 1};
     throw InputError(fmt::format("{}: hidden_act = {} is not supported", where, name), "known here: quick_gelu, gelu, gelu_pytorch_tanh");
 }
 
@@ -80,20 +80,20 @@ torch::Tensor Encoder::heads_of(const torch::Tensor& x) const { return x.view({x
 
 torch::Tensor Encoder::attended(const torch::Tensor& qkv, bool causal) const {
     const auto B = qkv.size(0), T = qkv.size(1), h = shape_.hidden;
-    if (qkv.is_cpu() && has_dense_product(number_of(qkv))) {
+    if (qkv.is_cpu() && kernels::has_dense_product(number_of(qkv))) {
         std::vector<std::int64_t> starts;
         for (std::int64_t b = 0; b <= B; ++b) starts.push_back(b * T);
         auto out = torch::empty({B, T, h}, qkv.options());
-        attend({qkv.data_ptr(), number_of(qkv), shape_.heads, shape_.heads, h / shape_.heads, starts, causal}, out.data_ptr(), nullptr);
+        kernels::attend({qkv.data_ptr(), number_of(qkv), shape_.heads, shape_.heads, h / shape_.heads, starts, causal}, out.data_ptr(), nullptr);
         return out;
     }
     const auto parts = qkv.chunk(3, -1);
     return at::scaled_dot_product_attention(heads_of(parts[0]), heads_of(parts[1]), heads_of(parts[2]), {}, 0.0, causal).transpose(1, 2).reshape({B, T, h});
 }
 
-torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), shape_.activation.activation), Activation::none, x); }
+torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const { return block.fc2(block.fc1(block.norm2(x), shape_.activation.activation), kernels::Activation::none, x); }
 
-torch::Tensor Encoder::whole_block(const Block& block, const torch::Tensor& x, bool causal) const { return mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), Activation::none, x)); }
+torch::Tensor Encoder::whole_block(const Block& block, const torch::Tensor& x, bool causal) const { return mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), kernels::Activation::none, x)); }
 
 torch::Tensor Encoder::forward(torch::Tensor x, bool causal) const {
     for (const auto& block : blocks_) x = whole_block(block, x, causal);
@@ -108,7 +108,7 @@ torch::Tensor Encoder::attended_pooled(const torch::Tensor& x, bool causal, cons
 torch::Tensor Encoder::forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const {
     for (std::size_t i = 0; i + 1 < blocks_.size(); ++i) x = whole_block(blocks_[i], x, causal);
     const auto& block = blocks_.back();
-    return mlp(block, block.out(attended_pooled(block.norm1(x), causal, rows), Activation::none, row_of_each(x, rows)));
+    return mlp(block, block.out(attended_pooled(block.norm1(x), causal, rows), kernels::Activation::none, row_of_each(x, rows)));
 }
 
-}  // namespace tg
+}  // namespace tg::layers

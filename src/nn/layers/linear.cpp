@@ -4,23 +4,23 @@
 
 #include "dense_tensors.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 using torch::Tensor;
 
 namespace {
 
-void activate(Tensor& x, Activation activation) {
+void activate(Tensor& x, kernels::Activation activation) {
     switch (activation) {
-        case Activation::none: break;
-        case Activation::silu: torch::silu_(x); break;
-        case Activation::gelu: at::gelu_(x, "none"); break;
-        case Activation::gelu_tanh: at::gelu_(x, "tanh"); break;
+        case kernels::Activation::none: break;
+        case kernels::Activation::silu: torch::silu_(x); break;
+        case kernels::Activation::gelu: at::gelu_(x, "none"); break;
+        case kernels::Activation::gelu_tanh: at::gelu_(x, "tanh"); break;
     }
 }
 
 // `product` multiplies the rows of x, of the weights' number format, into a target.
-template <class Product> Tensor dense(const Tensor& x, Number number, std::int64_t outputs, const Tensor& bias, Activation activation, const Tensor& residual, Product&& product) {
+template <class Product> Tensor dense(const Tensor& x, kernels::Number number, std::int64_t outputs, const Tensor& bias, kernels::Activation activation, const Tensor& residual, Product&& product) {
     for (const auto* other : {&x, &bias, &residual})
         if (other->defined() && number_of(*other) != number) throw std::logic_error("a linear layer of one number format was given another");
     auto shape = x.sizes().vec();
@@ -36,7 +36,7 @@ template <class Product> Tensor dense(const Tensor& x, Number number, std::int64
     return y;
 }
 
-Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, const Tensor& residual) {
+Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation, const Tensor& residual) {
     auto y = torch::linear(x, weight, bias);
     activate(y, activation);
     return residual.defined() ? y.add_(residual) : y;
@@ -46,18 +46,18 @@ Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, Activati
 
 Linear::Linear(Tensor weight, Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {
     if (!can_be_dense(weight_)) return;
-    packed_ = std::make_shared<const PackedMatrix>(view_of(weight_).transposed());
+    packed_ = std::make_shared<const kernels::PackedMatrix>(view_of(weight_).transposed());
     weight_.reset();
 }
 
-Tensor Linear::operator()(const Tensor& x, Activation activation, const Tensor& residual) const {
+Tensor Linear::operator()(const Tensor& x, kernels::Activation activation, const Tensor& residual) const {
     if (!packed_) return plain(x, weight_, bias_, activation, residual);
-    return dense(x, packed_->number(), packed_->columns(), bias_, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, *packed_, target); });
+    return dense(x, packed_->number(), packed_->columns(), bias_, activation, residual, [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) { kernels::dense_product(rows, *packed_, target); });
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation, const Tensor& residual) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation, const Tensor& residual) {
     if (!can_be_dense(weight)) return plain(x, weight, bias, activation, residual);
-    return dense(x, number_of(weight), weight.size(0), bias, activation, residual, [&](const MatrixView& rows, const ProductTarget& target) { dense_product(rows, view_of(weight).transposed(), target); });
+    return dense(x, number_of(weight), weight.size(0), bias, activation, residual, [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) { kernels::dense_product(rows, view_of(weight).transposed(), target); });
 }
 
-}  // namespace tg
+}  // namespace tg::layers

@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 using torch::Tensor;
 
@@ -59,16 +59,16 @@ LinearAdapters::LinearAdapters(Unit& unit, Parameter& weight, const LoraOptions&
 
 void LinearAdapters::forward(const Tensor& x, Tensor& y) const {
     for (const auto& [a, b, first] : pairs_)
-        y.narrow(1, first, b->shape[0]).add_(kernels::multiply(kernels::multiply(x, a->value.t()), b->value.t()), scale_);
+        y.narrow(1, first, b->shape[0]).add_(ops::multiply(ops::multiply(x, a->value.t()), b->value.t()), scale_);
 }
 
 void LinearAdapters::backward(const Tensor& d_y, const Tensor& x, Tensor& d_x) {
     for (auto& [a, b, first] : pairs_) {
         const auto d = d_y.narrow(1, first, b->shape[0]);
-        if (b->grad.defined()) kernels::add_product(b->grad, d.t(), kernels::multiply(x, a->value.t()).mul_(scale_));
-        const auto d_low = kernels::multiply(d, b->value).mul_(scale_);
-        if (a->grad.defined()) kernels::add_product(a->grad, d_low.t(), x);
-        d_x.add_(kernels::multiply(d_low, a->value));
+        if (b->grad.defined()) ops::add_product(b->grad, d.t(), ops::multiply(x, a->value.t()).mul_(scale_));
+        const auto d_low = ops::multiply(d, b->value).mul_(scale_);
+        if (a->grad.defined()) ops::add_product(a->grad, d_low.t(), x);
+        d_x.add_(ops::multiply(d_low, a->value));
     }
 }
 
@@ -78,4 +78,4 @@ Tensor LinearAdapters::merged() const {
     return sum;
 }
 
-}  // namespace tg
+}  // namespace tg::layers

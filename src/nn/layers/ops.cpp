@@ -14,7 +14,7 @@
 #error "compile with -fopenmp, as this libtorch was: without it at::parallel_for is a plain loop"
 #endif
 
-namespace tg::kernels {
+namespace tg::layers::ops {
 namespace {
 
 constexpr std::int64_t grain_elements = 1 << 15;  // below this a second thread costs more than it brings
@@ -25,7 +25,7 @@ bool has_rows(const Tensor& x) { return x.is_cpu() && (x.scalar_type() == torch:
 // Calls `work` with a null pointer of the element type that rows:: knows for `x`.
 template <class Work> void by_type(const Tensor& x, Work&& work) {
     if (x.scalar_type() == torch::kFloat32) work(static_cast<float*>(nullptr));
-    else work(static_cast<Bf16*>(nullptr));
+    else work(static_cast<kernels::Bf16*>(nullptr));
 }
 template <class E> E* data(const Tensor& x) { return static_cast<E*>(x.data_ptr()); }
 
@@ -58,7 +58,7 @@ Tensor multiply_narrow(const Tensor& a, const Tensor& b) {  // [M,K] [K,N] -> [M
     const auto M = a.size(0), K = a.size(1), N = b.size(1);
     auto y = torch::empty({M, N}, torch::kFloat32);
     by_type(b, [&]<class E>(E*) {
-        at::parallel_for(0, N, rows_per_task(M * K), [&](std::int64_t begin, std::int64_t end) { narrow_product(data<float>(x), data<E>(b), data<float>(y), M, K, N, begin, end); });
+        at::parallel_for(0, N, rows_per_task(M * K), [&](std::int64_t begin, std::int64_t end) { kernels::narrow_product(data<float>(x), data<E>(b), data<float>(y), M, K, N, begin, end); });
     });
     return y;
 }
@@ -71,7 +71,7 @@ void multiply_into(Tensor& result, const Tensor& a, const Tensor& b) {
     if (is_narrow(a, b)) {
         result.copy_(multiply_narrow(a, b));
     } else if (is_dense(a, b)) {
-        dense_product(view_of(a), view_of(b), target_of(result));
+        kernels::dense_product(view_of(a), view_of(b), target_of(result));
     } else {
         const bool wide = computes_wide(a);
         const auto left = wide ? widened(a) : a, right = wide ? widened(b) : b;
@@ -93,7 +93,7 @@ Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) {
         auto target = target_of(y);
         if (c.dim() == 1) target.bias = c.data_ptr();
         else target.addend = c.data_ptr(), target.addend_row_stride = c.size(1);
-        dense_product(view_of(a), view_of(b), target);
+        kernels::dense_product(view_of(a), view_of(b), target);
         return y;
     }
     return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b);
@@ -104,7 +104,7 @@ void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
         auto target = target_of(sum);
         target.addend = sum.data_ptr();
         target.addend_row_stride = sum.size(1);
-        dense_product(view_of(a), view_of(b), target);
+        kernels::dense_product(view_of(a), view_of(b), target);
     } else if (a.scalar_type() == torch::kFloat32) {
         sum.addmm_(a, b);
     } else if (computes_wide(a)) {
@@ -120,7 +120,7 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
     auto y = torch::empty_like(x);
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, rows, rows_per_task(H), [&](std::int64_t begin, std::int64_t end) {
-            for (auto r = begin; r < end; ++r) rows::layer_norm(data<E>(x) + r * H, data<E>(weight), data<E>(bias), data<E>(y) + r * H, H, static_cast<float>(eps));
+            for (auto r = begin; r < end; ++r) kernels::rows::layer_norm(data<E>(x) + r * H, data<E>(weight), data<E>(bias), data<E>(y) + r * H, H, static_cast<float>(eps));
         });
     });
     return y;
@@ -139,7 +139,7 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd)
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(H), [&](std::int64_t begin, std::int64_t end) {
             for (auto t = begin; t < end; ++t)
-                scale.data_ptr<float>()[t] = rows::rms_norm(data<E>(x) + t * H, data<E>(weight), data<E>(y) + t * H, H, static_cast<float>(eps));
+                scale.data_ptr<float>()[t] = kernels::rows::rms_norm(data<E>(x) + t * H, data<E>(weight), data<E>(y) + t * H, H, static_cast<float>(eps));
         });
     });
     if (rstd) *rstd = scale;
@@ -164,7 +164,7 @@ Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weigh
         at::parallel_for(0, tasks, 1, [&](std::int64_t first, std::int64_t last) {
             for (auto task = first; task < last; ++task)
                 for (auto t = T * task / tasks; t < T * (task + 1) / tasks; ++t)
-                    rows::rms_norm_backward(data<E>(d_y) + t * H, data<E>(x) + t * H, data<E>(weight), rstd.data_ptr<float>()[t],
+                    kernels::rows::rms_norm_backward(data<E>(d_y) + t * H, data<E>(x) + t * H, data<E>(weight), rstd.data_ptr<float>()[t],
                                             d_residual.defined() ? data<E>(d_residual) + t * H : nullptr, data<E>(d_x) + t * H,
                                             partial.defined() ? partial.data_ptr<float>() + task * H : nullptr, H);
         });
@@ -183,7 +183,7 @@ void rotate(Tensor& x, const Tensor& cos, const Tensor& sin, std::int64_t heads,
     }
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(row), [&](std::int64_t begin, std::int64_t end) {
-            for (auto t = begin; t < end; ++t) rows::rotate(data<E>(x) + t * row, data<E>(cos) + t * D, data<E>(sin) + t * D, heads, D, backward ? -1.0f : 1.0f);
+            for (auto t = begin; t < end; ++t) kernels::rows::rotate(data<E>(x) + t * row, data<E>(cos) + t * D, data<E>(sin) + t * D, heads, D, backward ? -1.0f : 1.0f);
         });
     });
 }
@@ -194,7 +194,7 @@ Tensor swiglu(const Tensor& gate_up) {
     auto y = torch::empty({T, F}, gate_up.options());
     by_type(gate_up, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(2 * F), [&](std::int64_t begin, std::int64_t end) {
-            for (auto t = begin; t < end; ++t) rows::swiglu(data<E>(gate_up) + t * 2 * F, data<E>(gate_up) + t * 2 * F + F, data<E>(y) + t * F, F);
+            for (auto t = begin; t < end; ++t) kernels::rows::swiglu(data<E>(gate_up) + t * 2 * F, data<E>(gate_up) + t * 2 * F + F, data<E>(y) + t * F, F);
         });
     });
     return y;
@@ -211,7 +211,7 @@ Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up) {
         at::parallel_for(0, T, rows_per_task(2 * F), [&](std::int64_t begin, std::int64_t end) {
             for (auto t = begin; t < end; ++t) {
                 const auto at_row = t * 2 * F;
-                rows::swiglu_backward(data<E>(d_y) + t * F, data<E>(gate_up) + at_row, data<E>(gate_up) + at_row + F, data<E>(d) + at_row, data<E>(d) + at_row + F, F);
+                kernels::rows::swiglu_backward(data<E>(d_y) + t * F, data<E>(gate_up) + at_row, data<E>(gate_up) + at_row + F, data<E>(d) + at_row, data<E>(d) + at_row + F, F);
             }
         });
     });
@@ -235,8 +235,8 @@ Tensor by_heads(const Tensor& out, const Heads& heads) {  // [S, query*D] -> as 
     return out.view({out.size(0), heads.key_value, heads.query / heads.key_value, heads.size}).permute({1, 2, 0, 3});
 }
 
-bool attends_densely(const Tensor& qkv) { return has_rows(qkv) && qkv.is_contiguous() && has_dense_product(number_of(qkv)); }
-AttentionInput attention_input(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts) {
+bool attends_densely(const Tensor& qkv) { return has_rows(qkv) && qkv.is_contiguous() && kernels::has_dense_product(number_of(qkv)); }
+kernels::AttentionInput attention_input(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts) {
     return {qkv.data_ptr(), number_of(qkv), heads.query, heads.key_value, heads.size, starts};
 }
 
@@ -247,7 +247,7 @@ Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_
     auto out = torch::empty({qkv.size(0), heads.query * heads.size}, qkv.options());
     if (attends_densely(qkv)) {
         if (log_sum_exp) log_sum_exp->push_back(torch::empty({heads.query, qkv.size(0)}, torch::kFloat32));
-        tg::attend(attention_input(qkv, heads, starts), out.data_ptr(), log_sum_exp ? log_sum_exp->back().data_ptr<float>() : nullptr);
+        tg::kernels::attend(attention_input(qkv, heads, starts), out.data_ptr(), log_sum_exp ? log_sum_exp->back().data_ptr<float>() : nullptr);
         return out;
     }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
@@ -265,7 +265,7 @@ Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out
     if (computes_wide(qkv)) return attend_backward(widened(d_out), widened(qkv), widened(out), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto d_qkv = torch::empty_like(qkv);
     if (attends_densely(qkv)) {
-        tg::attend_backward(attention_input(qkv, heads, starts), d_out.contiguous().data_ptr(), out.data_ptr(), log_sum_exp.front().data_ptr<float>(), d_qkv.data_ptr());
+        tg::kernels::attend_backward(attention_input(qkv, heads, starts), d_out.contiguous().data_ptr(), out.data_ptr(), log_sum_exp.front().data_ptr<float>(), d_qkv.data_ptr());
         return d_qkv;
     }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
@@ -310,7 +310,7 @@ Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, 
             for (auto task = begin; task < end; ++task) {
                 const auto b = task / heads.key_value, h = task % heads.key_value;
                 const auto at_query = (b * heads.query + h * group) * D, at_key = (slots[static_cast<std::size_t>(b)] * heads.key_value + h) * room * D;
-                rows::attend(data<E>(q) + at_query, data<E>(keys) + at_key, data<E>(values) + at_key, data<E>(out) + at_query, group, lengths[static_cast<std::size_t>(b)], D,
+                kernels::rows::attend(data<E>(q) + at_query, data<E>(keys) + at_key, data<E>(values) + at_key, data<E>(out) + at_query, group, lengths[static_cast<std::size_t>(b)], D,
                              static_cast<float>(1.0 / std::sqrt(static_cast<double>(D))), scores.data());
             }
         });
@@ -332,7 +332,7 @@ double cross_entropy(Tensor& logits, const Tensor& labels, double scale) {
     std::vector<double> losses(static_cast<std::size_t>(N));
     at::parallel_for(0, N, rows_per_task(V), [&](std::int64_t begin, std::int64_t end) {
         for (auto n = begin; n < end; ++n)
-            losses[static_cast<std::size_t>(n)] = rows::cross_entropy(logits.data_ptr<float>() + n * V, V, labels.data_ptr<std::int64_t>()[n], static_cast<float>(scale));
+            losses[static_cast<std::size_t>(n)] = kernels::rows::cross_entropy(logits.data_ptr<float>() + n * V, V, labels.data_ptr<std::int64_t>()[n], static_cast<float>(scale));
     });
     double sum = 0;
     for (const auto loss : losses) sum += loss;
@@ -347,8 +347,8 @@ void add_rows(const Tensor& table, const Tensor& ids, const Tensor& d) {
     const auto H = table.size(1);
     const auto source = d.contiguous();
     by_type(source, [&]<class E>(E*) {
-        for (std::int64_t t = 0; t < ids.size(0); ++t) rows::add(table.data_ptr<float>() + ids.data_ptr<std::int64_t>()[t] * H, data<E>(source) + t * H, H);
+        for (std::int64_t t = 0; t < ids.size(0); ++t) kernels::rows::add(table.data_ptr<float>() + ids.data_ptr<std::int64_t>()[t] * H, data<E>(source) + t * H, H);
     });
 }
 
-}  // namespace tg::kernels
+}  // namespace tg::layers::ops

@@ -7,7 +7,7 @@
 #include "taskgalaxy/nn/layers/ops.hpp"
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 using torch::Tensor;
 
@@ -41,7 +41,7 @@ Tensor Projector::forward(const Tensor& features, Kept* keep) const {
     for (int i = 0; i < config_.linears; ++i) {
         inputs.push_back(x);
         const auto& w = weight(i);
-        x = config_.bias ? kernels::multiply_add(unit_.parameters[weight_index(i) + 1].value, x, w.value.t()) : kernels::multiply(x, w.value.t());
+        x = config_.bias ? ops::multiply_add(unit_.parameters[weight_index(i) + 1].value, x, w.value.t()) : ops::multiply(x, w.value.t());
         if (i + 1 == config_.linears) break;
         hidden.push_back(x);
         x = torch::gelu(x);
@@ -58,18 +58,18 @@ void Projector::backward(const Tensor& d_out, const Kept& kept) {
     auto d = d_out;
     for (int i = config_.linears - 1; i >= 0; --i) {
         auto& w = const_cast<Parameter&>(weight(i));  // ours, of this non-const object
-        if (w.grad.defined()) kernels::add_product(w.grad, d.t(), kept[static_cast<std::size_t>(i)]);
+        if (w.grad.defined()) ops::add_product(w.grad, d.t(), kept[static_cast<std::size_t>(i)]);
         if (config_.bias) {
             auto& bias = unit_.parameters[weight_index(i) + 1];
             if (bias.grad.defined()) bias.grad.add_(d.sum(0, false, torch::kFloat32));
         }
-        if (i > 0) d = at::gelu_backward(kernels::multiply(d, w.value), kept[static_cast<std::size_t>(config_.linears + i - 1)]);
+        if (i > 0) d = at::gelu_backward(ops::multiply(d, w.value), kept[static_cast<std::size_t>(config_.linears + i - 1)]);
         else if (config_.norm && unit_.parameters[0].grad.defined()) {
-            const auto d_norm = kernels::multiply(d, w.value).to(torch::kFloat32);
+            const auto d_norm = ops::multiply(d, w.value).to(torch::kFloat32);
             unit_.parameters[0].grad.add_((d_norm * kept.back()).sum(0));
             unit_.parameters[1].grad.add_(d_norm.sum(0));
         }
     }
 }
 
-}  // namespace tg
+}  // namespace tg::layers

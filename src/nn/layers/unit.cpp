@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 std::int64_t Parameter::elements() const {
     std::int64_t product = 1;
@@ -40,27 +40,27 @@ std::string WeightNames::file_name(std::string_view ours) const {
     return name;
 }
 
-torch::Dtype torch_type(TensorType type) {
+torch::Dtype torch_type(storage::TensorType type) {
     switch (type) {
-        case TensorType::f32: return torch::kFloat32;
-        case TensorType::f16: return torch::kFloat16;
-        case TensorType::bf16: return torch::kBFloat16;
-        case TensorType::f64: return torch::kFloat64;
-        default: throw InputError(fmt::format("weights of type {} are not floats", safetensors_name(type)));
+        case storage::TensorType::f32: return torch::kFloat32;
+        case storage::TensorType::f16: return torch::kFloat16;
+        case storage::TensorType::bf16: return torch::kBFloat16;
+        case storage::TensorType::f64: return torch::kFloat64;
+        default: throw InputError(fmt::format("weights of type {} are not floats", storage::safetensors_name(type)));
     }
 }
 
-TensorType tensor_type(torch::Dtype type) {
+storage::TensorType tensor_type(torch::Dtype type) {
     switch (type) {
-        case torch::kFloat32: return TensorType::f32;
-        case torch::kFloat16: return TensorType::f16;
-        case torch::kBFloat16: return TensorType::bf16;
-        case torch::kFloat64: return TensorType::f64;
+        case torch::kFloat32: return storage::TensorType::f32;
+        case torch::kFloat16: return storage::TensorType::f16;
+        case torch::kBFloat16: return storage::TensorType::bf16;
+        case torch::kFloat64: return storage::TensorType::f64;
         default: throw InputError("a tensor that is not of floats cannot be written as weights");
     }
 }
 
-void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, torch::Tensor into) {
+void read_parameter(const Parameter& parameter, const storage::SafetensorsFolder& files, const WeightNames& names, torch::Tensor into) {
     const torch::NoGradGuard no_grad;
     if (parameter.begin) return parameter.begin(into);
     for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
@@ -68,7 +68,7 @@ void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, 
         const auto& info = files.info(name);
         auto target = parameter.rows_of(into, i);
         if (info.shape != target.sizes().vec())
-            throw InputError(fmt::format("{}: tensor {} has shape {}, config.json asks for {}", files.path().string(), name, shape_text(info.shape), shape_text(target.sizes().vec())));
+            throw InputError(fmt::format("{}: tensor {} has shape {}, config.json asks for {}", files.path().string(), name, storage::shape_text(info.shape), storage::shape_text(target.sizes().vec())));
         auto loaded = torch::empty(info.shape, torch::dtype(torch_type(info.type)));
         files.read(name, {static_cast<std::byte*>(loaded.data_ptr()), static_cast<std::size_t>(info.bytes())});
         if (const auto& order = parameter.pieces[i].file_rows) loaded = loaded.index_select(0, torch::tensor(*order, torch::kInt64));
@@ -86,13 +86,13 @@ void write_parameter(const Parameter& parameter, const std::function<void(const 
     }
 }
 
-void write_tensor(SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, TensorType type) {
+void write_tensor(storage::SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, storage::TensorType type) {
     const auto stored = tensor.to(torch::kCPU, torch_type(type)).contiguous();
     writer.write(name, {static_cast<const std::byte*>(stored.data_ptr()), static_cast<std::size_t>(stored.numel()) * stored.element_size()});
 }
 
-void read_unit(Unit& unit, const SafetensorsFolder& files, const WeightNames& names) {
+void read_unit(Unit& unit, const storage::SafetensorsFolder& files, const WeightNames& names) {
     for (auto& parameter : unit.parameters) read_parameter(parameter, files, names, parameter.value);
 }
 
-}  // namespace tg
+}  // namespace tg::layers

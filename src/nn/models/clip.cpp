@@ -9,31 +9,31 @@
 #include "tower_config.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 
-namespace tg {
+namespace tg::models {
 namespace {
 
 struct ClipVision {
     VisionShape shape;
-    Linear patches;                           // 3*P*P -> H
+    layers::Linear patches;                           // 3*P*P -> H
     torch::Tensor class_embedding, positions;  // [1,1,H] [1,1+patches,H]
-    LayerNorm pre_norm, post_norm;
-    Encoder encoder;
+    layers::LayerNorm pre_norm, post_norm;
+    layers::Encoder encoder;
 
-    ClipVision(WeightReader& weights, const VisionShape& vision) : shape(vision) {
+    ClipVision(layers::WeightReader& weights, const VisionShape& vision) : shape(vision) {
         const auto h = shape.encoder.hidden, p = shape.patch;
         const std::string name = "vision_model.";
         class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
-        patches = Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
+        patches = layers::Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
         positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
-        pre_norm = LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
-        encoder = Encoder(weights, name + "encoder", shape.encoder, true);
-        post_norm = LayerNorm(weights, name + "post_layernorm", h, shape.encoder.norm_eps);
+        pre_norm = layers::LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
+        encoder = layers::Encoder(weights, name + "encoder", shape.encoder, true);
+        post_norm = layers::LayerNorm(weights, name + "post_layernorm", h, shape.encoder.norm_eps);
         weights.ignore(name + "embeddings.position_ids");
     }
 
     // [B,3,S,S] -> [B,H], the class token.
     torch::Tensor operator()(const torch::Tensor& pixels) const {
-        const auto embedded = patches(patches_of(pixels, shape.patch));
+        const auto embedded = patches(layers::patches_of(pixels, shape.patch));
         const auto x = pre_norm(torch::cat({class_embedding.expand({pixels.size(0), 1, -1}), embedded}, 1) + positions);
         const auto class_rows = torch::zeros({pixels.size(0)}, pixels.options().dtype(torch::kInt64));
         return post_norm(encoder.forward_pooled(x, false, class_rows));
@@ -43,16 +43,16 @@ struct ClipVision {
 struct ClipText {
     TextShape shape;
     torch::Tensor tokens, positions;  // [V,H] [positions,H]
-    Encoder encoder;
-    LayerNorm final_norm;
+    layers::Encoder encoder;
+    layers::LayerNorm final_norm;
 
-    ClipText(WeightReader& weights, const TextShape& text) : shape(text) {
+    ClipText(layers::WeightReader& weights, const TextShape& text) : shape(text) {
         const auto h = shape.encoder.hidden;
         const std::string name = "text_model.";
         tokens = weights(name + "embeddings.token_embedding.weight", {shape.vocabulary, h});
         positions = weights(name + "embeddings.position_embedding.weight", {shape.positions, h});
-        encoder = Encoder(weights, name + "encoder", shape.encoder, true);
-        final_norm = LayerNorm(weights, name + "final_layer_norm", h, shape.encoder.norm_eps);
+        encoder = layers::Encoder(weights, name + "encoder", shape.encoder, true);
+        final_norm = layers::LayerNorm(weights, name + "final_layer_norm", h, shape.encoder.norm_eps);
         weights.ignore(name + "embeddings.position_ids");
     }
 
@@ -75,7 +75,7 @@ struct ClipText {
 struct Clip::Impl {
     ClipVision vision;
     ClipText text;
-    Linear visual_projection, text_projection;  // H -> D
+    layers::Linear visual_projection, text_projection;  // H -> D
 };
 
 Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {
@@ -90,13 +90,13 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
     const auto text = text_shape(part("text_config"), clip_defaults, where + " text_config");
     dim_ = config.value("projection_dim", std::int64_t{512});
     image_size_ = static_cast<int>(vision.image);
-    tokenizer_ = std::make_unique<ClipTokenizer>(folder);
+    tokenizer_ = std::make_unique<text::ClipTokenizer>(folder);
     if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
         throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
 
-    const SafetensorsFolder files(folder);
-    WeightReader weights(files, device, dtype);
-    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, Linear(weights("visual_projection.weight", {dim_, vision.encoder.hidden})), Linear(weights("text_projection.weight", {dim_, text.encoder.hidden}))});
+    const storage::SafetensorsFolder files(folder);
+    layers::WeightReader weights(files, device, dtype);
+    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, layers::Linear(weights("visual_projection.weight", {dim_, vision.encoder.hidden})), layers::Linear(weights("text_projection.weight", {dim_, text.encoder.hidden}))});
     weights.ignore("logit_scale");
     weights.finish("config.json");
 }
@@ -105,4 +105,4 @@ Clip::~Clip() = default;
 torch::Tensor Clip::image_features(const torch::Tensor& pixels) const { return impl_->visual_projection(impl_->vision(pixels)); }
 torch::Tensor Clip::text_features(const torch::Tensor& ids) const { return impl_->text_projection(impl_->text(ids)); }
 
-}  // namespace tg
+}  // namespace tg::models

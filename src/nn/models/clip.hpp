@@ -10,7 +10,7 @@
 #include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::models {
 
 class Clip : public DualEncoder {
 public:
@@ -28,4 +28,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::models

@@ -8,7 +8,7 @@
 #include "tower_config.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using torch::Tensor;
 
@@ -27,14 +27,14 @@ public:
         channels = shape_.encoder.hidden;
     }
 
-    void load(const SafetensorsFolder& files, const WeightNames& names, torch::Device device, torch::Dtype dtype) override {
-        WeightReader weights(files, device, dtype);
+    void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device, torch::Dtype dtype) override {
+        layers::WeightReader weights(files, device, dtype);
         const auto name = [&](const char* tail) { return names.file_name(prefix_ + tail); };
         cls_ = weights(name("embeddings.class_embedding"), {channels});
         patches_ = weights(name("embeddings.patch_embedding.weight"), {channels, 3, shape_.patch, shape_.patch});
         position_ = weights(name("embeddings.position_embedding.weight"), {shape_.patches() + 1, channels});
-        before_ = LayerNorm(weights, name("pre_layrnorm"), channels, shape_.encoder.norm_eps);
-        encoder_ = Encoder(weights, name("encoder"), shape_.encoder);
+        before_ = layers::LayerNorm(weights, name("pre_layrnorm"), channels, shape_.encoder.norm_eps);
+        encoder_ = layers::Encoder(weights, name("encoder"), shape_.encoder);
         weights.finish("the vision tower of a LLaVA", name("embeddings."));  // blocks behind the chosen layer stay unread
     }
 
@@ -51,8 +51,8 @@ private:
     bool keep_cls_;
     std::string prefix_;
     Tensor cls_, patches_, position_;
-    LayerNorm before_;
-    Encoder encoder_;
+    layers::LayerNorm before_;
+    layers::Encoder encoder_;
 };
 
 }  // namespace
@@ -61,4 +61,4 @@ std::unique_ptr<VisionTower> make_clip_tower(const nlohmann::json& vision_config
     return std::make_unique<ClipTower>(vision_config, where, layer, keep_cls, prefix);
 }
 
-}  // namespace tg
+}  // namespace tg::models

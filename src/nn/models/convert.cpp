@@ -14,7 +14,7 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "vlm_families.hpp"
 
-namespace tg {
+namespace tg::models {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -85,19 +85,19 @@ void edit_tokens(const fs::path& folder, const TokenEdit& edit) {
         auto config = read_json(file);
         if (auto& decoder = config["added_tokens_decoder"]; decoder.is_null()) decoder = json::object();
         edit.tokenizer_config(config);
-        publish_text(file, config.dump(2) + "\n");
+        storage::publish_text(file, config.dump(2) + "\n");
     }
     if (const auto file = folder / "added_tokens.json"; fs::exists(file) || edit.makes_added_tokens) {
         auto ids = read_json_if_any(file);
         edit.added_tokens(ids);
-        publish_text(file, ids.dump(2) + "\n");
+        storage::publish_text(file, ids.dump(2) + "\n");
     }
     if (const auto file = folder / "tokenizer.json"; fs::exists(file)) {
         auto description = read_json(file);
         auto& entries = description["added_tokens"];
         if (entries.is_null()) entries = json::array();
         edit.tokenizer(entries);
-        publish_text(file, description.dump() + "\n");
+        storage::publish_text(file, description.dump() + "\n");
     }
 }
 
@@ -147,12 +147,12 @@ torch::Tensor with_rows(const torch::Tensor& table, std::int64_t rows) {
 
 // Writes every unit, one in memory at a time. `name` says where a piece goes ("": nowhere), `rows` how many rows of the vocabulary it gets.
 struct Target {
-    WeightNames names;
+    layers::WeightNames names;
     std::int64_t rows;
 };
 bool is_vocabulary(const std::string& ours) { return ours.ends_with("embed_tokens.weight") || ours.ends_with("lm_head.weight"); }
 
-void add_specs(VlmParts& parts, const Target& target, std::vector<TensorSpec>& specs) {
+void add_specs(VlmParts& parts, const Target& target, std::vector<storage::TensorSpec>& specs) {
     for (const auto* unit : parts.units())
         for (const auto& parameter : unit->parameters)
             for (const auto& piece : parameter.pieces) {
@@ -162,20 +162,20 @@ void add_specs(VlmParts& parts, const Target& target, std::vector<TensorSpec>& s
             }
 }
 
-void write_units(VlmParts& parts, const Target& target, SafetensorsWriter& writer) {
+void write_units(VlmParts& parts, const Target& target, storage::SafetensorsWriter& writer) {
     for (auto* unit : parts.units()) {
         unit->allocate(torch::kCPU, torch::kFloat32);  // holds every bf16, fp16 and fp32 exactly
-        read_unit(*unit, parts.files, parts.names);
+        layers::read_unit(*unit, parts.files, parts.names);
         for (auto& parameter : unit->parameters) {
-            write_parameter(parameter, [&](const FilePiece& piece, const torch::Tensor& tensor) {
-                write_tensor(writer, target.names.file_name(piece.name), is_vocabulary(piece.name) ? with_rows(tensor, target.rows) : tensor, parts.files.info(parts.names.file_name(piece.name)).type);
+            layers::write_parameter(parameter, [&](const layers::FilePiece& piece, const torch::Tensor& tensor) {
+                layers::write_tensor(writer, target.names.file_name(piece.name), is_vocabulary(piece.name) ? with_rows(tensor, target.rows) : tensor, parts.files.info(parts.names.file_name(piece.name)).type);
             });
             parameter.value = torch::Tensor();
         }
     }
 }
 
-void copy_tensor(const SafetensorsFolder& files, const std::string& name, SafetensorsWriter& writer, const std::string& as) {
+void copy_tensor(const storage::SafetensorsFolder& files, const std::string& name, storage::SafetensorsWriter& writer, const std::string& as) {
     std::vector<std::byte> bytes(files.info(name).bytes());
     files.read(name, bytes);
     writer.write(as, bytes);
@@ -183,18 +183,18 @@ void copy_tensor(const SafetensorsFolder& files, const std::string& name, Safete
 
 // The tower's tensors byte by byte: those whose names begin with `from` go under `to`.
 struct Copies {
-    const SafetensorsFolder& files;
+    const storage::SafetensorsFolder& files;
     std::string from, to;
     bool takes(const std::string& name) const {
         if (!name.starts_with(from) || name.ends_with("position_ids")) return false;
         constexpr std::array tops{"embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm."};
         return std::any_of(tops.begin(), tops.end(), [&](const char* top) { return std::string_view(name).substr(from.size()).starts_with(top); });
     }
-    void add_specs(std::vector<TensorSpec>& specs) const {
+    void add_specs(std::vector<storage::TensorSpec>& specs) const {
         for (const auto& [name, info] : files.tensors())
             if (takes(name)) specs.push_back({to + name.substr(from.size()), info});
     }
-    void write(SafetensorsWriter& writer) const {
+    void write(storage::SafetensorsWriter& writer) const {
         for (const auto& [name, info] : files.tensors())
             if (takes(name)) copy_tensor(files, name, writer, to + name.substr(from.size()));
     }
@@ -204,14 +204,14 @@ Copies tower_copies(const VlmParts& parts, std::string to) {
     return {parts.vision_files ? *parts.vision_files : parts.files, names.file_name("vision_tower.vision_model."), std::move(to)};
 }
 
-ConvertedModel finished(SafetensorsWriter& writer, std::size_t tensors) {
+ConvertedModel finished(storage::SafetensorsWriter& writer, std::size_t tensors) {
     writer.flush();
     writer.publish();
     return {tensors, writer.bytes_written()};
 }
 
 ConvertedModel write_same(VlmParts& parts, const fs::path& output) {
-    std::vector<TensorSpec> specs;
+    std::vector<storage::TensorSpec> specs;
     const Target target{parts.names, parts.language.config.vocabulary};
     add_specs(parts, target, specs);
     std::set<std::string> ours;
@@ -219,7 +219,7 @@ ConvertedModel write_same(VlmParts& parts, const fs::path& output) {
     for (const auto& [name, info] : parts.files.tensors())
         if (!ours.contains(name)) specs.push_back({name, info});
     const auto count = specs.size();
-    SafetensorsWriter writer(output, std::move(specs));
+    storage::SafetensorsWriter writer(output, std::move(specs));
     write_units(parts, target, writer);
     for (const auto& [name, info] : parts.files.tensors())
         if (!ours.contains(name)) copy_tensor(parts.files, name, writer, name);
@@ -235,7 +235,7 @@ ConvertedModel write_llava_hf(VlmParts& parts, const fs::path& output) {
     auto image_token = field(llava.config, "image_token_index", field(llava.config, "image_token_id", std::int64_t{32000}));
     copy_small_files(parts.folder, output, {"config.json"});
     if (parts.vision_files && !fs::exists(output / "preprocessor_config.json") && fs::exists(parts.vision_files->path() / "preprocessor_config.json"))
-        publish_text(output / "preprocessor_config.json", read_text_file(parts.vision_files->path() / "preprocessor_config.json"));
+        storage::publish_text(output / "preprocessor_config.json", read_text_file(parts.vision_files->path() / "preprocessor_config.json"));
     if (!llava.from_hf) {
         image_token = rows;
         add_image_and_pad(output, image_token);
@@ -248,20 +248,20 @@ ConvertedModel write_llava_hf(VlmParts& parts, const fs::path& output) {
     config.update(json{{"text_config", std::move(text)}, {"vision_config", llava.vision}, {"image_token_index", image_token}, {"image_seq_length", parts.vision->positions}, {"vision_feature_layer", llava.layer},
                        {"vision_feature_select_strategy", llava.keeps_cls ? "full" : "default"}, {"projector_hidden_act", "gelu"}, {"multimodal_projector_bias", parts.projector->config().bias},
                        {"tie_word_embeddings", parts.language.config.tied_embeddings}});
-    publish_text(output / "processor_config.json", json{{"processor_class", "LlavaProcessor"}, {"patch_size", llava.vision.value("patch_size", 32)}, {"vision_feature_select_strategy", llava.keeps_cls ? "full" : "default"},
+    storage::publish_text(output / "processor_config.json", json{{"processor_class", "LlavaProcessor"}, {"patch_size", llava.vision.value("patch_size", 32)}, {"vision_feature_select_strategy", llava.keeps_cls ? "full" : "default"},
                                                         {"image_token", "<image>"}, {"num_additional_image_tokens", 1}}.dump(2) + "\n");
 
-    const Target target{WeightNames(), rows};  // our names are llava-hf's
+    const Target target{layers::WeightNames(), rows};  // our names are llava-hf's
     const auto tower = tower_copies(parts, "vision_tower.vision_model.");
-    std::vector<TensorSpec> specs;
+    std::vector<storage::TensorSpec> specs;
     add_specs(parts, target, specs);
     tower.add_specs(specs);
     const auto count = specs.size();
-    SafetensorsWriter writer(output, std::move(specs));
+    storage::SafetensorsWriter writer(output, std::move(specs));
     write_units(parts, target, writer);
     tower.write(writer);
     const auto done = finished(writer, count);
-    publish_text(output / "config.json", config.dump(2) + "\n");
+    storage::publish_text(output / "config.json", config.dump(2) + "\n");
     return done;
 }
 
@@ -274,7 +274,7 @@ ConvertedModel write_liuhaotian(VlmParts& parts, const fs::path& output) {
         // What llava-hf added lies behind the language model's own tokens.
         const auto image_token = field(llava.config, "image_token_index", field(llava.config, "image_token_id", std::int64_t{32000}));
         const auto& added = parts.tokenizer->added_tokens();
-        const bool own_behind = std::any_of(added.begin(), added.end(), [&](const AddedToken& token) { return token.id > image_token && token.text != "<pad>"; });
+        const bool own_behind = std::any_of(added.begin(), added.end(), [&](const text::AddedToken& token) { return token.id > image_token && token.text != "<pad>"; });
         if (image_token < 1 || image_token > rows || own_behind) throw InputError(fmt::format("{}: image_token_index {} is not behind the language model's own tokens", parts.folder.string(), image_token));
         rows = image_token;
         drop_tokens_from(output, rows);
@@ -291,27 +291,27 @@ ConvertedModel write_liuhaotian(VlmParts& parts, const fs::path& output) {
     const auto tower_folder = output / tower_folder_name;
     fs::create_directories(tower_folder);
     const auto tower = tower_copies(parts, "vision_model.");
-    std::vector<TensorSpec> specs;
+    std::vector<storage::TensorSpec> specs;
     tower.add_specs(specs);
     auto count = specs.size();
-    SafetensorsWriter tower_writer(tower_folder, std::move(specs));
+    storage::SafetensorsWriter tower_writer(tower_folder, std::move(specs));
     tower.write(tower_writer);
     const auto tower_done = finished(tower_writer, count);
     const auto processor = (parts.vision_files ? parts.vision_files->path() : parts.folder) / "preprocessor_config.json";
-    if (fs::exists(processor)) publish_text(tower_folder / "preprocessor_config.json", read_text_file(processor));
+    if (fs::exists(processor)) storage::publish_text(tower_folder / "preprocessor_config.json", read_text_file(processor));
     llava.vision["architectures"] = {"CLIPVisionModel"};
-    publish_text(tower_folder / "config.json", llava.vision.dump(2) + "\n");
+    storage::publish_text(tower_folder / "config.json", llava.vision.dump(2) + "\n");
 
-    std::vector<WeightNames::Row> names{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
+    std::vector<layers::WeightNames::Row> names{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
     for (int i = 0; i < linears; ++i) names.push_back({fmt::format("multi_modal_projector.linear_{}.", i + 1), linears == 1 ? "model.mm_projector." : fmt::format("model.mm_projector.{}.", 2 * i)});
-    const Target target{WeightNames(std::move(names)), rows};
+    const Target target{layers::WeightNames(std::move(names)), rows};
     specs.clear();
     add_specs(parts, target, specs);
     count = specs.size();
-    SafetensorsWriter writer(output, std::move(specs));
+    storage::SafetensorsWriter writer(output, std::move(specs));
     write_units(parts, target, writer);
     auto done = finished(writer, count);
-    publish_text(output / "config.json", config.dump(2) + "\n");
+    storage::publish_text(output / "config.json", config.dump(2) + "\n");
     done.tensors += tower_done.tensors;
     done.bytes += tower_done.bytes;
     return done;
@@ -341,4 +341,4 @@ ConvertedModel convert_model(const fs::path& model, std::string_view layout, con
     return row->write(*parts, output);
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -11,7 +11,7 @@
 #include "taskgalaxy/nn/kernels/slices.hpp"
 #include "tower_config.hpp"
 
-namespace tg {
+namespace tg::models {
 
 torch::Tensor DualEncoder::unit_rows(const torch::Tensor& features) const {
     const auto wide = features.to(torch::kFloat32);
@@ -24,7 +24,7 @@ torch::Tensor DualEncoder::encode_images(const torch::Tensor& pixels) const {
         throw std::logic_error(fmt::format("pixels of shape {} for a model of [B, 3, {}, {}]", fmt::join(pixels.sizes().vec(), "x"), image_size_, image_size_));
     if (device_.is_cuda()) return unit_rows(image_features(pixels.to(device_, dtype_, pixels.is_pinned())));
     auto out = torch::empty({pixels.size(0), dim_});
-    for_each_slice((pixels.size(0) + slice_size() - 1) / slice_size(), [&](std::int64_t slice) {
+    kernels::for_each_slice((pixels.size(0) + slice_size() - 1) / slice_size(), [&](std::int64_t slice) {
         const c10::InferenceMode in_thread;
         const auto first = slice * slice_size(), count = std::min(slice_size(), pixels.size(0) - first);
         out.narrow(0, first, count).copy_(unit_rows(image_features(pixels.narrow(0, first, count).to(dtype_))));
@@ -46,7 +46,7 @@ torch::Tensor DualEncoder::encode_texts(std::span<const std::vector<std::int64_t
     if (device_.is_cuda()) return unit_rows(text_features(padded(ids).to(device_)));
     const auto total = static_cast<std::int64_t>(ids.size());
     auto out = torch::empty({total, dim_});
-    for_each_slice((total + slice_size() - 1) / slice_size(), [&](std::int64_t slice) {
+    kernels::for_each_slice((total + slice_size() - 1) / slice_size(), [&](std::int64_t slice) {
         const c10::InferenceMode in_thread;
         const auto first = slice * slice_size(), count = std::min(slice_size(), total - first);
         out.narrow(0, first, count).copy_(unit_rows(text_features(padded(ids.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count))))));
@@ -77,4 +77,4 @@ std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& fold
     throw InputError(fmt::format("{}: model_type '{}' is no model of pictures and texts known here", (folder / "config.json").string(), type), "known: " + known);
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using torch::Tensor;
 using nlohmann::json;
@@ -28,7 +28,7 @@ struct VitNorm {
     Tensor weight, bias;  // no bias: RMSNorm
     double eps = 1e-6;
     VitNorm() = default;
-    VitNorm(WeightReader& weights, const std::string& name, std::int64_t size, bool rms, double norm_eps) : weight(weights(name + ".weight", {size})), eps(norm_eps) {
+    VitNorm(layers::WeightReader& weights, const std::string& name, std::int64_t size, bool rms, double norm_eps) : weight(weights(name + ".weight", {size})), eps(norm_eps) {
         if (!rms) bias = weights(name + ".bias", {size});
     }
     Tensor operator()(const Tensor& x) const {
@@ -56,7 +56,7 @@ public:
         shape_.mlp = field(config, "intermediate_size", std::int64_t{opengvlab ? 12800 : 4096});
         shape_.heads = field(config, "num_attention_heads", std::int64_t{opengvlab ? 25 : 16});
         shape_.norm_eps = field(config, "layer_norm_eps", 1e-6);
-        shape_.activation = activation_of(field<std::string>(config, "hidden_act", "gelu"), where);
+        shape_.activation = layers::activation_of(field<std::string>(config, "hidden_act", "gelu"), where);
         const auto layers = field(config, "num_hidden_layers", std::int64_t{opengvlab ? 48 : 24});
         patch_ = side_of(config, "patch_size", 14, where);
         const auto trained_size = side_of(config, "image_size", opengvlab ? 224 : 448, where);
@@ -85,8 +85,8 @@ public:
         channels = joined ? 4 * shape_.hidden : shape_.hidden;
     }
 
-    void load(const SafetensorsFolder& files, const WeightNames& names, torch::Device device, torch::Dtype dtype) override {
-        WeightReader weights(files, device, dtype);
+    void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device, torch::Dtype dtype) override {
+        layers::WeightReader weights(files, device, dtype);
         const auto h = shape_.hidden, trained = trained_side_ * trained_side_;
         const auto name = [&](const std::string& tail) { return names.file_name(prefix_ + tail); };
         const auto embedding = [&](const char* what) { return name(fmt::format("embeddings.{}", what)); };
@@ -121,7 +121,7 @@ public:
             }
             block.out = weights(attention + names_.out + ".weight", {h, h});
             block.out_bias = weights(attention + names_.out + ".bias", {h});
-            block.mlp = Mlp(weights, layer + ".mlp", shape_);
+            block.mlp = layers::Mlp(weights, layer + ".mlp", shape_);
             block.scale1 = weights(fmt::format("{}.{}", layer, names_.scale1), {h});
             block.scale2 = weights(fmt::format("{}.{}", layer, names_.scale2), {h});
             if (on_block) on_block(static_cast<std::size_t>(i), false);
@@ -147,10 +147,10 @@ public:
         for (std::size_t i = 0; i < blocks_.size(); ++i) {
             const auto& block = blocks_[i];
             if (on_block) on_block(i, true);
-            auto qkv = linear(block.norm1(x), block.qkv, block.qkv_bias).chunk(3, -1);
+            auto qkv = layers::linear(block.norm1(x), block.qkv, block.qkv_bias).chunk(3, -1);
             if (qk_norm_) qkv[0] = block.q_norm(qkv[0]), qkv[1] = block.k_norm(qkv[1]);  // over all channels, not a head's
             const auto attended = at::scaled_dot_product_attention(heads_of(qkv[0]), heads_of(qkv[1]), heads_of(qkv[2]));
-            x = x + linear(attended.transpose(1, 2).reshape({B, T, h}), block.out, block.out_bias) * block.scale1;
+            x = x + layers::linear(attended.transpose(1, 2).reshape({B, T, h}), block.out, block.out_bias) * block.scale1;
             x = x + block.mlp(block.norm2(x)) * block.scale2;
             if (on_block) on_block(i, false);
         }
@@ -163,12 +163,12 @@ private:
     struct Block {
         VitNorm norm1, norm2, q_norm, k_norm;
         Tensor qkv, qkv_bias, out, out_bias, scale1, scale2;  // [3H,H] [3H] [H,H] [H] [H] [H]
-        Mlp mlp;
+        layers::Mlp mlp;
     };
     const InternVitNames& names_;
     InternVitOptions options_;
     std::string prefix_;
-    EncoderShape shape_;
+    layers::EncoderShape shape_;
     std::int64_t patch_ = 14, side_ = 0, trained_side_ = 0;  // pixels a patch, patches a side now and in training
     bool rms_ = false, qk_norm_ = false, qkv_bias_ = false;
     Tensor cls_, patches_, patch_bias_, position_;
@@ -188,4 +188,4 @@ Tensor pixel_shuffled(const Tensor& grid, PixelShuffle version) {
     return joined.reshape({B, rows / 2 * (columns / 2), 4 * C});
 }
 
-}  // namespace tg
+}  // namespace tg::models

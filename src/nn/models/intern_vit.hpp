@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::models {
 
 enum class InternVitFiles { opengvlab, transformers };  // whose names the configuration and the tensors have
 // Four neighbours become one position of four times the channels. v1 leaves the grid transposed, which models of that age learnt.
@@ -29,4 +29,4 @@ std::unique_ptr<VisionTower> make_intern_vit(const nlohmann::json& vision_config
 // [B, rows, columns, C] -> [B, rows/2 * columns/2, 4C].
 torch::Tensor pixel_shuffled(const torch::Tensor& grid, PixelShuffle version);
 
-}  // namespace tg
+}  // namespace tg::models

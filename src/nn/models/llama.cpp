@@ -6,7 +6,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using torch::Tensor;
 using nlohmann::json;
@@ -69,21 +69,21 @@ LanguageConfig LanguageConfig::read(const json& config, const std::string& where
 
 namespace {
 
-kernels::Heads heads_of(const LanguageConfig& c) { return {c.heads, c.kv_heads, c.head_dim}; }
+layers::ops::Heads heads_of(const LanguageConfig& c) { return {c.heads, c.kv_heads, c.head_dim}; }
 
 // x W^T (+ bias)
-Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias = nullptr) {
-    return bias ? kernels::multiply_add(bias->value, x, weight.value.t()) : kernels::multiply(x, weight.value.t());
+Tensor linear(const Tensor& x, const layers::Parameter& weight, const layers::Parameter* bias = nullptr) {
+    return bias ? layers::ops::multiply_add(bias->value, x, weight.value.t()) : layers::ops::multiply(x, weight.value.t());
 }
 
 // Gradients of linear: into the parameter, returns d(x).
-Tensor linear_backward(const Tensor& d_y, const Tensor& x, Parameter& weight, Parameter* bias = nullptr) {
-    if (weight.grad.defined()) kernels::add_product(weight.grad, d_y.t(), x);
+Tensor linear_backward(const Tensor& d_y, const Tensor& x, layers::Parameter& weight, layers::Parameter* bias = nullptr) {
+    if (weight.grad.defined()) layers::ops::add_product(weight.grad, d_y.t(), x);
     if (bias && bias->grad.defined()) bias->grad.add_(d_y.sum(0, false, torch::kFloat32));
-    return kernels::multiply(d_y, weight.value);
+    return layers::ops::multiply(d_y, weight.value);
 }
 
-std::vector<FilePiece> qkv_pieces(const LanguageConfig& c, const std::string& attention) {
+std::vector<layers::FilePiece> qkv_pieces(const LanguageConfig& c, const std::string& attention) {
     const auto queries = c.heads * c.head_dim, keys = c.kv_heads * c.head_dim;
     if (!c.grouped_qkv) return {{attention + "q_proj.weight", queries}, {attention + "k_proj.weight", keys}, {attention + "v_proj.weight", keys}};
     auto rows = std::make_shared<std::vector<std::int64_t>>();
@@ -97,7 +97,7 @@ std::vector<FilePiece> qkv_pieces(const LanguageConfig& c, const std::string& at
     return {{attention + "qkv_proj.weight", c.qkv_rows(), std::move(rows)}};
 }
 
-Parameter* bias_of(Unit& unit, const LanguageConfig& c, const std::string& attention) {
+layers::Parameter* bias_of(layers::Unit& unit, const LanguageConfig& c, const std::string& attention) {
     if (!c.qkv_bias) return nullptr;
     return &unit.add({c.qkv_rows()}, {{attention + "q_proj.bias", c.heads * c.head_dim}, {attention + "k_proj.bias", c.kv_heads * c.head_dim}, {attention + "v_proj.bias", c.kv_heads * c.head_dim}}, false);
 }
@@ -115,13 +115,13 @@ DecoderLayer::DecoderLayer(const LanguageConfig& c, const std::string& prefix, s
       gate_up_(unit_.add({2 * c.intermediate, c.hidden}, {{prefix + "mlp.gate_proj.weight", c.intermediate}, {prefix + "mlp.up_proj.weight", c.intermediate}}, true)),
       down_(unit_.add({c.hidden, c.intermediate}, {{prefix + "mlp.down_proj.weight", c.hidden}}, true)) {}
 
-void DecoderLayer::add_adapters(const LoraOptions& options) {
-    Unit unit{unit_.name + " adapters"};
-    LinearAdapters qkv(unit, qkv_, options), out(unit, out_, options), gate_up(unit, gate_up_, options), down(unit, down_, options);
+void DecoderLayer::add_adapters(const layers::LoraOptions& options) {
+    layers::Unit unit{unit_.name + " adapters"};
+    layers::LinearAdapters qkv(unit, qkv_, options), out(unit, out_, options), gate_up(unit, gate_up_, options), down(unit, down_, options);
     lora_ = std::make_unique<Lora>(Lora{std::move(unit), std::move(qkv), std::move(out), std::move(gate_up), std::move(down)});
 }
 
-Tensor DecoderLayer::merged(const Parameter& parameter) const {
+Tensor DecoderLayer::merged(const layers::Parameter& parameter) const {
     if (!lora_) return {};
     for (const auto* adapters : {&lora_->qkv, &lora_->out, &lora_->gate_up, &lora_->down})
         if (adapters->belongs_to(parameter) && !adapters->empty()) return adapters->merged();
@@ -131,19 +131,19 @@ Tensor DecoderLayer::merged(const Parameter& parameter) const {
 Tensor DecoderLayer::project_qkv(const Tensor& normed, const Tensor& cos, const Tensor& sin) const {
     auto qkv = linear(normed, qkv_, qkv_bias_);
     if (lora_) lora_->qkv.forward(normed, qkv);
-    kernels::rotate(qkv, cos, sin, config_.heads + config_.kv_heads);
+    layers::ops::rotate(qkv, cos, sin, config_.heads + config_.kv_heads);
     return qkv;
 }
 
 Tensor DecoderLayer::finish(const Tensor& x, const Tensor& attended, Kept* keep) const {
-    auto middle = kernels::multiply_add(x, attended, out_.value.t());
+    auto middle = layers::ops::multiply_add(x, attended, out_.value.t());
     if (lora_) lora_->out.forward(attended, middle);
     Tensor rstd;
-    const auto normed = kernels::rms_norm(middle, norm2_.value, config_.norm_eps, &rstd);
+    const auto normed = layers::ops::rms_norm(middle, norm2_.value, config_.norm_eps, &rstd);
     auto gate_up = linear(normed, gate_up_);
     if (lora_) lora_->gate_up.forward(normed, gate_up);
-    const auto activated = kernels::swiglu(gate_up);
-    auto y = kernels::multiply_add(middle, activated, down_.value.t());
+    const auto activated = layers::ops::swiglu(gate_up);
+    auto y = layers::ops::multiply_add(middle, activated, down_.value.t());
     if (lora_) lora_->down.forward(activated, y);
     if (keep) keep->middle = middle, keep->normed2 = normed, keep->rstd2 = rstd, keep->gate_up = gate_up;
     return y;
@@ -151,10 +151,10 @@ Tensor DecoderLayer::finish(const Tensor& x, const Tensor& attended, Kept* keep)
 
 Tensor DecoderLayer::forward(const Tensor& x, const Packing& packing, Kept* keep) const {
     Tensor rstd;
-    const auto normed = kernels::rms_norm(x, norm1_.value, config_.norm_eps, &rstd);
+    const auto normed = layers::ops::rms_norm(x, norm1_.value, config_.norm_eps, &rstd);
     const auto qkv = project_qkv(normed, packing.cos, packing.sin);
     if (keep) keep->log_sum_exp.clear();
-    const auto attended = kernels::attend(qkv, heads_of(config_), packing.starts, keep ? &keep->log_sum_exp : nullptr);
+    const auto attended = layers::ops::attend(qkv, heads_of(config_), packing.starts, keep ? &keep->log_sum_exp : nullptr);
     if (keep) keep->normed1 = normed, keep->rstd1 = rstd, keep->qkv = qkv, keep->attended = attended;
     return finish(x, attended, keep);
 }
@@ -162,26 +162,26 @@ Tensor DecoderLayer::forward(const Tensor& x, const Packing& packing, Kept* keep
 Tensor DecoderLayer::backward(const Tensor& d_out, const Tensor& x, const Packing& packing, const Kept& kept) {
     Tensor d_gate_up;
     {
-        const auto activated = kernels::swiglu(kept.gate_up);
+        const auto activated = layers::ops::swiglu(kept.gate_up);
         auto d_act = linear_backward(d_out, activated, down_);
         if (lora_) lora_->down.backward(d_out, activated, d_act);
-        d_gate_up = kernels::swiglu_backward(d_act, kept.gate_up);
+        d_gate_up = layers::ops::swiglu_backward(d_act, kept.gate_up);
     }
     auto d_normed2 = linear_backward(d_gate_up, kept.normed2, gate_up_);
     if (lora_) lora_->gate_up.backward(d_gate_up, kept.normed2, d_normed2);
-    const auto d_middle = kernels::rms_norm_backward(d_normed2, kept.middle, norm2_.value, kept.rstd2, d_out, norm2_.grad);
+    const auto d_middle = layers::ops::rms_norm_backward(d_normed2, kept.middle, norm2_.value, kept.rstd2, d_out, norm2_.grad);
 
     auto d_attended = linear_backward(d_middle, kept.attended, out_);
     if (lora_) lora_->out.backward(d_middle, kept.attended, d_attended);
-    auto d_qkv = kernels::attend_backward(d_attended, kept.qkv, kept.attended, heads_of(config_), packing.starts, kept.log_sum_exp);
-    kernels::rotate(d_qkv, packing.cos, packing.sin, config_.heads + config_.kv_heads, true);
+    auto d_qkv = layers::ops::attend_backward(d_attended, kept.qkv, kept.attended, heads_of(config_), packing.starts, kept.log_sum_exp);
+    layers::ops::rotate(d_qkv, packing.cos, packing.sin, config_.heads + config_.kv_heads, true);
     auto d_normed1 = linear_backward(d_qkv, kept.normed1, qkv_, qkv_bias_);
     if (lora_) lora_->qkv.backward(d_qkv, kept.normed1, d_normed1);
-    return kernels::rms_norm_backward(d_normed1, x, norm1_.value, kept.rstd1, d_middle, norm1_.grad);
+    return layers::ops::rms_norm_backward(d_normed1, x, norm1_.value, kept.rstd1, d_middle, norm1_.grad);
 }
 
 Tensor DecoderLayer::prefill(const Tensor& x, const Packing& packing, KeyValues& cache, std::span<const std::int64_t> slots) const {
-    const auto qkv = project_qkv(kernels::rms_norm(x, norm1_.value, config_.norm_eps), packing.cos, packing.sin);
+    const auto qkv = project_qkv(layers::ops::rms_norm(x, norm1_.value, config_.norm_eps), packing.cos, packing.sin);
     for (std::size_t s = 0; s < slots.size(); ++s) {
         const auto rows = qkv.slice(0, packing.starts[s], packing.starts[s + 1]);
         const auto length = rows.size(0);
@@ -191,11 +191,11 @@ Tensor DecoderLayer::prefill(const Tensor& x, const Packing& packing, KeyValues&
         store(cache.keys, config_.heads);
         store(cache.values, config_.heads + config_.kv_heads);
     }
-    return finish(x, kernels::attend(qkv, heads_of(config_), packing.starts), nullptr);
+    return finish(x, layers::ops::attend(qkv, heads_of(config_), packing.starts), nullptr);
 }
 
 Tensor DecoderLayer::step(const Tensor& x, const Tensor& cos, const Tensor& sin, KeyValues& cache, std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) const {
-    const auto qkv = project_qkv(kernels::rms_norm(x, norm1_.value, config_.norm_eps), cos, sin);
+    const auto qkv = project_qkv(layers::ops::rms_norm(x, norm1_.value, config_.norm_eps), cos, sin);
     const auto B = x.size(0), D = config_.head_dim;
     const auto slot = torch::tensor(std::vector<std::int64_t>(slots.begin(), slots.end()), torch::kInt64).to(x.device());
     const auto position = torch::tensor(std::vector<std::int64_t>(lengths.begin(), lengths.end()), torch::kInt64).to(x.device());
@@ -206,7 +206,7 @@ Tensor DecoderLayer::step(const Tensor& x, const Tensor& cos, const Tensor& sin,
     store(cache.values, config_.heads + config_.kv_heads);
     std::vector<std::int64_t> with_this(lengths.begin(), lengths.end());
     for (auto& length : with_this) ++length;
-    return finish(x, kernels::attend_cached(qkv.narrow(1, 0, config_.heads * D).contiguous(), cache.keys, cache.values, heads_of(config_), slots, with_this), nullptr);
+    return finish(x, layers::ops::attend_cached(qkv.narrow(1, 0, config_.heads * D).contiguous(), cache.keys, cache.values, heads_of(config_), slots, with_this), nullptr);
 }
 
 LanguageModel::LanguageModel(const LanguageConfig& c, const std::string& prefix) : config(c), embeddings{"embeddings"}, head{"head"} {
@@ -216,18 +216,18 @@ LanguageModel::LanguageModel(const LanguageConfig& c, const std::string& prefix)
     if (!c.tied_embeddings) head.add({c.vocabulary, c.hidden}, {{prefix + "lm_head.weight", c.vocabulary}}, true);
 }
 
-std::vector<Unit*> LanguageModel::units() {
-    std::vector<Unit*> all{&embeddings};
+std::vector<layers::Unit*> LanguageModel::units() {
+    std::vector<layers::Unit*> all{&embeddings};
     for (auto& layer : layers) all.push_back(&layer.unit());
     all.push_back(&head);
     return all;
 }
 
-void LanguageModel::add_adapters(const LoraOptions& options) {
+void LanguageModel::add_adapters(const layers::LoraOptions& options) {
     for (auto& layer : layers) layer.add_adapters(options);
 }
 
-const Parameter& LanguageModel::output_matrix() const { return config.tied_embeddings ? embeddings.parameters.front() : head.parameters.back(); }
+const layers::Parameter& LanguageModel::output_matrix() const { return config.tied_embeddings ? embeddings.parameters.front() : head.parameters.back(); }
 
 Tensor LanguageModel::embed(const Tensor& ids) const { return embeddings.parameters.front().value.index_select(0, ids); }
 
@@ -252,7 +252,7 @@ Packing LanguageModel::pack(std::vector<std::int64_t> starts) const {
 }
 
 Tensor LanguageModel::logits(const Tensor& hidden) const {
-    return kernels::multiply(kernels::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t(), torch::kFloat32);
+    return layers::ops::multiply(layers::ops::rms_norm(hidden, head.parameters.front().value, config.norm_eps), output_matrix().value.t(), torch::kFloat32);
 }
 
 LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::optional<double> scale, std::int64_t chunk) {
@@ -261,7 +261,7 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
     sums.tokens = rows.size(0);
     if (scale) sums.d_hidden = torch::zeros_like(hidden);
     auto& norm = head.parameters.front();
-    auto& matrix = const_cast<Parameter&>(output_matrix());  // ours, of this non-const object
+    auto& matrix = const_cast<layers::Parameter&>(output_matrix());  // ours, of this non-const object
     // The same memory for every chunk: blocks of this size would come from the system, page by page, each time.
     const auto room = torch::empty({std::min(chunk, sums.tokens), matrix.value.size(0)}, hidden.options().dtype(torch::kFloat32));
     const auto room_of_gradient = hidden.scalar_type() == torch::kFloat32 || !scale ? Tensor() : torch::empty_like(room, hidden.options());
@@ -269,14 +269,14 @@ LossSums LanguageModel::loss(const Tensor& hidden, const Tensor& labels, std::op
         const auto index = rows.slice(0, first, first + chunk);
         const auto x = hidden.index_select(0, index);
         Tensor rstd;
-        const auto normed = kernels::rms_norm(x, norm.value, config.norm_eps, &rstd);
+        const auto normed = layers::ops::rms_norm(x, norm.value, config.norm_eps, &rstd);
         auto logits = room.narrow(0, 0, index.size(0));
-        kernels::multiply_into(logits, normed, matrix.value.t());
-        sums.loss += kernels::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
+        layers::ops::multiply_into(logits, normed, matrix.value.t());
+        sums.loss += layers::ops::cross_entropy(logits, labels.index_select(0, index), scale.value_or(0));
         if (!scale) continue;
         const auto d_logits = room_of_gradient.defined() ? room_of_gradient.narrow(0, 0, index.size(0)).copy_(logits) : logits;
         const auto d_normed = linear_backward(d_logits, normed, matrix);
-        sums.d_hidden.index_copy_(0, index, kernels::rms_norm_backward(d_normed, x, norm.value, rstd, {}, norm.grad));
+        sums.d_hidden.index_copy_(0, index, layers::ops::rms_norm_backward(d_normed, x, norm.value, rstd, {}, norm.grad));
     }
     return sums;
 }
@@ -285,8 +285,8 @@ void LanguageModel::embed_backward(const Tensor& ids, const Tensor& d_embedded) 
     auto& table = embeddings.parameters.front();
     if (!table.grad.defined()) return;
     const auto learnt = torch::nonzero(ids.ne(config.pad_token)).squeeze(1);
-    if (learnt.size(0) == ids.size(0)) kernels::add_rows(table.grad, ids, d_embedded);
-    else kernels::add_rows(table.grad, ids.index_select(0, learnt), d_embedded.index_select(0, learnt));
+    if (learnt.size(0) == ids.size(0)) layers::ops::add_rows(table.grad, ids, d_embedded);
+    else layers::ops::add_rows(table.grad, ids.index_select(0, learnt), d_embedded.index_select(0, learnt));
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
-namespace tg {
+namespace tg::models {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
@@ -36,7 +36,7 @@ void copy_small_files(const fs::path& from, const fs::path& to, const std::set<s
     for (const auto& entry : fs::directory_iterator(from)) {
         const auto name = entry.path().filename().string();
         if (!entry.is_regular_file() || holds_weights(entry.path()) || but.contains(name)) continue;
-        publish_text(to / name, name == "generation_config.json" ? mended_generation_config(entry.path()) : read_text_file(entry.path()));
+        storage::publish_text(to / name, name == "generation_config.json" ? mended_generation_config(entry.path()) : read_text_file(entry.path()));
     }
 }
 
@@ -58,4 +58,4 @@ void check_exportable(const VlmParts& parts) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::models

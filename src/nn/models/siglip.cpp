@@ -9,49 +9,49 @@
 #include "tower_config.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 
-namespace tg {
+namespace tg::models {
 namespace {
 
 // One learned query that attends to every patch, then an MLP: what SigLIP has instead of a class token.
 class AttentionPooling {
 public:
-    AttentionPooling(WeightReader& weights, const std::string& name, const EncoderShape& shape) : activation_(shape.activation.activation) {
+    AttentionPooling(layers::WeightReader& weights, const std::string& name, const layers::EncoderShape& shape) : activation_(shape.activation.activation) {
         const auto h = shape.hidden;
         const auto probe = weights.read(name + ".probe", {1, 1, h}).view({1, h});
         const auto in_weight = weights.read(name + ".attention.in_proj_weight", {3 * h, h}), in_bias = weights.read(name + ".attention.in_proj_bias", {3 * h});
         query_ = weights.to(torch::linear(probe, in_weight.narrow(0, 0, h), in_bias.narrow(0, 0, h)));
-        attention_ = PooledAttention(weights.to(in_weight.narrow(0, h, 2 * h)), weights.to(in_bias.narrow(0, h, 2 * h)), shape.heads);
-        out_ = Linear(weights(name + ".attention.out_proj.weight", {h, h}), weights(name + ".attention.out_proj.bias", {h}));
-        norm_ = LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
-        const Mlp mlp(weights, name + ".mlp", shape);
-        fc1_ = Linear(mlp.fc1_weight, mlp.fc1_bias);
-        fc2_ = Linear(mlp.fc2_weight, mlp.fc2_bias);
+        attention_ = layers::PooledAttention(weights.to(in_weight.narrow(0, h, 2 * h)), weights.to(in_bias.narrow(0, h, 2 * h)), shape.heads);
+        out_ = layers::Linear(weights(name + ".attention.out_proj.weight", {h, h}), weights(name + ".attention.out_proj.bias", {h}));
+        norm_ = layers::LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
+        const layers::Mlp mlp(weights, name + ".mlp", shape);
+        fc1_ = layers::Linear(mlp.fc1_weight, mlp.fc1_bias);
+        fc2_ = layers::Linear(mlp.fc2_weight, mlp.fc2_bias);
     }
 
     // [B,T,H] -> [B,H]
     torch::Tensor operator()(const torch::Tensor& x) const {
         const auto pooled = out_(attention_(query_.expand({x.size(0), -1}), x));
-        return fc2_(fc1_(norm_(pooled), activation_), Activation::none, pooled);
+        return fc2_(fc1_(norm_(pooled), activation_), kernels::Activation::none, pooled);
     }
 
 private:
     torch::Tensor query_;  // [1,H], the probe after its projection: the same for every image
-    PooledAttention attention_;
-    Linear out_;
-    LayerNorm norm_;
-    Linear fc1_, fc2_;
-    Activation activation_;
+    layers::PooledAttention attention_;
+    layers::Linear out_;
+    layers::LayerNorm norm_;
+    layers::Linear fc1_, fc2_;
+    kernels::Activation activation_;
 };
 
 struct SiglipVision {
     VisionShape shape;
-    Linear patches;           // 3*P*P -> H
+    layers::Linear patches;           // 3*P*P -> H
     torch::Tensor positions;  // [1,patches,H]
-    Encoder encoder;
-    LayerNorm post_norm;
+    layers::Encoder encoder;
+    layers::LayerNorm post_norm;
     AttentionPooling head;
 
-    SiglipVision(WeightReader& weights, const VisionShape& vision)
+    SiglipVision(layers::WeightReader& weights, const VisionShape& vision)
         : shape(vision),
           patches(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1}),
                   weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
@@ -63,7 +63,7 @@ struct SiglipVision {
     }
 
     torch::Tensor operator()(const torch::Tensor& pixels) const {
-        const auto x = patches(patches_of(pixels, shape.patch)) + positions;
+        const auto x = patches(layers::patches_of(pixels, shape.patch)) + positions;
         return head(post_norm(encoder.forward(x, false)));
     }
 };
@@ -71,11 +71,11 @@ struct SiglipVision {
 struct SiglipText {
     TextShape shape;
     torch::Tensor tokens, positions;  // [V,H] [T,H]
-    Encoder encoder;
-    LayerNorm final_norm;
+    layers::Encoder encoder;
+    layers::LayerNorm final_norm;
     torch::Tensor head_weight, head_bias;  // [D,H] [D]
 
-    SiglipText(WeightReader& weights, const TextShape& text, std::int64_t dim)
+    SiglipText(layers::WeightReader& weights, const TextShape& text, std::int64_t dim)
         : shape(text),
           tokens(weights("text_model.embeddings.token_embedding.weight", {text.vocabulary, text.encoder.hidden})),
           positions(weights("text_model.embeddings.position_embedding.weight", {text.positions, text.encoder.hidden})),
@@ -109,12 +109,12 @@ Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch:
     const auto text = text_shape(part("text_config"), siglip_defaults, where + " text_config");
     dim_ = vision.encoder.hidden;
     image_size_ = static_cast<int>(vision.image);
-    tokenizer_ = std::make_unique<SiglipTokenizer>(folder);
+    tokenizer_ = std::make_unique<text::SiglipTokenizer>(folder);
     if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
         throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
 
-    const SafetensorsFolder files(folder);
-    WeightReader weights(files, device, dtype);
+    const storage::SafetensorsFolder files(folder);
+    layers::WeightReader weights(files, device, dtype);
     impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text, dim_}});
     weights.ignore("logit_scale");
     weights.ignore("logit_bias");
@@ -126,4 +126,4 @@ torch::Tensor Siglip::image_features(const torch::Tensor& pixels) const { return
 torch::Tensor Siglip::text_features(const torch::Tensor& ids) const { return impl_->text(ids); }
 std::int64_t Siglip::padded_length(std::int64_t) const { return static_cast<std::int64_t>(tokenizer_->context()); }
 
-}  // namespace tg
+}  // namespace tg::models

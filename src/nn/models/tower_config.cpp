@@ -5,7 +5,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 
-namespace tg {
+namespace tg::models {
 namespace {
 
 using Json = nlohmann::json;
@@ -17,15 +17,15 @@ std::int64_t positive(const Json& config, const char* key, std::int64_t otherwis
     return found->get<std::int64_t>();
 }
 
-EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t mlp, std::int64_t heads, const TowerDefaults& defaults, const std::string& where) {
-    EncoderShape shape;
+layers::EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std::int64_t mlp, std::int64_t heads, const TowerDefaults& defaults, const std::string& where) {
+    layers::EncoderShape shape;
     shape.hidden = positive(config, "hidden_size", hidden, where);
     shape.mlp = positive(config, "intermediate_size", mlp, where);
     shape.layers = positive(config, "num_hidden_layers", 12, where);
     shape.heads = positive(config, "num_attention_heads", heads, where);
     if (shape.hidden % shape.heads != 0) throw InputError(fmt::format("{}: hidden_size {} is not divisible by {} heads", where, shape.hidden, shape.heads));
     const auto act = config.find("hidden_act");
-    shape.activation = activation_of(act != config.end() && act->is_string() ? act->get<std::string>() : std::string(defaults.activation), where);
+    shape.activation = layers::activation_of(act != config.end() && act->is_string() ? act->get<std::string>() : std::string(defaults.activation), where);
     const auto norm = config.find("layer_norm_eps");
     shape.norm_eps = norm != config.end() && norm->is_number() ? norm->get<double>() : defaults.norm_eps;
     return shape;
@@ -67,4 +67,4 @@ TextShape text_shape(const Json& config, const TowerDefaults& defaults, const st
     return shape;
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -8,15 +8,15 @@
 
 #include "taskgalaxy/nn/layers/encoder.hpp"
 
-namespace tg {
+namespace tg::models {
 
 struct VisionShape {
-    EncoderShape encoder;
+    layers::EncoderShape encoder;
     std::int64_t image = 224, patch = 32;
     std::int64_t patches() const { return (image / patch) * (image / patch); }
 };
 struct TextShape {
-    EncoderShape encoder;
+    layers::EncoderShape encoder;
     std::int64_t vocabulary = 0, positions = 0;
     std::int64_t end_id = 0;
 };
@@ -36,4 +36,4 @@ inline constexpr TowerDefaults siglip_defaults{"gelu_pytorch_tanh", 1e-6, 16, 76
 VisionShape vision_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
 TextShape text_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
 
-}  // namespace tg
+}  // namespace tg::models

@@ -13,7 +13,7 @@
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 #include "vlm_families.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -61,21 +61,21 @@ json read_folder_config(const fs::path& folder) {
     return config;
 }
 
-WeightNames find_layout(const SafetensorsFolder& files, const std::vector<WeightLayout>& layouts) {
+layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const std::vector<WeightLayout>& layouts) {
     for (const auto& layout : layouts)
-        if (files.has(layout.probe)) return WeightNames(layout.prefixes, layout.parts);
+        if (files.has(layout.probe)) return layers::WeightNames(layout.prefixes, layout.parts);
     std::vector<std::string> probes;
     for (const auto& layout : layouts) probes.push_back(layout.probe);
     throw InputError(fmt::format("{}: no layout of this family fits the weights", files.path().string()), "one of these tensors was expected: " + join(probes, ", "));
 }
 
-std::vector<WeightNames::Row> internlm2_parts() {
+std::vector<layers::WeightNames::Row> internlm2_parts() {
     return {{".self_attn.qkv_proj.", ".attention.wqkv."}, {".self_attn.o_proj.", ".attention.wo."}, {".mlp.gate_proj.", ".feed_forward.w1."}, {".mlp.up_proj.", ".feed_forward.w3."},
             {".mlp.down_proj.", ".feed_forward.w2."}, {".input_layernorm.", ".attention_norm."}, {".post_attention_layernorm.", ".ffn_norm."}, {"model.embed_tokens.", "model.tok_embeddings."}, {"lm_head.", "output."}};
 }
 
 std::unique_ptr<VlmParts> bare_parts(const fs::path& folder, const LanguageConfig& language, std::string family) {
-    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = SafetensorsFolder(folder)});
+    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = storage::SafetensorsFolder(folder)});
 }
 
 std::unique_ptr<VlmParts> describe_language_model(const fs::path& folder, const json& config) {
@@ -96,9 +96,9 @@ std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
             throw InputError(fmt::format("{}: model_type '{}' is not known", where, type), "choose a model of type " + join(known, ", "));
         }
         auto parts = family->describe(folder, config);
-        parts->tokenizer = make_language_tokenizer(folder);
+        parts->tokenizer = text::make_language_tokenizer(folder);
         const auto& tokenizer = *parts->tokenizer;
-        if (!parts->style) parts->style = &conversation_style(tokenizer.id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
+        if (!parts->style) parts->style = &text::conversation_style(tokenizer.id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
         parts->ends.push_back(tokenizer.eos());
         // InternVL ends at its template's token, whatever the tokenizer calls its end.
         if (const auto end = tokenizer.id_of(parts->style->end); parts->mark.in_vocabulary() && end) parts->ends.push_back(*end);
@@ -109,13 +109,13 @@ std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
     }
 }
 
-PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
-    PictureRecipe recipe;
+pictures::PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
+    pictures::PictureRecipe recipe;
     if (pictures) recipe = *pictures;
     else {
         // liuhaotian's folders leave the processor with the tower.
         const auto& from = vision_files && !fs::exists(folder / "preprocessor_config.json") ? vision_files->path() : folder;
-        recipe.tile = ImageRecipe::read(from);
+        recipe.tile = pictures::ImageRecipe::read(from);
         recipe.tile.pad_square = recipe.tile.pad_square || pads_to_square;
         if (recipe.tile.size != vision->image_size)
             throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}", (from / "preprocessor_config.json").string(), recipe.tile.size, vision->image_size));
@@ -124,24 +124,24 @@ PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
     return recipe;
 }
 
-torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const PictureRecipe& recipe, const DecodeOptions& options) {
+torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options) {
     try {
-        const auto pixels = decode_to_tiles(file, options, recipe);
+        const auto pixels = pictures::decode_to_tiles(file, options, recipe);
         return torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});
-    } catch (const UnreadableImage& error) {
+    } catch (const pictures::UnreadableImage& error) {
         throw InputError(fmt::format("{}: {}", name, error.what()));
     }
 }
 
-std::vector<Unit*> VlmParts::units() {
-    std::vector<Unit*> all;
+std::vector<layers::Unit*> VlmParts::units() {
+    std::vector<layers::Unit*> all;
     if (projector) all.push_back(&projector->unit());
     for (auto* unit : language.units()) all.push_back(unit);
     return all;
 }
 
 void VlmParts::load_vision(torch::Device device, torch::Dtype dtype) {
-    const auto fast = has_fast_bf16(device) ? dtype : torch::kFloat32;
+    const auto fast = layers::has_fast_bf16(device) ? dtype : torch::kFloat32;
     if (vision) vision->load(vision_files ? *vision_files : files, vision_files ? vision_names : names, device, fast);
 }
 
@@ -155,7 +155,7 @@ VisionLanguageModel VisionLanguageModel::load(const fs::path& folder, torch::Dev
     auto parts = VlmParts::describe(folder);
     for (auto* unit : parts->units()) {
         unit->allocate(device, dtype);
-        read_unit(*unit, parts->files, parts->names);
+        layers::read_unit(*unit, parts->files, parts->names);
     }
     parts->load_vision(device, dtype);
     return VisionLanguageModel(std::move(parts));
@@ -163,7 +163,7 @@ VisionLanguageModel VisionLanguageModel::load(const fs::path& folder, torch::Dev
 
 int VisionLanguageModel::image_size() const { return parts_->vision ? parts_->vision->image_size : 0; }
 int VisionLanguageModel::image_tokens() const { return static_cast<int>(parts_->image_positions()); }
-const LanguageTokenizer& VisionLanguageModel::tokenizer() const { return *parts_->tokenizer; }
+const text::LanguageTokenizer& VisionLanguageModel::tokenizer() const { return *parts_->tokenizer; }
 VlmParts& VisionLanguageModel::parts() const { return *parts_; }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::models {
 
 // Each: the folder and its config.json. Throws InputError naming the field that is not understood.
 std::unique_ptr<VlmParts> describe_llava(const std::filesystem::path& folder, const nlohmann::json& config);            // llava-hf; liuhaotian's where it says mm_vision_tower
@@ -24,13 +24,13 @@ nlohmann::json read_folder_config(const std::filesystem::path& folder);  // conf
 // Where the tensors of one family may lie; the layout whose `probe` is in the files is taken.
 struct WeightLayout {
     std::string probe;
-    std::vector<WeightNames::Row> prefixes, parts{};
+    std::vector<layers::WeightNames::Row> prefixes, parts{};
 };
-WeightNames find_layout(const SafetensorsFolder& files, const std::vector<WeightLayout>& layouts);
+layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const std::vector<WeightLayout>& layouts);
 // InternLM2's words for what LLaMA's files hold.
-std::vector<WeightNames::Row> internlm2_parts();
+std::vector<layers::WeightNames::Row> internlm2_parts();
 
 // Parts of a model without eyes, yet without names and style.
 std::unique_ptr<VlmParts> bare_parts(const std::filesystem::path& folder, const LanguageConfig& language, std::string family);
 
-}  // namespace tg
+}  // namespace tg::models

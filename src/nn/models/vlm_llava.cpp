@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "vlm_families.hpp"
 
-namespace tg {
+namespace tg::models {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
@@ -22,9 +22,9 @@ void add_flat_tower(VlmParts& parts) {
 }
 
 // CLIP's processor with ImageNet's numbers.
-PictureRecipe internvl_chat_v1_pictures(int size) {
-    PictureRecipe recipe{ImageRecipe::exact(size, imagenet_mean, imagenet_std), {}};
-    recipe.tile.resize = ImageRecipe::Resize::shortest_edge;
+pictures::PictureRecipe internvl_chat_v1_pictures(int size) {
+    pictures::PictureRecipe recipe{pictures::ImageRecipe::exact(size, pictures::imagenet_mean, pictures::imagenet_std), {}};
+    recipe.tile.resize = pictures::ImageRecipe::Resize::shortest_edge;
     recipe.tile.shortest_edge = size;
     return recipe;
 }
@@ -51,7 +51,7 @@ std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& con
     const json tower_default{{"hidden_size", 1024}, {"intermediate_size", 4096}, {"num_hidden_layers", 24}, {"num_attention_heads", 16}, {"image_size", 336}, {"patch_size", 14}};
     const auto vision = config.value("vision_config", tower_default);
     parts->vision = make_clip_tower(vision, where + " vision_config", layer.get<int>(), strategy == "full", "vision_tower.vision_model.");
-    parts->projector = std::make_unique<Projector>(ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2, field(config, "multimodal_projector_bias", true)}, "multi_modal_projector.");
+    parts->projector = std::make_unique<layers::Projector>(layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2, field(config, "multimodal_projector_bias", true)}, "multi_modal_projector.");
     parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
     return parts;
 }
@@ -60,8 +60,8 @@ std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& con
 std::unique_ptr<VlmParts> describe_llava_llama(const fs::path& folder, const json& config) {
     const auto where = (folder / "config.json").string();
     auto parts = bare_parts(folder, LanguageConfig::read(config, where), "llava_llama");
-    const auto linears = ProjectorConfig::linears_of(field<std::string>(config, "mm_projector_type", "linear"), where);
-    std::vector<WeightNames::Row> rows{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
+    const auto linears = layers::ProjectorConfig::linears_of(field<std::string>(config, "mm_projector_type", "linear"), where);
+    std::vector<layers::WeightNames::Row> rows{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
     for (int i = 0; i < linears; ++i) rows.push_back({fmt::format("multi_modal_projector.linear_{}.", i + 1), linears == 1 ? "model.mm_projector." : fmt::format("model.mm_projector.{}.", 2 * i)});
     rows.push_back({"vision_tower.", "model.vision_tower.vision_tower."});
     parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", rows}});
@@ -92,14 +92,14 @@ std::unique_ptr<VlmParts> describe_llava_llama(const fs::path& folder, const jso
     }
     if (!parts->files.has(probe)) {
         parts->vision_files.emplace(tower_folder);
-        parts->vision_names = WeightNames(std::vector<WeightNames::Row>{{"vision_tower.", ""}});
-        if (parts->family == "llava_llama" && !parts->vision_files->has("vision_model.embeddings.class_embedding")) parts->vision_names = WeightNames(std::vector<WeightNames::Row>{{"vision_tower.vision_model.", ""}});
+        parts->vision_names = layers::WeightNames(std::vector<layers::WeightNames::Row>{{"vision_tower.", ""}});
+        if (parts->family == "llava_llama" && !parts->vision_files->has("vision_model.embeddings.class_embedding")) parts->vision_names = layers::WeightNames(std::vector<layers::WeightNames::Row>{{"vision_tower.vision_model.", ""}});
     }
-    parts->projector = std::make_unique<Projector>(ProjectorConfig{parts->vision->channels, parts->language.config.hidden, linears, true}, "multi_modal_projector.");
-    parts->style = &conversation_style("vicuna_v1");
+    parts->projector = std::make_unique<layers::Projector>(layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, linears, true}, "multi_modal_projector.");
+    parts->style = &text::conversation_style("vicuna_v1");
     parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
     if (parts->pictures) parts->pictures->tile.pad_square = parts->pads_to_square;
     return parts;
 }
 
-}  // namespace tg
+}  // namespace tg::models

@@ -13,7 +13,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/text/language_tokenizer.hpp"
 
-namespace tg {
+namespace tg::text {
 
 using nlohmann::json;
 
@@ -274,4 +274,4 @@ std::string ByteBpeTokenizer::decode_plain(std::span<const std::int64_t> ids, bo
     return whole;
 }
 
-}  // namespace tg
+}  // namespace tg::text

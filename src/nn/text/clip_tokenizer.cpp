@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 
-namespace tg {
+namespace tg::text {
 namespace {
 
 using Json = nlohmann::json;
@@ -340,4 +340,4 @@ std::string ClipTokenizer::decode(std::span<const std::int64_t> ids) const {
     return std::string(trimmed(clean));
 }
 
-}  // namespace tg
+}  // namespace tg::text

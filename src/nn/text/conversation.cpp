@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::text {
 namespace {
 
 // The default system texts of OpenGVLab's conversation.py; literals, so that rows can join them.
@@ -118,4 +118,4 @@ TokenizedText tokenize_conversation(const std::vector<Turn>& turns, const Conver
     return result;
 }
 
-}  // namespace tg
+}  // namespace tg::text

@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::text {
 
 void LanguageTokenizer::set_added_tokens(std::vector<AddedToken> tokens) {
     added_ = std::move(tokens);
@@ -86,4 +86,4 @@ std::unique_ptr<LanguageTokenizer> make_language_tokenizer(const std::filesystem
     throw InputError(folder.string() + " holds no tokenizer", "tokenizer.model or tokenizer.json is needed");
 }
 
-}  // namespace tg
+}  // namespace tg::text

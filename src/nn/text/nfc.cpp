@@ -6,7 +6,7 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uniset.h>
 
-namespace tg {
+namespace tg::text {
 namespace {
 
 void check(UErrorCode status) {
@@ -41,4 +41,4 @@ std::string nfc(std::string_view text) {
     return composed;
 }
 
-}  // namespace tg
+}  // namespace tg::text

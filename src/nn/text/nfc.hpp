@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace tg {
+namespace tg::text {
 
 // text: UTF-8; malformed bytes stay. Throws std::runtime_error if ICU lacks its data. Any thread.
 std::string nfc(std::string_view text);
 
-}  // namespace tg
+}  // namespace tg::text

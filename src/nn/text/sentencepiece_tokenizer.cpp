@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/text/language_tokenizer.hpp"
 
-namespace tg {
+namespace tg::text {
 
 using nlohmann::json;
 
@@ -123,4 +123,4 @@ std::string SentencePieceTokenizer::decode_plain(std::span<const std::int64_t> i
     return text;
 }
 
-}  // namespace tg
+}  // namespace tg::text

@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 
-namespace tg {
+namespace tg::text {
 namespace {
 
 using Json = nlohmann::json;
@@ -127,4 +127,4 @@ std::string SiglipTokenizer::decode(std::span<const std::int64_t> ids) const {
     return std::string(trimmed(impl_->model.DecodeIds(known)));
 }
 
-}  // namespace tg
+}  // namespace tg::text

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 using namespace tg;
+using namespace tg::curation;
 using testing::ElementsAre;
 using testing::IsEmpty;
 

@@ -12,6 +12,7 @@
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;
+using namespace tg::curation;
 using testing::ElementsAre;
 using test::prompts;
 
@@ -25,12 +26,12 @@ ExpandSettings small() {
 }
 
 // Each parent has five children; what exists already is repeated first, as models do.
-std::string five_children(const ChatRequest& request) {
+std::string five_children(const llm::ChatRequest& request) {
     // "level 2 of PARENT, round 1"
     const auto of = request.item.find(" of ");
     const auto parent = of == std::string::npos ? std::string() : request.item.substr(of + 4, request.item.rfind(", round") - of - 4);
     std::string text;
-    for (int i = 0; i < 5; ++i) text += fmt::format("{}{}{} {}\n", parent, parent.empty() ? "" : "~", parent.empty() ? "field" : last_name(parent), static_cast<char>('a' + i));
+    for (int i = 0; i < 5; ++i) text += fmt::format("{}{}{} {}\n", parent, parent.empty() ? "" : "~", parent.empty() ? "field" : taxonomy::last_name(parent), static_cast<char>('a' + i));
     return text;
 }
 
@@ -38,7 +39,7 @@ std::string five_children(const ChatRequest& request) {
 
 TEST(expansion, fills_each_level_to_its_target) {
     FakeAsker asker(five_children);
-    const auto grown = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), lexical_embedder(), asker);
+    const auto grown = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), taxonomy::lexical_embedder(), asker);
     const auto counts = grown.taxonomy.level_counts();
     EXPECT_EQ(counts[0], 7u);  // one request brought five
     EXPECT_GE(counts[1], 12u);
@@ -51,16 +52,16 @@ TEST(expansion, fills_each_level_to_its_target) {
 TEST(expansion, depends_on_the_answers_and_not_on_their_order) {
     FakeAsker first(five_children, 1), second(five_children, 77);
     second.queued = 1000;
-    const auto a = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), lexical_embedder(), first);
-    const auto b = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), lexical_embedder(), second);
+    const auto a = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), taxonomy::lexical_embedder(), first);
+    const auto b = expand_taxonomy({"seed one", "seed two"}, small(), prompts(), taxonomy::lexical_embedder(), second);
     EXPECT_EQ(a.taxonomy.as_text(), b.taxonomy.as_text());
 }
 
 TEST(expansion, stops_asking_parents_that_have_nothing_new) {
     auto settings = small();
     settings.level1_target = 2, settings.level2_target = 100, settings.level3_target = 0;
-    FakeAsker asker([](const ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("None") : five_children(request); });
-    const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), lexical_embedder(), asker);
+    FakeAsker asker([](const llm::ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("None") : five_children(request); });
+    const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_EQ(grown.taxonomy.level_counts()[1], 5u);
     EXPECT_EQ(asker.submitted["expand"], 3);  // both once, and once more the one that had something: it repeats itself
     EXPECT_EQ(grown.report.exhausted[1], 2);
@@ -71,8 +72,8 @@ TEST(expansion, stops_asking_parents_that_have_nothing_new) {
 TEST(expansion, drops_near_duplicates_and_says_of_what) {
     auto settings = small();
     settings.level1_target = 4, settings.level2_target = 0, settings.level3_target = 0, settings.duplicate_similarity = 0.8;
-    FakeAsker asker([](const ChatRequest&) { return std::string("weather map readings\nmenu reading\n"); });
-    const auto grown = expand_taxonomy({"weather map reading", "x"}, settings, prompts(), lexical_embedder(), asker);
+    FakeAsker asker([](const llm::ChatRequest&) { return std::string("weather map readings\nmenu reading\n"); });
+    const auto grown = expand_taxonomy({"weather map reading", "x"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_FALSE(grown.taxonomy.find("weather map readings"));
     ASSERT_FALSE(grown.report.dropped.empty());
     EXPECT_EQ(grown.report.dropped[0].text, "weather map readings");
@@ -83,8 +84,8 @@ TEST(expansion, drops_near_duplicates_and_says_of_what) {
 TEST(expansion, counts_failed_parents_and_goes_on) {
     auto settings = small();
     settings.level1_target = 2, settings.level3_target = 0;
-    FakeAsker asker([](const ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("I cannot help with that.") : five_children(request); });
-    const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), lexical_embedder(), asker);
+    FakeAsker asker([](const llm::ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("I cannot help with that.") : five_children(request); });
+    const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_EQ(grown.report.failed, 1);
     EXPECT_EQ(grown.taxonomy.level_counts()[1], 5u);
 }
@@ -92,10 +93,10 @@ TEST(expansion, counts_failed_parents_and_goes_on) {
 TEST(expansion, that_is_stopped_says_so) {
     FakeAsker asker(five_children);
     asker.stop_after = 2;
-    EXPECT_THROW(expand_taxonomy({"seed one", "seed two"}, small(), prompts(), lexical_embedder(), asker), Stopped);
-    EXPECT_NO_THROW(throw_if_ended_early(RunEnd::finished, "expand"));
+    EXPECT_THROW(expand_taxonomy({"seed one", "seed two"}, small(), prompts(), taxonomy::lexical_embedder(), asker), Stopped);
+    EXPECT_NO_THROW(llm::throw_if_ended_early(llm::RunEnd::finished, "expand"));
     try {
-        throw_if_ended_early(RunEnd::budget, "expand");
+        llm::throw_if_ended_early(llm::RunEnd::budget, "expand");
         FAIL();
     } catch (const Error& error) {
         EXPECT_EQ(error.code(), ExitCode::done);

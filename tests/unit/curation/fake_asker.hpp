@@ -9,28 +9,28 @@
 #include "taskgalaxy/asking/asker.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::curation {
 
-class FakeAsker final : public Asker {
+class FakeAsker final : public asking::Asker {
 public:
-    using Answer = std::function<std::string(const ChatRequest&)>;
+    using Answer = std::function<std::string(const llm::ChatRequest&)>;
     explicit FakeAsker(Answer answer, std::uint64_t order = 1) : answer_(std::move(answer)), random_(order) {}
 
-    void submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done) override {
+    void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) override {
         ++submitted[request.stage];
         keys.push_back(request.endpoint + "|" + request.stage + "|" + request.item + "|" + request.user);
         waiting_.push_back({std::move(request), std::move(check), std::move(done)});
     }
 
-    RunEnd run(const std::function<bool()>& feed) override {
+    llm::RunEnd run(const std::function<bool()>& feed) override {
         bool more = true;
         for (;;) {
             while (more && waiting_.size() < queued) more = feed();
-            if (waiting_.empty()) return RunEnd::finished;
+            if (waiting_.empty()) return llm::RunEnd::finished;
             if (stop_after > 0 && delivered >= stop_after) {
                 auto left = std::exchange(waiting_, {});
-                for (auto& item : left) item.done({ChatReply::Status::stopped, {}, {}, false});
-                return RunEnd::stop_requested;
+                for (auto& item : left) item.done({llm::ChatReply::Status::stopped, {}, {}, false});
+                return llm::RunEnd::stop_requested;
             }
             std::swap(waiting_[random_.below(waiting_.size())], waiting_.back());
             auto item = std::move(waiting_.back());
@@ -39,11 +39,11 @@ public:
             ++delivered;
             const auto text = answer_(item.request);
             const auto problem = item.check(text);
-            if (problem.empty()) item.done({ChatReply::Status::answered, text, {}, false});
-            else item.done({ChatReply::Status::failed, text, problem, false});
+            if (problem.empty()) item.done({llm::ChatReply::Status::answered, text, {}, false});
+            else item.done({llm::ChatReply::Status::failed, text, problem, false});
         }
     }
-    EngineFigures figures() const override { return {}; }
+    llm::EngineFigures figures() const override { return {}; }
 
     std::map<std::string, int> submitted;
     std::vector<std::string> keys;
@@ -52,13 +52,13 @@ public:
 
 private:
     struct Item {
-        ChatRequest request;
-        AnswerCheck check;
-        std::function<void(ChatReply)> done;
+        llm::ChatRequest request;
+        llm::AnswerCheck check;
+        std::function<void(llm::ChatReply)> done;
     };
     Answer answer_;
     RandomStream random_;
     std::vector<Item> waiting_;
 };
 
-}  // namespace tg
+}  // namespace tg::curation

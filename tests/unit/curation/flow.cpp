@@ -15,6 +15,7 @@
 #include "taskgalaxy/core/text.hpp"
 
 using namespace tg;
+using namespace tg::curation;
 using testing::Each;
 using testing::ElementsAre;
 using test::prompts;
@@ -35,9 +36,9 @@ CurateSettings settings(int per_request = 10) {
 }
 
 // A number that hangs on the request's content alone.
-std::uint64_t luck(const ChatRequest& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
+std::uint64_t luck(const llm::ChatRequest& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
 
-std::vector<std::string> listed(const ChatRequest& request) {
+std::vector<std::string> listed(const llm::ChatRequest& request) {
     std::vector<std::string> lines;
     for (const auto& line : split(request.user, '\n'))
         if (line.starts_with("field ")) lines.push_back(line);
@@ -45,7 +46,7 @@ std::vector<std::string> listed(const ChatRequest& request) {
 }
 
 // Keeps about a third of the candidates; fails now and then in each step.
-std::string lively(const ChatRequest& request) {
+std::string lively(const llm::ChatRequest& request) {
     if (luck(request) % 23 == 0) return "I am sorry.";
     if (request.stage == "refine") {
         std::vector<std::string> kept;

@@ -5,8 +5,8 @@
 
 namespace tg::test {
 
-inline const Prompts& prompts() {
-    static const Prompts read(TG_SOURCE_DIR "/inputs/prompts");
+inline const curation::Prompts& prompts() {
+    static const curation::Prompts read(TG_SOURCE_DIR "/inputs/prompts");
     return read;
 }
 

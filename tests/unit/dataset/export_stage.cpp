@@ -11,30 +11,30 @@
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::dataset {
 namespace {
 
 // A run directory as the stages before export leave it: three pictures, two task types, five samples.
 struct Export : ::testing::Test {
     test::TemporaryFolder folder;
-    PoolSettings pool;
+    pool::PoolSettings pool;
     ExportSettings settings;
-    std::unique_ptr<Communicator> solo = make_solo();
-    RunPaths paths{folder / "run"};
+    std::unique_ptr<parallel::Communicator> solo = parallel::make_solo();
+    run::RunPaths paths{folder / "run"};
 
     Export() {
         for (const char* name : {"a", "b", "c"}) {
-            Image image{8, 6, std::vector<std::uint8_t>(8 * 6 * 3, static_cast<std::uint8_t>(name[0]))};
-            const auto bytes = encode_jpeg(image, 90);
-            publish_text(folder / "pictures" / (std::string(name) + ".jpg"), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            pictures::Image image{8, 6, std::vector<std::uint8_t>(8 * 6 * 3, static_cast<std::uint8_t>(name[0]))};
+            const auto bytes = pictures::encode_jpeg(image, 90);
+            storage::publish_text(folder / "pictures" / (std::string(name) + ".jpg"), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         }
         pool.sources = {(folder / "pictures").string()};
-        StageContext context{*solo, paths, "f"};
-        make_ingest_stage(pool)->run(context);
-        publish_hdf5(paths.file("taxonomy.h5"), [](Hdf5File& out) { Taxonomy({"animals~birds", "animals~fish"}).write(out); });
-        const auto types = Taxonomy::read(paths.file("taxonomy.h5"));
+        run::StageContext context{*solo, paths, "f"};
+        ingest::make_ingest_stage(pool)->run(context);
+        storage::publish_hdf5(paths.file("taxonomy.h5"), [](storage::Hdf5File& out) { taxonomy::Taxonomy({"animals~birds", "animals~fish"}).write(out); });
+        const auto types = taxonomy::Taxonomy::read(paths.file("taxonomy.h5"));
         const auto birds = static_cast<std::int64_t>(*types.find("animals~birds")), fish = static_cast<std::int64_t>(*types.find("animals~fish"));
-        publish_hdf5(paths.file("samples.h5"), [&](Hdf5File& out) {
+        storage::publish_hdf5(paths.file("samples.h5"), [&](storage::Hdf5File& out) {
             out.write("image", std::vector<std::int64_t>{0, 0, 1, 2, 2});
             out.write("type", std::vector<std::int64_t>{birds, fish, birds, fish, birds});
             out.write("kept", std::vector<std::uint8_t>{1, 0, 1, 1, 0});
@@ -50,7 +50,7 @@ struct Export : ::testing::Test {
 
     nlohmann::json exported(const char* file) { return nlohmann::json::parse(read_text_file(paths.exported() / file)); }
     void run() {
-        StageContext context{*solo, paths, "f"};
+        run::StageContext context{*solo, paths, "f"};
         make_export_stage(settings, pool)->run(context);
     }
 };
@@ -67,7 +67,7 @@ TEST_F(Export, writes_what_the_judges_kept_in_llavas_layout) {
 }
 
 TEST_F(Export, keeps_held_out_pictures_out_of_every_training_file) {
-    publish_text(folder / "held.txt", "c.jpg\n\n# a note\n");
+    storage::publish_text(folder / "held.txt", "c.jpg\n\n# a note\n");
     settings.hold_out = folder / "held.txt";
     run();
     EXPECT_EQ(exported("train.json").size(), 2u);
@@ -100,4 +100,4 @@ TEST_F(Export, gives_the_same_bytes_each_time) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::dataset

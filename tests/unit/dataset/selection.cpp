@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-namespace tg {
+namespace tg::dataset {
 namespace {
 
 // Type t has counts[t] samples.
@@ -59,4 +59,4 @@ TEST(selection, depends_on_content_and_seed_and_not_on_order) {
     EXPECT_NE(identities(candidates), chosen);
 }
 
-}  // namespace tg
+}  // namespace tg::dataset

@@ -6,7 +6,7 @@
 #include "python_text.hpp"
 #include "reference.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using test::options_of;
@@ -173,4 +173,4 @@ TEST(PythonText, blanks_and_lengths_are_those_of_unicode) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::evaluation

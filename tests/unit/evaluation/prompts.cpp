@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using enum PromptFamily;
@@ -64,4 +64,4 @@ TEST(Prompts, several_pictures_stand_in_front_or_where_MMMU_marks_them) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::evaluation

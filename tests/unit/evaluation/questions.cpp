@@ -8,7 +8,7 @@
 #include "taskgalaxy/evaluation/list_literal.hpp"
 #include "taskgalaxy/evaluation/tsv_file.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 class Files : public ::testing::Test {
@@ -175,4 +175,4 @@ TEST_F(Files, json_lines_mistakes_are_named) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::evaluation

@@ -14,15 +14,15 @@ inline const nlohmann::json& reference() {
     return all;
 }
 
-inline std::vector<Option> options_of(const nlohmann::json& options) {
-    std::vector<Option> out;
+inline std::vector<evaluation::Option> options_of(const nlohmann::json& options) {
+    std::vector<evaluation::Option> out;
     for (const auto& [letter, text] : options.items()) out.push_back({letter[0], text.get<std::string>()});
     return out;
 }
 
 // A row of a reference table as a question; what is no text is written as JSON writes it.
-inline Question question_of(const nlohmann::json& row) {
-    Question question;
+inline evaluation::Question question_of(const nlohmann::json& row) {
+    evaluation::Question question;
     for (const auto& [column, value] : row.items()) {
         if (value.is_null()) continue;
         const auto text = value.is_string() ? value.get<std::string>() : value.dump();

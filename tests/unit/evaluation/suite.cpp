@@ -6,7 +6,7 @@
 #include "reference.hpp"
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::evaluation {
 namespace {
 
 using Cells = std::map<std::string, std::string>;
@@ -182,4 +182,4 @@ TEST(Suite, every_row_is_whole) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::evaluation

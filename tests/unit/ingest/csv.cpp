@@ -4,7 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 using Record = std::vector<std::string>;
@@ -26,4 +26,4 @@ TEST(read_record, takes_fields_quotes_and_line_ends_apart) {
 TEST(read_record, refuses_a_quote_that_is_never_closed) { EXPECT_THROW(records("a,\"b\n"), std::runtime_error); }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::ingest

@@ -6,30 +6,30 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 using namespace test;
 
-const auto solo = make_solo();
+const auto solo = parallel::make_solo();
 
-PoolSettings pool_of(const std::filesystem::path& folder) {
-    PoolSettings settings;
+pool::PoolSettings pool_of(const std::filesystem::path& folder) {
+    pool::PoolSettings settings;
     settings.sources = {folder.string()};
     settings.threads = 2;
     settings.items_per_part = 16;
     return settings;
 }
 
-Figures ingest(const PoolSettings& settings, const std::filesystem::path& run) {
+run::Figures ingest(const pool::PoolSettings& settings, const std::filesystem::path& run) {
     const auto stage = make_ingest_stage(settings);
     stage->check();
-    StageContext context{*solo, RunPaths(run), "fingerprint"};
+    run::StageContext context{*solo, run::RunPaths(run), "fingerprint"};
     stage->run(context);
     return context.figures;
 }
 
-double figure(const Figures& figures, const std::string& name) {
+double figure(const run::Figures& figures, const std::string& name) {
     for (const auto& [key, value] : figures)
         if (key == name) return value;
     ADD_FAILURE() << "no figure " << name;
@@ -38,14 +38,14 @@ double figure(const Figures& figures, const std::string& name) {
 
 // All fixtures, two of them twice, and some that are broken.
 void fill(const ScratchFolder& folder) {
-    for (const auto& entry : std::filesystem::directory_iterator(pictures))
+    for (const auto& entry : std::filesystem::directory_iterator(picture_folder))
         if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32") folder.write(name, file_bytes(entry.path()));
-    folder.write("twin/a.jpg", file_bytes(pictures / "jpeg_420.jpg"));
-    folder.write("twin/b.png", file_bytes(pictures / "png_rgb.png"));
+    folder.write("twin/a.jpg", file_bytes(picture_folder / "jpeg_420.jpg"));
+    folder.write("twin/b.png", file_bytes(picture_folder / "png_rgb.png"));
     folder.write("bad/empty.jpg", "");
     folder.write("bad/empty.png", "");
     folder.write("bad/page.jpg", "<!DOCTYPE html>");
-    const auto jpeg = file_bytes(pictures / "jpeg_420.jpg");
+    const auto jpeg = file_bytes(picture_folder / "jpeg_420.jpg");
     folder.write("bad/cut.jpg", std::span(jpeg).first(jpeg.size() / 2));
     folder.write("bad/wrong_suffix.gif", jpeg);  // twin of jpeg_420.jpg: the content decides
     folder.write("caption.txt", "text");
@@ -55,7 +55,7 @@ TEST(ingest, accounts_for_every_file) {
     const ScratchFolder folder, run;
     fill(folder);
     const auto figures = ingest(pool_of(folder.path()), run.path());
-    const Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
+    const pool::Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
     std::size_t files = 0;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) files += entry.is_regular_file() ? 1 : 0;
     EXPECT_EQ(pool.size() + 1, files);
@@ -77,7 +77,7 @@ TEST(ingest, accounts_for_every_file) {
         EXPECT_EQ(pool.reason(i).empty(), pool.usable(i)) << pool.uri(i);
         if (!pool.usable(i)) continue;
         EXPECT_EQ(pool.read(i), bytes);
-        const auto image = decode(bytes);
+        const auto image = pictures::decode(bytes);
         EXPECT_EQ(pool.width(i), image.width);
         EXPECT_EQ(pool.height(i), image.height);
     }
@@ -85,9 +85,9 @@ TEST(ingest, accounts_for_every_file) {
     // The first by index is the original: "bad/..." comes before "jpeg_420.jpg".
     EXPECT_EQ(pool.duplicate_of(row.at("bad/wrong_suffix.gif")), -1);
     EXPECT_EQ(pool.duplicate_of(row.at("jpeg_420.jpg")), static_cast<std::int64_t>(row.at("bad/wrong_suffix.gif")));
-    EXPECT_EQ(pool.status(row.at("bad/cut.jpg")), PictureStatus::truncated);
-    EXPECT_EQ(pool.status(row.at("bad/empty.png")), PictureStatus::empty);
-    EXPECT_THROW(pool.read(row.at("bad/cut.jpg")), UnreadableImage);
+    EXPECT_EQ(pool.status(row.at("bad/cut.jpg")), pictures::PictureStatus::truncated);
+    EXPECT_EQ(pool.status(row.at("bad/empty.png")), pictures::PictureStatus::empty);
+    EXPECT_THROW(pool.read(row.at("bad/cut.jpg")), pictures::UnreadableImage);
 }
 
 TEST(ingest, drops_duplicates_when_told_to) {
@@ -97,10 +97,10 @@ TEST(ingest, drops_duplicates_when_told_to) {
     settings.drop_duplicates = true;
     const auto figures = ingest(settings, run.path());
     EXPECT_EQ(figure(figures, "duplicate"), 3);
-    const Pool pool(run.path() / "pool.h5", settings);
+    const pool::Pool pool(run.path() / "pool.h5", settings);
     std::size_t dropped = 0;
     for (std::uint64_t i = 0; i < pool.size(); ++i)
-        if (pool.status(i) == PictureStatus::duplicate) {
+        if (pool.status(i) == pictures::PictureStatus::duplicate) {
             ++dropped;
             EXPECT_GE(pool.duplicate_of(i), 0);
             EXPECT_TRUE(pool.usable(static_cast<std::uint64_t>(pool.duplicate_of(i))));
@@ -115,7 +115,7 @@ TEST(ingest, reads_headers_only_when_told_to) {
     auto settings = pool_of(folder.path());
     settings.verify = "header";
     ingest(settings, run.path());
-    const Pool pool(run.path() / "pool.h5", settings);
+    const pool::Pool pool(run.path() / "pool.h5", settings);
     for (std::uint64_t i = 0; i < pool.size(); ++i)
         if (pool.uri(i) == "bad/cut.jpg") {
             EXPECT_TRUE(pool.usable(i)) << "its header is whole";
@@ -125,12 +125,12 @@ TEST(ingest, reads_headers_only_when_told_to) {
 
 TEST(Pool, notices_a_picture_that_changed_after_ingest) {
     const ScratchFolder folder, run;
-    folder.write("a.jpg", file_bytes(pictures / "jpeg_420.jpg"));
-    folder.write("b.jpg", file_bytes(pictures / "jpeg_422.jpg"));
+    folder.write("a.jpg", file_bytes(picture_folder / "jpeg_420.jpg"));
+    folder.write("b.jpg", file_bytes(picture_folder / "jpeg_422.jpg"));
     ingest(pool_of(folder.path()), run.path());
-    const Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
+    const pool::Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
     EXPECT_FALSE(pool.read(0).empty());
-    auto changed = file_bytes(pictures / "jpeg_420.jpg");
+    auto changed = file_bytes(picture_folder / "jpeg_420.jpg");
     changed.back() ^= std::byte{1};
     folder.write("a.jpg", changed);
     std::filesystem::remove(folder.path() / "b.jpg");
@@ -138,9 +138,9 @@ TEST(Pool, notices_a_picture_that_changed_after_ingest) {
         try {
             pool.read(i);
             FAIL();
-        } catch (const UnreadableImage& error) {
+        } catch (const pictures::UnreadableImage& error) {
             EXPECT_NE(std::string_view(error.what()).find(pool.uri(i)), std::string_view::npos);
-            EXPECT_EQ(error.status(), i == 0 ? PictureStatus::corrupt : PictureStatus::missing);
+            EXPECT_EQ(error.status(), i == 0 ? pictures::PictureStatus::corrupt : pictures::PictureStatus::missing);
         }
     }
 }
@@ -149,13 +149,13 @@ TEST(ingest, says_in_the_plan_how_many_pictures_there_are) {
     const ScratchFolder folder, run;
     fill(folder);
     const auto stage = make_ingest_stage(pool_of(folder.path()));
-    const auto before = stage->plan(RunPaths(run.path()));
+    const auto before = stage->plan(run::RunPaths(run.path()));
     ASSERT_EQ(before.size(), 1u);
     ingest(pool_of(folder.path()), run.path());
-    const auto after = stage->plan(RunPaths(run.path()));
+    const auto after = stage->plan(run::RunPaths(run.path()));
     EXPECT_EQ(before[0].amount, after[0].amount);
     EXPECT_GT(before[0].amount, 50);
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::ingest

@@ -6,13 +6,13 @@
 #include "unit/pictures/fixtures.hpp"
 #include "listing.hpp"
 
-namespace tg {
+namespace tg::ingest {
 namespace {
 
 using namespace test;
 
-PoolSettings settings_for(std::vector<std::string> sources) {
-    PoolSettings settings;
+pool::PoolSettings settings_for(std::vector<std::string> sources) {
+    pool::PoolSettings settings;
     settings.sources = std::move(sources);
     settings.threads = 2;
     return settings;
@@ -25,7 +25,7 @@ std::vector<std::string> uris_of(const Listing& listing) {
 }
 using Uris = std::vector<std::string>;
 
-std::string refusal(const PoolSettings& settings) {
+std::string refusal(const pool::PoolSettings& settings) {
     try {
         list_sources(settings);
     } catch (const Error& error) {
@@ -106,7 +106,7 @@ TEST(tar_source, finds_each_member_where_its_bytes_lie) {
         const auto listing = list_sources(settings_for({"tar:" + (folder.path() / name).string()}));
         EXPECT_EQ(listing.counts().ignored, 1u);
         ASSERT_EQ(listing.pictures().size(), all.size() - 1);
-        const PictureFiles files(listing.containers());
+        const pool::PictureFiles files(listing.containers());
         std::size_t checked = 0;
         for (const auto& picture : listing.pictures())
             for (auto [member, body] : all) {
@@ -193,7 +193,7 @@ TEST(list_sources, keeps_equal_paths_of_two_sources_apart_by_name) {
     EXPECT_NE(refusal(settings_for({one.path(), two.path()})).find("'x.jpg' is two pictures"), std::string::npos);
     const auto listing = list_sources(settings_for({"first=folder:" + one.path().string(), "second=" + two.path().string()}));
     EXPECT_EQ(uris_of(listing), (Uris{"first/x.jpg", "second/x.jpg"}));
-    const PictureFiles files(listing.containers());
+    const pool::PictureFiles files(listing.containers());
     EXPECT_EQ(files.read(listing.pictures()[1], 10), (std::vector<std::byte>{std::byte{'2'}}));
 }
 
@@ -216,7 +216,7 @@ TEST(ListingFile, gives_back_any_part_of_what_was_written) {
     EXPECT_EQ(file.fingerprint(), "print");
     EXPECT_EQ(file.containers().at(0).prefix, "n/");
     std::size_t next = 0;
-    for (const Slice slice : {Slice{0, 7}, Slice{7, 7}, Slice{7, 30}})
+    for (const parallel::Slice slice : {parallel::Slice{0, 7}, parallel::Slice{7, 7}, parallel::Slice{7, 30}})
         for (const auto& picture : file.read(slice)) EXPECT_EQ(picture.uri, listing.pictures()[next++].uri);
     EXPECT_EQ(next, 30u);
 }
@@ -225,23 +225,23 @@ TEST(PictureFiles, tells_a_missing_picture_from_a_missing_pool) {
     const ScratchFolder folder;
     folder.write("x.jpg", "1234");
     std::filesystem::create_directory(folder.path() / "folder.jpg");
-    const PictureFiles files({{Container::Kind::folder, folder.path(), ""}, {Container::Kind::folder, folder.path() / "gone", ""}});
+    const pool::PictureFiles files({{pool::Container::Kind::folder, folder.path(), ""}, {pool::Container::Kind::folder, folder.path() / "gone", ""}});
     const auto status = [&](const std::string& uri, std::uint64_t most = 100) {
         try {
             files.read({uri, 0, 0, 0}, most);
-        } catch (const UnreadableImage& error) {
+        } catch (const pictures::UnreadableImage& error) {
             return error.status();
         }
-        return PictureStatus::usable;
+        return pictures::PictureStatus::usable;
     };
-    EXPECT_EQ(status("x.jpg"), PictureStatus::usable);
-    EXPECT_EQ(status("x.jpg", 3), PictureStatus::too_large);
-    EXPECT_EQ(status("y.jpg"), PictureStatus::missing);
-    EXPECT_EQ(status("folder.jpg"), PictureStatus::unreadable);
+    EXPECT_EQ(status("x.jpg"), pictures::PictureStatus::usable);
+    EXPECT_EQ(status("x.jpg", 3), pictures::PictureStatus::too_large);
+    EXPECT_EQ(status("y.jpg"), pictures::PictureStatus::missing);
+    EXPECT_EQ(status("folder.jpg"), pictures::PictureStatus::unreadable);
     try {
         files.read({"x.jpg", 1, 0, 0}, 100);
         FAIL();
-    } catch (const UnreadableImage&) {
+    } catch (const pictures::UnreadableImage&) {
         FAIL() << "a pool that is gone was taken for one bad picture";
     } catch (const InputError& error) {
         EXPECT_NE(std::string_view(error.what()).find("not there any more"), std::string_view::npos);
@@ -249,4 +249,4 @@ TEST(PictureFiles, tells_a_missing_picture_from_a_missing_pool) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::ingest

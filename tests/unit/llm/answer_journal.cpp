@@ -4,7 +4,7 @@
 
 #include "loopback.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr std::chrono::milliseconds group{2};
@@ -59,7 +59,7 @@ TEST(answer_journal, drops_a_torn_tail_and_keeps_the_rest) {
         AnswerJournal journal(folder.path(), 0, group, false);
         for (int i = 0; i < 10; ++i) journal.append(key_of(i), record(i), {});
     }
-    const auto file = journal_files(folder.path()).front();
+    const auto file = storage::journal_files(folder.path()).front();
     std::filesystem::resize_file(file, std::filesystem::file_size(file) - 7);
     const AnswerJournal journal(folder.path(), 0, group, false);
     EXPECT_EQ(journal.size(), 9u);
@@ -89,8 +89,8 @@ TEST(folded_answers, keep_every_record_and_answer_as_the_journal_did) {
     { AnswerJournal(folder.path(), 1, group, false).append(key_of(30'000), record(30'000), {}); }
     const auto before = AnswerJournal(folder.path(), 2, group, true).paid_before();
     EXPECT_EQ(fold_answers(folder.path()), 20'003u);
-    EXPECT_TRUE(journal_files(folder.path()).empty());
-    EXPECT_EQ(folded_files(folder.path()).size(), 4u) << "20,002 answers in three files, one in its own";
+    EXPECT_TRUE(storage::journal_files(folder.path()).empty());
+    EXPECT_EQ(storage::folded_files(folder.path()).size(), 4u) << "20,002 answers in three files, one in its own";
     EXPECT_EQ(fold_answers(folder.path()), 0u);
 
     AnswerJournal journal(folder.path(), 0, group, true);
@@ -106,7 +106,7 @@ TEST(folded_answers, keep_every_record_and_answer_as_the_journal_did) {
     // What is asked now goes to a journal whose name no folded one had.
     journal.append(key_of(40'000), record(40'000), {});
     journal.commit();
-    EXPECT_EQ(journal_files(folder.path()).front().filename(), "00001-00000.journal");
+    EXPECT_EQ(storage::journal_files(folder.path()).front().filename(), "00001-00000.journal");
 }
 
 TEST(folded_answers, go_on_after_a_fold_that_was_killed) {
@@ -115,13 +115,13 @@ TEST(folded_answers, go_on_after_a_fold_that_was_killed) {
         AnswerJournal journal(folder.path(), 0, group, false);
         for (int i = 0; i < 20'000; ++i) journal.append(key_of(i), record(i), {});
     }
-    const auto journal_file = journal_files(folder.path()).front();
+    const auto journal_file = storage::journal_files(folder.path()).front();
     std::filesystem::copy_file(journal_file, folder.path() / "kept");
     fold_answers(folder.path());
     // As if killed after the first of three files was there, with the journal still whole.
     std::filesystem::rename(folder.path() / "kept", journal_file);
-    std::filesystem::remove(folded_name(journal_file, 1));
-    std::filesystem::remove(folded_name(journal_file, 2));
+    std::filesystem::remove(storage::folded_name(journal_file, 1));
+    std::filesystem::remove(storage::folded_name(journal_file, 2));
     {
         const AnswerJournal between(folder.path(), 1, group, false);
         EXPECT_EQ(between.size(), 20'000u);
@@ -140,7 +140,7 @@ TEST(folded_answers, leave_a_damaged_journal_where_it_is_and_keep_what_is_sound)
         AnswerJournal journal(folder.path(), 0, group, false);
         for (int i = 0; i < 100; ++i) journal.append(key_of(i), record(i), {});
     }
-    const auto file = journal_files(folder.path()).front();
+    const auto file = storage::journal_files(folder.path()).front();
     {
         std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
         bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
@@ -155,4 +155,4 @@ TEST(folded_answers, leave_a_damaged_journal_where_it_is_and_keep_what_is_sound)
     EXPECT_EQ(AnswerJournal(folder.path(), 1, group, false).size(), sound);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

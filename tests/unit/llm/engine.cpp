@@ -4,7 +4,7 @@
 #include "loopback.hpp"
 #include "taskgalaxy/core/digest.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 using test::ask;
@@ -26,7 +26,7 @@ std::string stop_reason(ChatEngine& engine, int count, const std::string& endpoi
 
 TEST(chat_engine, answers_every_request_once_and_counts_what_it_cost) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 300);
     ASSERT_EQ(outcome.replies.size(), 300u);
@@ -45,7 +45,7 @@ TEST(chat_engine, answers_every_request_once_and_counts_what_it_cost) {
 TEST(chat_engine, sends_the_picture_whole_and_encodes_it_only_when_it_is_sent) {
     TemporaryFolder folder;
     std::atomic<int> encoded = 0;
-    Simulator server({}, [](const SimulatedCall& call) { return std::string(reinterpret_cast<const char*>(call.image.data()), call.image.size()); });
+    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return std::string(reinterpret_cast<const char*>(call.image.data()), call.image.size()); });
     const auto submit_one = [&](ChatEngine& engine, std::string& answer) {
         auto r = test::question(1);
         r.image_digest = digest_of("picture");
@@ -67,7 +67,7 @@ TEST(chat_engine, sends_the_picture_whole_and_encodes_it_only_when_it_is_sent) {
 
 TEST(chat_engine, records_a_picture_that_cannot_be_read_and_goes_on) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     ChatReply broken, fine;
     auto r = test::question(1);
@@ -82,13 +82,13 @@ TEST(chat_engine, records_a_picture_that_cannot_be_read_and_goes_on) {
 
 TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
     TemporaryFolder folder;
-    SimulatorSettings faulty;
+    simulator::SimulatorSettings faulty;
     faulty.rate_limited = 0.05;
     faulty.error_500 = faulty.error_503 = 0.03;
     faulty.reset = faulty.cut_body = faulty.broken_json = faulty.html = faulty.refusal = 0.03;
     faulty.stall = 0.01, faulty.stall_s = 30;
     faulty.slow_drip = 0.01, faulty.drip_s = 0.2;
-    Simulator server(faulty, test::echo);
+    simulator::Simulator server(faulty, test::echo);
     auto api = quick_api();
     api.ask_again = 8;
     auto endpoint = endpoint_at(server.url());
@@ -106,9 +106,9 @@ TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
 
 TEST(chat_engine, a_429_burns_no_attempt) {
     TemporaryFolder folder;
-    SimulatorSettings refusing;
+    simulator::SimulatorSettings refusing;
     refusing.rate_limited = 0.3;
-    Simulator server(refusing, test::echo);
+    simulator::Simulator server(refusing, test::echo);
     auto api = quick_api();
     api.attempts = 1;
     api.backoff_longest_s = 0.02;
@@ -118,10 +118,10 @@ TEST(chat_engine, a_429_burns_no_attempt) {
 
 TEST(chat_engine, gives_a_request_up_after_its_attempts_and_says_why) {
     TemporaryFolder folder;
-    SimulatorSettings settings;
+    simulator::SimulatorSettings settings;
     settings.error_500 = 0.4;
     settings.request_log = folder / "requests.jsonl";
-    Simulator server(settings, test::echo);
+    simulator::Simulator server(settings, test::echo);
     auto api = quick_api();
     api.attempts = 2;
     api.max_failure_share = 1;
@@ -140,7 +140,7 @@ TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keep
     TemporaryFolder folder;
     std::mutex mutex;
     std::map<std::string, std::vector<std::int64_t>> seeds;
-    Simulator server({}, [&](const SimulatedCall& call) {
+    simulator::Simulator server({}, [&](const simulator::SimulatedCall& call) {
         const std::lock_guard lock(mutex);
         seeds[call.user].push_back(call.sampling_seed);
         return call.user == "question 1" ? std::string("never") : call.sampling_seed < 6 ? std::string("perhaps") : std::string("yes");
@@ -161,7 +161,7 @@ TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keep
 
 TEST(chat_engine, does_not_ask_twice_what_the_server_will_never_answer) {
     TemporaryFolder folder;
-    Simulator server({}, [](const SimulatedCall& call) -> std::string {
+    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) -> std::string {
         if (call.user == "question 3") throw InputError("this picture is no picture");
         return "fine";
     });
@@ -174,7 +174,7 @@ TEST(chat_engine, does_not_ask_twice_what_the_server_will_never_answer) {
 
 TEST(chat_engine, answers_from_the_journal_in_the_next_life_and_counts_the_earlier_cost) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     double usd = 0;
     {
         ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
@@ -197,7 +197,7 @@ TEST(chat_engine, answers_from_the_journal_in_the_next_life_and_counts_the_earli
 
 TEST(chat_engine, asks_anew_where_todays_grammar_refuses_the_kept_answer) {
     TemporaryFolder folder;
-    Simulator server({}, [](const SimulatedCall& call) { return call.attempt == 0 ? std::string("old") : std::string("new"); });
+    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return call.attempt == 0 ? std::string("old") : std::string("new"); });
     { ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1); ask(engine, 1); }
     ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 1, [](std::string_view answer) { return answer == "new" ? "" : "too old"; });
@@ -207,7 +207,7 @@ TEST(chat_engine, asks_anew_where_todays_grammar_refuses_the_kept_answer) {
 TEST(chat_engine, asks_failures_again_in_the_next_life_unless_told_not_to) {
     TemporaryFolder folder;
     bool broken = true;
-    Simulator server({}, [&](const SimulatedCall&) -> std::string {
+    simulator::Simulator server({}, [&](const simulator::SimulatedCall&) -> std::string {
         if (broken) throw InputError("not today");
         return "fine";
     });
@@ -227,9 +227,9 @@ TEST(chat_engine, asks_failures_again_in_the_next_life_unless_told_not_to) {
 
 TEST(chat_engine, sends_identical_requests_once) {
     TemporaryFolder folder;
-    SimulatorSettings slow;
+    simulator::SimulatorSettings slow;
     slow.latency_ms = 50;
-    Simulator server(slow, test::echo);
+    simulator::Simulator server(slow, test::echo);
     ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     int answered = 0;
     for (int i = 0; i < 7; ++i) engine.submit(test::question(1), {}, [&](ChatReply reply) { answered += reply.text == "answer to question 1"; });
@@ -240,7 +240,7 @@ TEST(chat_engine, sends_identical_requests_once) {
 
 TEST(chat_engine, serves_higher_priority_first) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.concurrency = 1;
     ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
@@ -256,7 +256,7 @@ TEST(chat_engine, serves_higher_priority_first) {
 
 TEST(chat_engine, lets_answers_lead_to_further_questions) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     int last = 0;
     std::function<void(int)> chain = [&](int n) {
@@ -272,9 +272,9 @@ TEST(chat_engine, lets_answers_lead_to_further_questions) {
 
 TEST(chat_engine, keeps_only_the_wanted_number_queued) {
     TemporaryFolder folder;
-    SimulatorSettings slow;
+    simulator::SimulatorSettings slow;
     slow.latency_ms = 2;
-    Simulator server(slow, test::echo);
+    simulator::Simulator server(slow, test::echo);
     auto api = quick_api();
     api.queued_items = 20;
     ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
@@ -291,9 +291,9 @@ TEST(chat_engine, keeps_only_the_wanted_number_queued) {
 
 TEST(chat_engine, passes_on_what_a_callback_throws_after_keeping_what_was_in_flight) {
     TemporaryFolder folder;
-    SimulatorSettings slow;
+    simulator::SimulatorSettings slow;
     slow.latency_ms = 50;
-    Simulator server(slow, test::echo);
+    simulator::Simulator server(slow, test::echo);
     {
         ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
         int ended = 0;
@@ -315,9 +315,9 @@ TEST(chat_engine, stops_at_once_on_a_wrong_key_and_says_so_without_the_key) {
     TemporaryFolder folder;
     ::setenv("TG_TEST_SERVER_KEY", "right-key", 1);
     ::setenv("TG_TEST_KEY", "wrong-key-4711", 1);
-    SimulatorSettings settings;
+    simulator::SimulatorSettings settings;
     settings.key_env = "TG_TEST_SERVER_KEY";
-    Simulator server(settings, test::echo);
+    simulator::Simulator server(settings, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.api_key_env = "TG_TEST_KEY";
     {
@@ -357,14 +357,14 @@ TEST(chat_engine, wants_its_key_to_exist_and_to_be_private) {
 
 TEST(chat_engine, stops_on_an_unknown_model_an_exhausted_quota_and_an_unknown_host) {
     TemporaryFolder folder;
-    SimulatorSettings settings;
+    simulator::SimulatorSettings settings;
     settings.models = {"other"};
-    Simulator other(settings, test::echo);
+    simulator::Simulator other(settings, test::echo);
     { ChatEngine engine({{"a", endpoint_at(other.url())}}, quick_api(), folder / "j1", 0, 1);
       EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown model (HTTP 404: The model `stand-in` does not exist")); }
     settings = {};
     settings.quota_tokens = 200;
-    Simulator poor(settings, test::echo);
+    simulator::Simulator poor(settings, test::echo);
     { ChatEngine engine({{"a", endpoint_at(poor.url())}}, quick_api(), folder / "j2", 0, 1);
       EXPECT_THAT(stop_reason(engine, 500), testing::HasSubstr("quota exhausted")); }
     { ChatEngine engine({{"a", endpoint_at("http://no-such-host.invalid/v1")}}, quick_api(), folder / "j3", 0, 1);
@@ -382,7 +382,7 @@ TEST(chat_engine, waits_for_a_server_that_is_away_and_gives_it_up_when_that_take
 
 TEST(chat_engine, stops_when_too_many_requests_are_given_up) {
     TemporaryFolder folder;
-    Simulator server({}, [](const SimulatedCall&) -> std::string { throw InputError("no"); });
+    simulator::Simulator server({}, [](const simulator::SimulatedCall&) -> std::string { throw InputError("no"); });
     auto api = quick_api();
     api.max_failure_share = 0.3;
     api.failure_share_after = 50;
@@ -393,7 +393,7 @@ TEST(chat_engine, stops_when_too_many_requests_are_given_up) {
 
 TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
     TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.price_in = 1000;  // about 1.8 cents a question
     endpoint.price_out = 1000;
@@ -425,7 +425,7 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
 TEST(chat_engine, never_spends_more_than_its_budget_though_answers_are_longer_than_those_before) {
     TemporaryFolder folder;
     std::atomic<int> calls{0};
-    Simulator server({}, [&](const SimulatedCall& call) { return "answer to " + call.user + (++calls > 40 ? std::string(700, '.') : ""); });
+    simulator::Simulator server({}, [&](const simulator::SimulatedCall& call) { return "answer to " + call.user + (++calls > 40 ? std::string(700, '.') : ""); });
     auto endpoint = endpoint_at(server.url());
     endpoint.price_in = 0;
     endpoint.price_out = 1000;
@@ -449,9 +449,9 @@ TEST(chat_engine, wants_prices_where_there_is_a_budget) {
 
 TEST(chat_engine, spreads_over_replicas_and_sets_a_dead_one_aside) {
     TemporaryFolder folder;
-    SimulatorSettings slow;
+    simulator::SimulatorSettings slow;
     slow.latency_ms = 5;
-    Simulator one(slow, test::echo), two(slow, test::echo);
+    simulator::Simulator one(slow, test::echo), two(slow, test::echo);
     auto endpoint = endpoint_at(one.url());
     endpoint.urls = {one.url(), "http://127.0.0.1:9/v1", two.url()};
     ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
@@ -462,10 +462,10 @@ TEST(chat_engine, spreads_over_replicas_and_sets_a_dead_one_aside) {
 
 TEST(chat_engine, keeps_the_limit_it_learns_from_headers) {
     TemporaryFolder folder;
-    SimulatorSettings limited;
+    simulator::SimulatorSettings limited;
     limited.requests_per_minute = 1200;
     limited.latency_ms = 20;
-    Simulator server(limited, test::echo);
+    simulator::Simulator server(limited, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.concurrency = 8;
     ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
@@ -483,4 +483,4 @@ TEST(chat_engine, names_the_endpoints_when_one_is_unknown) {
     EXPECT_THROW(engine.submit(test::question(1, "b"), {}, [](ChatReply) {}), UsageError);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -5,7 +5,7 @@
 
 #include "loopback.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 struct StopNow {
@@ -18,9 +18,9 @@ struct StopNow {
 
 TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
     test::TemporaryFolder folder;
-    SimulatorSettings slow;
+    simulator::SimulatorSettings slow;
     slow.latency_ms = 150;
-    Simulator server(slow, test::echo);
+    simulator::Simulator server(slow, test::echo);
     std::uint64_t bought = 0;
     {
         ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
@@ -44,10 +44,10 @@ TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
 
 TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
     test::TemporaryFolder folder;
-    SimulatorSettings stalling;
+    simulator::SimulatorSettings stalling;
     stalling.stall = 1;
     stalling.stall_s = 60;
-    Simulator server(stalling, test::echo);
+    simulator::Simulator server(stalling, test::echo);
     auto api = test::quick_api();
     api.drain_s = 0.3;
     ChatEngine engine({{"a", test::endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
@@ -65,7 +65,7 @@ TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
 // A file that may not grow stands for the disk that is full.
 TEST(chat_engine_stop, says_that_the_disk_is_full_and_loses_no_item) {
     test::TemporaryFolder folder;
-    Simulator server({}, test::echo);
+    simulator::Simulator server({}, test::echo);
     rlimit before{};
     ::getrlimit(RLIMIT_FSIZE, &before);
     const auto on_limit = std::signal(SIGXFSZ, SIG_IGN);
@@ -85,4 +85,4 @@ TEST(chat_engine_stop, says_that_the_disk_is_full_and_loses_no_item) {
     EXPECT_EQ(test::ask(engine, 300).count(ChatReply::Status::answered), 300u);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

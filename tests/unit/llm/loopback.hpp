@@ -23,10 +23,10 @@
 
 namespace tg::test {
 
-inline std::string echo(const SimulatedCall& call) { return "answer to " + call.user; }
+inline std::string echo(const simulator::SimulatedCall& call) { return "answer to " + call.user; }
 
-inline EndpointSettings endpoint_at(const std::string& url) {
-    EndpointSettings e;
+inline llm::EndpointSettings endpoint_at(const std::string& url) {
+    llm::EndpointSettings e;
     e.urls = {url};
     e.model = "stand-in";
     e.concurrency = 16;
@@ -35,8 +35,8 @@ inline EndpointSettings endpoint_at(const std::string& url) {
     return e;
 }
 
-inline ApiSettings quick_api() {
-    ApiSettings api;
+inline llm::ApiSettings quick_api() {
+    llm::ApiSettings api;
     api.backoff_first_s = 0.02;
     api.backoff_longest_s = 0.1;
     api.journal_group_ms = 5;
@@ -44,8 +44,8 @@ inline ApiSettings quick_api() {
     return api;
 }
 
-inline ChatRequest question(int number, const std::string& endpoint = "a") {
-    ChatRequest r;
+inline llm::ChatRequest question(int number, const std::string& endpoint = "a") {
+    llm::ChatRequest r;
     r.endpoint = endpoint;
     r.stage = "test";
     r.item = fmt::format("item {}", number);
@@ -55,21 +55,21 @@ inline ChatRequest question(int number, const std::string& endpoint = "a") {
 
 // What came of `count` questions, by number.
 struct Outcome {
-    std::map<int, ChatReply> replies;
-    RunEnd end = RunEnd::finished;
-    std::size_t count(ChatReply::Status status) const {
+    std::map<int, llm::ChatReply> replies;
+    llm::RunEnd end = llm::RunEnd::finished;
+    std::size_t count(llm::ChatReply::Status status) const {
         std::size_t n = 0;
         for (const auto& [number, reply] : replies) n += reply.status == status;
         return n;
     }
 };
 
-inline void ask_into(ChatEngine& engine, Outcome& outcome, int count, const AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline void ask_into(llm::ChatEngine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
     int next = 0;
     outcome.end = engine.run([&] {
         if (next == count) return false;
         const int number = next++;
-        engine.submit(question(number, endpoint), check, [&outcome, number](ChatReply reply) {
+        engine.submit(question(number, endpoint), check, [&outcome, number](llm::ChatReply reply) {
             EXPECT_FALSE(outcome.replies.contains(number)) << "`done` of " << number << " ran twice";
             outcome.replies[number] = std::move(reply);
         });
@@ -77,7 +77,7 @@ inline void ask_into(ChatEngine& engine, Outcome& outcome, int count, const Answ
     });
 }
 
-inline Outcome ask(ChatEngine& engine, int count, const AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline Outcome ask(llm::ChatEngine& engine, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
     Outcome outcome;
     ask_into(engine, outcome, count, check, endpoint);
     return outcome;

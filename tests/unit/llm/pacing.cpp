@@ -8,7 +8,7 @@
 #include "taskgalaxy/simulator/limits.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 // A server that keeps a limit second by second, and one or more senders that always have work: hours pass in milliseconds.
@@ -47,7 +47,7 @@ Rehearsal rehearse(const Scene& scene) {
         all.push_back({Allowance(i, scene.senders, scene.tokens ? token_credit_s : request_credit_s), LearnedRate(scene.told_per_minute / 60 / scene.senders, true), {}});
         all.back().allowance.set_rate(all.back().rate.rate(), start);
     }
-    SecondLimit limit(scene.true_per_minute);
+    simulator::SecondLimit limit(scene.true_per_minute);
     std::priority_queue<Reply> replies;
     Rehearsal result;
     RandomStream random(5);
@@ -222,16 +222,16 @@ TEST(backoff, is_drawn_below_a_bound_that_doubles) {
 }
 
 TEST(second_limit, grants_a_sixtieth_a_second_and_carries_fractions_and_debts) {
-    SecondLimit limit(500);
+    simulator::SecondLimit limit(500);
     int admitted = 0;
     for (double now = 1000; now < 1060; now += 0.01)
         if (limit.open(now)) limit.take(1), ++admitted;
     EXPECT_NEAR(admitted, 500, 1);
-    SecondLimit tokens(6000);
+    simulator::SecondLimit tokens(6000);
     double spent = 0;
     for (double now = 1000; now < 1060; now += 0.01)
         if (tokens.open(now)) tokens.take(250), spent += 250;
     EXPECT_NEAR(spent, 6000, 250);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -4,7 +4,7 @@
 
 #include "loopback.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 TEST(request_body, is_the_json_that_the_chat_completions_interface_wants) {
     auto e = test::endpoint_at("http://x/v1");
@@ -61,4 +61,4 @@ TEST(request_key, changes_with_everything_that_decides_the_answer_and_with_nothi
     EXPECT_EQ(request_key(moved, r), key);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -4,7 +4,7 @@
 
 #include "loopback.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 TEST(api_ranks, are_a_count_or_one_a_node_or_a_list) {
     const std::vector<int> nodes{0, 0, 1, 1, 1};
@@ -64,4 +64,4 @@ TEST(endpoint_settings, refuse_what_cannot_work) {
     EXPECT_THROW(e.check("a"), UsageError);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

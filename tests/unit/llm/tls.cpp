@@ -7,7 +7,7 @@
 
 #include "loopback.hpp"
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 struct Certificate {
@@ -99,4 +99,4 @@ TEST(tls, stops_at_an_expired_certificate) {
     EXPECT_THAT(reason(server.url(), folder / "ca.pem", folder / "j", answer), testing::HasSubstr("expired"));
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -4,7 +4,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::llm {
 
 // The two examples of the vendor's documentation, and the borders of the rule.
 TEST(tokens_of_a_picture, follow_the_tile_rule_of_gpt_4o) {
@@ -34,4 +34,4 @@ TEST(dollars, are_unknown_where_a_price_that_matters_is_unknown) {
     EXPECT_DOUBLE_EQ(dollars(e, {1'000'000, 100'000}), 3.5);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -3,7 +3,7 @@
 #include <curl/curl.h>
 #include <gtest/gtest.h>
 
-namespace tg {
+namespace tg::llm {
 namespace {
 
 constexpr double noon = 1'780'000'000;  // some second since 1970
@@ -131,4 +131,4 @@ TEST(stated_limits, come_from_headers_and_are_never_read_from_missing_or_zero_on
     EXPECT_DOUBLE_EQ(limits({}).requests, 0);
 }
 
-}  // namespace tg
+}  // namespace tg::llm

@@ -13,13 +13,13 @@
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 // Two channels' means as the features of a picture; may fail at one of its calls.
-class Means final : public DualEncoder {
+class Means final : public models::DualEncoder {
 public:
-    explicit Means(int failing_call = -1) : DualEncoder(torch::kCPU, torch::kFloat32), failing_call_(failing_call) { dim_ = 2, image_size_ = 24; }
+    explicit Means(int failing_call = -1) : models::DualEncoder(torch::kCPU, torch::kFloat32), failing_call_(failing_call) { dim_ = 2, image_size_ = 24; }
     int calls() const { return calls_; }
 
 protected:
@@ -40,10 +40,10 @@ protected:
         std::ofstream(bad_ / "bad.jpg") << "<html>";
         pool_settings_.sources = {(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures").string(), bad_.path().string()};
         pool_settings_.threads = 2;
-        const auto solo = make_solo();
-        StageContext context{*solo, RunPaths(run_.path()), "fingerprint"};
-        make_ingest_stage(pool_settings_)->run(context);
-        pool_ = std::make_unique<Pool>(run_ / "pool.h5", pool_settings_);
+        const auto solo = parallel::make_solo();
+        run::StageContext context{*solo, run::RunPaths(run_.path()), "fingerprint"};
+        ingest::make_ingest_stage(pool_settings_)->run(context);
+        pool_ = std::make_unique<pool::Pool>(run_ / "pool.h5", pool_settings_);
         recipe_.size = recipe_.shortest_edge = 24;
         for (std::uint64_t i = 0; i < 150; ++i) indices_.push_back(i * 7 % pool_->size());
         settings_.batch = 16;
@@ -52,9 +52,9 @@ protected:
     ~EmbedPictures() override { omp_set_num_threads(threads_); }
 
     test::TemporaryFolder run_, bad_;
-    PoolSettings pool_settings_;
-    std::unique_ptr<Pool> pool_;
-    ImageRecipe recipe_;
+    pool::PoolSettings pool_settings_;
+    std::unique_ptr<pool::Pool> pool_;
+    pictures::ImageRecipe recipe_;
     std::vector<std::uint64_t> indices_;
     EmbedSettings settings_;
     const int threads_ = omp_get_max_threads();
@@ -78,7 +78,7 @@ TEST_F(EmbedPictures, gives_every_picture_its_own_vector_whatever_the_threads) {
             }
             EXPECT_EQ(got.failures[i], "");
             std::vector<float> pixels(recipe_.values());
-            decode_to_pixels(pool_->read(indices_[i]), pool_->decode_options(), recipe_, std::span(pixels));
+            pictures::decode_to_pixels(pool_->read(indices_[i]), pool_->decode_options(), recipe_, std::span(pixels));
             const auto alone = Means().encode_images(torch::from_blob(pixels.data(), {1, 3, 24, 24}));
             EXPECT_EQ(row, std::vector<float>(alone.data_ptr<float>(), alone.data_ptr<float>() + 2)) << i;
         }
@@ -97,12 +97,12 @@ TEST_F(EmbedPictures, ends_with_the_failure_of_one_thread_while_others_wait_for_
 }
 
 TEST_F(EmbedPictures, a_gpu_gives_what_the_cpu_gives_and_the_same_bits_again) {
-    if (!has_cuda()) GTEST_SKIP() << "no CUDA device here";
+    if (!layers::has_cuda()) GTEST_SKIP() << "no CUDA device here";
     const auto folder = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/clip/quick";
-    const auto recipe = ImageRecipe::read(folder);
-    const auto rows_on = [&](const torch::Device& device) { return embed_pictures(*load_dual_encoder(folder, device), *pool_, indices_, recipe, settings_, "embed_images").rows; };
-    const auto cpu = rows_on(torch::kCPU), gpu = rows_on(choose_device("cuda"));
-    EXPECT_EQ(rows_on(choose_device("cuda")), gpu);
+    const auto recipe = pictures::ImageRecipe::read(folder);
+    const auto rows_on = [&](const torch::Device& device) { return embed_pictures(*models::load_dual_encoder(folder, device), *pool_, indices_, recipe, settings_, "embed_images").rows; };
+    const auto cpu = rows_on(torch::kCPU), gpu = rows_on(layers::choose_device("cuda"));
+    EXPECT_EQ(rows_on(layers::choose_device("cuda")), gpu);
     ASSERT_EQ(cpu.size(), gpu.size());
     for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(cpu[i], gpu[i], 1e-3f) << i;
 }
@@ -123,4 +123,4 @@ TEST_F(EmbedPictures, stops_when_asked_to) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::matching

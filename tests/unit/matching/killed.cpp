@@ -17,31 +17,31 @@
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 namespace fs = std::filesystem;
 const fs::path fixtures = fs::path(TG_SOURCE_DIR) / "tests/fixtures";
 
-PoolSettings pool_settings() {
-    PoolSettings pool;
+pool::PoolSettings pool_settings() {
+    pool::PoolSettings pool;
     pool.sources = {(fixtures / "pool/pictures").string()};
     pool.threads = 1;
     return pool;
 }
 
 void prepare(const fs::path& folder) {
-    const auto solo = make_solo();
-    StageContext context{*solo, RunPaths(folder), "fingerprint"};
-    make_ingest_stage(pool_settings())->run(context);
+    const auto solo = parallel::make_solo();
+    run::StageContext context{*solo, run::RunPaths(folder), "fingerprint"};
+    ingest::make_ingest_stage(pool_settings())->run(context);
     std::vector<std::string> paths;
     for (int i = 0; i < 60; ++i) paths.push_back("counting~things of kind " + std::to_string(i % 6) + "~how many of number " + std::to_string(i));
-    publish_hdf5(folder / "taxonomy.h5", [&](Hdf5File& out) { Taxonomy(paths).write(out); });
+    storage::publish_hdf5(folder / "taxonomy.h5", [&](storage::Hdf5File& out) { taxonomy::Taxonomy(paths).write(out); });
 }
 
 void embed_and_match(const fs::path& folder) {
-    const auto solo = make_solo();
-    StageContext context{*solo, RunPaths(folder), "fingerprint"};
+    const auto solo = parallel::make_solo();
+    run::StageContext context{*solo, run::RunPaths(folder), "fingerprint"};
     EmbedSettings embed;
     embed.model = fixtures / "clip/exact";
     embed.dtype = "fp32";
@@ -76,7 +76,7 @@ TEST(embed_and_match, end_the_same_after_kill_9_twice) {
         fs::path folder;
         std::size_t files;
     };
-    const RunPaths paths(killed.path());
+    const run::RunPaths paths(killed.path());
     for (const auto& moment : {Moment{paths.parts("embed-images"), 3}, Moment{paths.parts("match"), 5}}) {
         ::setenv("TG_KILLED_RUN", killed.path().c_str(), 1);
         const auto child = ::fork();
@@ -96,14 +96,14 @@ TEST(embed_and_match, end_the_same_after_kill_9_twice) {
     embed_and_match(killed.path());
     embed_and_match(whole.path());
     for (const char* name : {"image_embeddings.h5", "text_embeddings.h5"}) {
-        const auto a = Hdf5File::open(killed / name), b = Hdf5File::open(whole / name);
+        const auto a = storage::Hdf5File::open(killed / name), b = storage::Hdf5File::open(whole / name);
         EXPECT_EQ(a.read<float>("embedding"), b.read<float>("embedding")) << name;
     }
-    const auto a = Hdf5File::open(killed / "matches.h5"), b = Hdf5File::open(whole / "matches.h5");
+    const auto a = storage::Hdf5File::open(killed / "matches.h5"), b = storage::Hdf5File::open(whole / "matches.h5");
     EXPECT_EQ(a.read<std::int64_t>("type"), b.read<std::int64_t>("type"));
     EXPECT_EQ(a.read<float>("score"), b.read<float>("score"));
     EXPECT_EQ(a.read<std::int64_t>("diagnostics/images_per_type_and_rank"), b.read<std::int64_t>("diagnostics/images_per_type_and_rank"));
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::matching

@@ -10,18 +10,18 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 // Four pictures and four types on the axes of a plane; picture 1 is unusable.
 class MatchStageTest : public ::testing::Test {
 protected:
     void write(std::vector<float> images, std::vector<float> texts, std::uint64_t image_dim = 2, std::uint64_t text_dim = 2) const {
-        publish_hdf5(folder / "image_embeddings.h5", [&](Hdf5File& out) {
+        storage::publish_hdf5(folder / "image_embeddings.h5", [&](storage::Hdf5File& out) {
             const std::uint64_t shape[] = {images.size() / image_dim, image_dim};
             out.write("embedding", std::span<const float>(images), shape);
         });
-        publish_hdf5(folder / "text_embeddings.h5", [&](Hdf5File& out) {
+        storage::publish_hdf5(folder / "text_embeddings.h5", [&](storage::Hdf5File& out) {
             const std::uint64_t shape[] = {texts.size() / text_dim, text_dim};
             out.write("embedding", std::span<const float>(texts), shape);
             std::vector<std::int64_t> rows(texts.size() / text_dim);
@@ -29,10 +29,10 @@ protected:
             out.write("type", rows);
         });
     }
-    Figures run(int k) {
+    run::Figures run(int k) {
         settings.k = k;
-        const auto solo = make_solo();
-        StageContext context{*solo, RunPaths(folder.path()), "fingerprint"};
+        const auto solo = parallel::make_solo();
+        run::StageContext context{*solo, run::RunPaths(folder.path()), "fingerprint"};
         make_match_stage(settings)->run(context);
         return context.figures;
     }
@@ -46,7 +46,7 @@ TEST_F(MatchStageTest, gives_rows_of_the_taxonomy_best_first_and_none_for_unusab
     write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
     settings.images_per_part = 3;
     const auto figures = run(2);
-    const auto matches = Hdf5File::open(folder / "matches.h5");
+    const auto matches = storage::Hdf5File::open(folder / "matches.h5");
     EXPECT_EQ(matches.read<std::int64_t>("type"), (std::vector<std::int64_t>{3, 13, -1, -1, 13, 3, 33, 3}));
     EXPECT_EQ(matches.read<float>("score"), (std::vector<float>{1, 0, 0, 0, 0.8f, 0.6f, 1, 0}));
     EXPECT_THAT(figures, ::testing::Contains(::testing::Pair("unusable_images", 1.0)));
@@ -55,7 +55,7 @@ TEST_F(MatchStageTest, gives_rows_of_the_taxonomy_best_first_and_none_for_unusab
 TEST_F(MatchStageTest, counts_who_was_matched_at_which_rank) {
     write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
     run(2);
-    const auto matches = Hdf5File::open(folder / "matches.h5");
+    const auto matches = storage::Hdf5File::open(folder / "matches.h5");
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/type"), (std::vector<std::int64_t>{3, 13, 23, 33}));
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type"), (std::vector<std::int64_t>{3, 2, 0, 1}));
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type_and_rank"), (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
@@ -76,7 +76,7 @@ TEST_F(MatchStageTest, blocks_of_types_give_the_same_bits) {
     settings.types_at_once = 0;
     run(9);
     const auto read = [&] {
-        const auto matches = Hdf5File::open(folder / "matches.h5");
+        const auto matches = storage::Hdf5File::open(folder / "matches.h5");
         return std::pair(matches.read<std::int64_t>("type"), matches.read<float>("score"));
     };
     const auto whole = read();
@@ -98,4 +98,4 @@ TEST_F(MatchStageTest, inputs_that_do_not_fit_are_told) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::matching

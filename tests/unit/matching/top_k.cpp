@@ -10,7 +10,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::matching {
 namespace {
 
 std::vector<float> unit_rows(std::int64_t rows, std::int64_t dim, std::uint64_t seed) {
@@ -160,4 +160,4 @@ TEST(top_k, more_results_than_types_are_refused) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::matching

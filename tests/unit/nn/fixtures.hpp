@@ -18,10 +18,10 @@ inline std::filesystem::path fixtures(const std::string& room) { return std::fil
 
 // A tensor of fixtures/ROOM/expected.safetensors, as the reference library computed it.
 inline torch::Tensor expected(const std::string& room, const std::string& name) {
-    static std::map<std::string, SafetensorsFolder> files;
+    static std::map<std::string, storage::SafetensorsFolder> files;
     const auto& folder = files.try_emplace(room, fixtures(room) / "expected.safetensors").first->second;
     const auto& info = folder.info(name);
-    auto tensor = torch::empty(info.shape, torch::dtype(info.type == TensorType::i64 ? torch::kInt64 : torch_type(info.type)));
+    auto tensor = torch::empty(info.shape, torch::dtype(info.type == storage::TensorType::i64 ? torch::kInt64 : layers::torch_type(info.type)));
     folder.read(name, std::span(static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())));
     return tensor;
 }

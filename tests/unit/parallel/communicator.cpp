@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdexcept>
 
-namespace tg {
+namespace tg::parallel {
 
 TEST(solo, is_a_world_of_one) {
     const auto solo = make_solo();
@@ -35,4 +35,4 @@ TEST(together, turns_a_failure_into_an_agreed_one_with_its_code) {
     EXPECT_THROW(together(*solo, [] { throw std::runtime_error("defect"); }), AgreedFailure);
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 using std::chrono::seconds;
@@ -117,4 +117,4 @@ TEST(lifeline, of_one_that_was_never_there_is_no_loss) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::parallel

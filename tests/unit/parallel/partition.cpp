@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tg {
+namespace tg::parallel {
 
 TEST(slice_of, tiles_the_items_without_gap_or_overlap) {
     for (const std::uint64_t items : {0ull, 1ull, 5ull, 800'003ull, 1ull << 62})
@@ -26,4 +26,4 @@ TEST(parts, cover_all_items_and_only_the_last_is_short) {
     EXPECT_EQ((Parts{0, 4}).count(), 0u);
 }
 
-}  // namespace tg
+}  // namespace tg::parallel

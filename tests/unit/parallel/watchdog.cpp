@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <thread>
 
-namespace tg {
+namespace tg::parallel {
 namespace {
 
 TEST(watchdog, ends_a_process_whose_collective_stands_still_and_names_it) {
@@ -28,4 +28,4 @@ TEST(watchdog, leaves_collectives_that_end_alone) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::parallel

@@ -1,13 +1,13 @@
 #include "fixtures.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 using namespace test;
 
 std::vector<std::string> encoded_pictures() {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(pictures)) {
+    for (const auto& entry : std::filesystem::directory_iterator(picture_folder)) {
         const auto name = entry.path().filename().string();
         if (!name.ends_with(".rgb") && !name.ends_with(".f32") && !name.starts_with("recipe_")) names.push_back(name);
     }
@@ -18,7 +18,7 @@ std::vector<std::string> encoded_pictures() {
 class DecodedPicture : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(DecodedPicture, equals_what_Pillow_gives) {
-    const auto bytes = file_bytes(pictures / GetParam());
+    const auto bytes = file_bytes(picture_folder / GetParam());
     const auto stem = std::filesystem::path(GetParam()).stem().string();
     const auto wanted = expected_image(stem + ".rgb");
     EXPECT_TRUE(same(decode(bytes), wanted));
@@ -30,7 +30,7 @@ TEST_P(DecodedPicture, equals_what_Pillow_gives) {
 }
 
 TEST_P(DecodedPicture, cut_anywhere_is_an_error_or_a_picture_but_never_anything_else) {
-    const auto bytes = file_bytes(pictures / GetParam());
+    const auto bytes = file_bytes(picture_folder / GetParam());
     const auto wanted = expected_image(std::filesystem::path(GetParam()).stem().string() + ".rgb");
     std::size_t errors = 0;
     for (std::size_t keep = 0; keep < bytes.size(); keep += 1 + bytes.size() / 97) {
@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(every_format, DecodedPicture, ::testing::ValuesIn(encod
 TEST(decode, turns_pictures_upright_only_when_asked) {
     for (int orientation = 1; orientation <= 8; ++orientation) {
         const auto stem = "jpeg_exif_" + std::to_string(orientation);
-        const auto bytes = file_bytes(pictures / (stem + ".jpg"));
+        const auto bytes = file_bytes(picture_folder / (stem + ".jpg"));
         EXPECT_TRUE(same(decode(bytes), expected_image(stem + ".rgb"))) << orientation;
         EXPECT_TRUE(same(decode(bytes, {.exif_rotate = true}), expected_image(stem + ".upright.rgb"))) << orientation;
         EXPECT_EQ(probe(bytes, {.exif_rotate = true}).width, orientation >= 5 ? 24 : 40);
@@ -77,7 +77,7 @@ TEST(decode, names_what_is_wrong) {
     EXPECT_EQ(status_of("just text"), PictureStatus::not_a_picture);
     EXPECT_EQ(status_of("<!DOCTYPE html><html>404</html>"), PictureStatus::not_a_picture);
     EXPECT_EQ(status_of(std::string_view("II*\0rest of a TIFF", 18)), PictureStatus::unsupported);
-    const auto jpeg = file_bytes(pictures / "jpeg_420.jpg"), progressive = file_bytes(pictures / "jpeg_progressive.jpg"), png = file_bytes(pictures / "png_rgb.png");
+    const auto jpeg = file_bytes(picture_folder / "jpeg_420.jpg"), progressive = file_bytes(picture_folder / "jpeg_progressive.jpg"), png = file_bytes(picture_folder / "png_rgb.png");
     EXPECT_EQ(status_of(std::span(jpeg).first(jpeg.size() / 2)), PictureStatus::truncated);
     EXPECT_EQ(status_of(std::span(progressive).first(progressive.size() / 2)), PictureStatus::truncated);
     EXPECT_EQ(status_of(std::span(progressive).first(progressive.size() - 2)), PictureStatus::truncated);
@@ -91,8 +91,8 @@ TEST(decode, names_what_is_wrong) {
 }
 
 TEST(decode, refuses_a_bomb_before_taking_memory) {
-    auto png = file_bytes(pictures / "png_rgb.png");
-    auto jpeg = file_bytes(pictures / "jpeg_420.jpg");
+    auto png = file_bytes(picture_folder / "png_rgb.png");
+    auto jpeg = file_bytes(picture_folder / "jpeg_420.jpg");
     const auto put = [](std::vector<std::byte>& bytes, std::size_t at, std::initializer_list<int> values) {
         for (const int v : values) bytes[at++] = static_cast<std::byte>(v);
     };
@@ -106,7 +106,7 @@ TEST(decode, refuses_a_bomb_before_taking_memory) {
 }
 
 TEST(decode, stops_a_jpeg_that_repeats_scans_for_ever) {
-    const auto jpeg = file_bytes(pictures / "jpeg_progressive.jpg");
+    const auto jpeg = file_bytes(picture_folder / "jpeg_progressive.jpg");
     // Everything from the last start-of-scan marker on, over and over.
     std::size_t scan = 0;
     for (std::size_t i = 0; i + 1 < jpeg.size(); ++i)
@@ -129,4 +129,4 @@ TEST(encode_jpeg, is_read_back_close_to_what_went_in) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pictures

@@ -18,7 +18,7 @@
 
 namespace tg::test {
 
-inline const std::filesystem::path pictures = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures";
+inline const std::filesystem::path picture_folder = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures";
 
 inline std::vector<std::byte> file_bytes(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
@@ -37,9 +37,9 @@ inline std::vector<std::uint8_t> inflated(const std::filesystem::path& path) {
     return out;
 }
 
-inline Image expected_image(const std::string& name) {
-    const auto raw = inflated(pictures / name);
-    Image image;
+inline pictures::Image expected_image(const std::string& name) {
+    const auto raw = inflated(picture_folder / name);
+    pictures::Image image;
     std::memcpy(&image.width, raw.data(), 4);
     std::memcpy(&image.height, raw.data() + 4, 4);
     image.rgb.assign(raw.begin() + 8, raw.end());
@@ -47,14 +47,14 @@ inline Image expected_image(const std::string& name) {
 }
 
 inline std::vector<float> expected_floats(const std::string& name) {
-    const auto raw = inflated(pictures / name);
+    const auto raw = inflated(picture_folder / name);
     std::vector<float> values(raw.size() / 4);
     std::memcpy(values.data(), raw.data(), values.size() * 4);
     return values;
 }
 
 // Says where two pictures first differ, by how much at most, and how often.
-inline ::testing::AssertionResult same(const Image& got, const Image& wanted) {
+inline ::testing::AssertionResult same(const pictures::Image& got, const pictures::Image& wanted) {
     if (got.width != wanted.width || got.height != wanted.height) return ::testing::AssertionFailure() << got.width << " x " << got.height << " instead of " << wanted.width << " x " << wanted.height;
     if (got.rgb.size() != wanted.rgb.size()) return ::testing::AssertionFailure() << got.rgb.size() << " bytes instead of " << wanted.rgb.size();
     std::size_t differ = 0, first = 0;

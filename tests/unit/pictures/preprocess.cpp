@@ -4,7 +4,7 @@
 
 #include "fixtures.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 using namespace test;
@@ -28,7 +28,7 @@ std::vector<std::pair<std::string, ImageRecipe>> recipes() {
 
 TEST(to_pixels, gives_the_floats_of_the_reference_processors_bit_for_bit) {
     for (const std::string shape : {"landscape", "portrait", "strip"}) {
-        const auto bytes = file_bytes(pictures / ("recipe_" + shape + ".jpg"));
+        const auto bytes = file_bytes(picture_folder / ("recipe_" + shape + ".jpg"));
         for (const auto& [name, recipe] : recipes()) {
             const auto wanted = expected_floats("recipe_" + shape + "." + name + ".f32");
             std::vector<float> in_one_pass(recipe.values()), from_image(recipe.values());
@@ -41,7 +41,7 @@ TEST(to_pixels, gives_the_floats_of_the_reference_processors_bit_for_bit) {
 }
 
 TEST(to_pixels, rounds_bfloat16_to_nearest_even) {
-    const auto image = decode(file_bytes(pictures / "png_rgb.png"));
+    const auto image = decode(file_bytes(picture_folder / "png_rgb.png"));
     const auto recipe = clip_recipe(32, 32);
     std::vector<float> wide(recipe.values());
     std::vector<std::uint16_t> narrow(recipe.values());
@@ -56,7 +56,7 @@ TEST(to_pixels, rounds_bfloat16_to_nearest_even) {
 // The crop tells the JPEG decoder what to leave out; what is kept must not notice. All sampling ratios, many positions of the cut.
 TEST(decode_to_pixels, equals_a_full_decode_whatever_the_crop_leaves_out) {
     for (const std::string file : {"jpeg_420.jpg", "jpeg_420_wide.jpg", "jpeg_422.jpg", "jpeg_444.jpg", "jpeg_progressive.jpg", "jpeg_cmyk.jpg", "jpeg_gray.jpg", "jpeg_restarts.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp", "gif_interlaced.gif", "bmp_24.bmp"}) {
-        const auto bytes = file_bytes(pictures / file);
+        const auto bytes = file_bytes(picture_folder / file);
         const auto image = decode(bytes);
         for (const int edge : {16, 48, 71, 90, 140})
             for (const int size : {8, 16}) {
@@ -74,7 +74,7 @@ TEST(decode_to_pixels, turns_pictures_upright_when_asked) {
     for (int orientation = 1; orientation <= 8; ++orientation) {
         const auto stem = "jpeg_exif_" + std::to_string(orientation);
         std::vector<float> got(recipe.values()), wanted(recipe.values());
-        decode_to_pixels(file_bytes(pictures / (stem + ".jpg")), {.exif_rotate = true}, recipe, std::span(got));
+        decode_to_pixels(file_bytes(picture_folder / (stem + ".jpg")), {.exif_rotate = true}, recipe, std::span(got));
         to_pixels(expected_image(stem + ".upright.rgb"), recipe, std::span(wanted));
         EXPECT_EQ(got, wanted) << orientation;
     }
@@ -123,4 +123,4 @@ TEST(padded_to_square, centres_the_picture_on_the_mean_colour) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pictures

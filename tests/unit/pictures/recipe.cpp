@@ -1,7 +1,7 @@
 #include "fixtures.hpp"
 #include "taskgalaxy/pictures/preprocess.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 using test::ScratchFolder;
@@ -72,4 +72,4 @@ TEST(ImageRecipe, names_the_key_it_cannot_follow) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pictures

@@ -5,7 +5,7 @@
 #include "fixtures.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::pictures {
 namespace {
 
 using namespace test;
@@ -17,7 +17,7 @@ struct Resizing {
 
 std::vector<Resizing> resizings() {
     std::vector<Resizing> found;
-    for (const auto& entry : std::filesystem::directory_iterator(pictures)) {
+    for (const auto& entry : std::filesystem::directory_iterator(picture_folder)) {
         const auto name = entry.path().filename().string();
         char filter[20];
         Resizing r;
@@ -103,4 +103,4 @@ TEST(Axis, keeps_exactly_the_samples_asked_for) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pictures

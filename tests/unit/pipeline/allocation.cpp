@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 using testing::ElementsAre;
@@ -45,4 +45,4 @@ TEST(check_allocation, refuses_a_time_limit_inside_the_margin_and_a_missing_gpu)
 }
 
 }  // namespace
-}  // namespace tg::app
+}  // namespace tg::pipeline

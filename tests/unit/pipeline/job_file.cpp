@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg::app {
+namespace tg::pipeline {
 namespace {
 
 struct Endpoint {
@@ -84,4 +84,4 @@ TEST_F(JobFile, help_tells_kind_default_and_rule) {
 }
 
 }  // namespace
-}  // namespace tg::app
+}  // namespace tg::pipeline

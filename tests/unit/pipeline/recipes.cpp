@@ -28,11 +28,11 @@ constexpr std::array recipes{
     Recipe{"internvl2-8b", 4e-5, 0.05, "all", 1, 4096, 6, 4, 8, 4, "auto", "auto", "none"},
 };
 
-tg::app::Job read(const std::string& name) {
+tg::pipeline::Job read(const std::string& name) {
     const auto file = std::filesystem::path(TG_SOURCE_DIR) / "jobs" / (name + ".cfg");
     std::stringstream text;
     text << std::ifstream(file).rdbuf();
-    tg::app::Job job;
+    tg::pipeline::Job job;
     job.read(file.string(), text.str(), {});
     return job;
 }

@@ -7,7 +7,7 @@
 #include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 
-namespace tg {
+namespace tg::pool {
 namespace {
 
 using namespace test;
@@ -16,13 +16,13 @@ using namespace test;
 class DecodeAheadTest : public ::testing::Test {
 protected:
     DecodeAheadTest() {
-        for (const auto* name : {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp", "gif_palette.gif", "bmp_24.bmp"}) folder_.write(name, file_bytes(pictures / name));
+        for (const auto* name : {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp", "gif_palette.gif", "bmp_24.bmp"}) folder_.write(name, file_bytes(picture_folder / name));
         folder_.write("bad.jpg", "<html>");
         settings_.sources = {folder_.path().string()};
         settings_.threads = 1;
-        const auto solo = make_solo();
-        StageContext context{*solo, RunPaths(run_.path()), "f"};
-        make_ingest_stage(settings_)->run(context);
+        const auto solo = parallel::make_solo();
+        run::StageContext context{*solo, run::RunPaths(run_.path()), "f"};
+        ingest::make_ingest_stage(settings_)->run(context);
         pool_ = std::make_unique<Pool>(run_.path() / "pool.h5", settings_);
         recipe_.size = recipe_.shortest_edge = 24;
     }
@@ -34,7 +34,7 @@ protected:
     ScratchFolder folder_, run_;
     PoolSettings settings_;
     std::unique_ptr<Pool> pool_;
-    ImageRecipe recipe_;
+    pictures::ImageRecipe recipe_;
 };
 
 TEST_F(DecodeAheadTest, delivers_in_order_what_direct_decoding_gives_whatever_the_threads) {
@@ -49,7 +49,7 @@ TEST_F(DecodeAheadTest, delivers_in_order_what_direct_decoding_gives_whatever_th
                 std::vector<float> wanted(recipe_.values());
                 if (pool_->usable(indices[position])) {
                     EXPECT_EQ(batch->failures[i], "");
-                    decode_to_pixels(pool_->read(indices[position]), {}, recipe_, std::span(wanted));
+                    pictures::decode_to_pixels(pool_->read(indices[position]), {}, recipe_, std::span(wanted));
                 } else {
                     EXPECT_NE(batch->failures[i].find("bad.jpg"), std::string::npos);
                     ++failed;
@@ -77,7 +77,7 @@ TEST_F(DecodeAheadTest, gives_bfloat16_and_uses_the_callers_memory) {
         std::vector<std::uint16_t> wanted(recipe_.values());
         for (std::size_t i = 0; i < 4; ++i) {
             if (!pool_->usable(batch->indices[i])) continue;
-            decode_to_pixels(pool_->read(batch->indices[i]), {}, recipe_, std::span(wanted));
+            pictures::decode_to_pixels(pool_->read(batch->indices[i]), {}, recipe_, std::span(wanted));
             EXPECT_EQ(std::memcmp(wanted.data(), batch->pixels + i * recipe_.values() * 2, recipe_.values() * 2), 0);
         }
     }
@@ -136,4 +136,4 @@ TEST_F(DecodeAheadTest, can_be_left_at_any_moment) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pool

@@ -8,7 +8,7 @@
 #include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 
-namespace tg {
+namespace tg::pool {
 namespace {
 
 using namespace test;
@@ -26,9 +26,9 @@ protected:
         }
         settings_.sources = {folder_.path().string()};
         settings_.threads = 2;
-        const auto ranks = make_solo();
-        StageContext context{*ranks, RunPaths(run_.path()), "f"};
-        make_ingest_stage(settings_)->run(context);
+        const auto ranks = parallel::make_solo();
+        run::StageContext context{*ranks, run::RunPaths(run_.path()), "f"};
+        ingest::make_ingest_stage(settings_)->run(context);
         pool_ = std::make_unique<Pool>(run_.path() / "pool.h5", settings_);
     }
     ScratchFolder folder_, run_;
@@ -50,11 +50,11 @@ TEST_F(HostileFolder, has_every_file_accounted_for_and_every_picture_that_is_lef
         if (wanted->second == "broken") {
             EXPECT_FALSE(pool_->usable(i)) << pool_->uri(i);
         } else if (wanted->second != "*") {
-            EXPECT_EQ(name_of(status), wanted->second) << pool_->uri(i) << ": " << pool_->reason(i);
+            EXPECT_EQ(pictures::name_of(status), wanted->second) << pool_->uri(i) << ": " << pool_->reason(i);
         }
     }
     // What ingest calls usable comes through; what it does not comes as a failure with its reason.
-    ImageRecipe recipe;
+    pictures::ImageRecipe recipe;
     recipe.size = recipe.shortest_edge = 32;
     DecodeAhead ahead(*pool_, all, recipe, {.batch = 16, .threads = 2});
     std::size_t delivered = 0, failed = 0;
@@ -71,4 +71,4 @@ TEST_F(HostileFolder, has_every_file_accounted_for_and_every_picture_that_is_lef
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pool

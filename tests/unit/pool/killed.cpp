@@ -8,15 +8,15 @@
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 
-namespace tg {
+namespace tg::pool {
 namespace {
 
 using namespace test;
 
 void ingest_in_child(const PoolSettings& settings, const std::filesystem::path& run) {
-    const auto ranks = make_solo();
-    StageContext context{*ranks, RunPaths(run), "f"};
-    make_ingest_stage(settings)->run(context);
+    const auto ranks = parallel::make_solo();
+    run::StageContext context{*ranks, run::RunPaths(run), "f"};
+    ingest::make_ingest_stage(settings)->run(context);
 }
 
 std::size_t parts_in(const std::filesystem::path& run) {
@@ -29,7 +29,7 @@ std::size_t parts_in(const std::filesystem::path& run) {
 TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
     const ScratchFolder folder, killed, whole;
     for (int copy = 0; copy < 3; ++copy)
-        for (const auto& entry : std::filesystem::directory_iterator(pictures))
+        for (const auto& entry : std::filesystem::directory_iterator(picture_folder))
             if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32") folder.write(std::filesystem::path(std::to_string(copy)) / name, file_bytes(entry.path()));
     PoolSettings settings;
     settings.sources = {folder.path().string()};
@@ -70,4 +70,4 @@ TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::pool

@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 using test::SyntheticRun;
@@ -19,7 +19,7 @@ TEST(Audit, sheet_mixes_kept_and_rejected_and_shows_no_votes) {
     run.make_all();
     const auto page = read_text_file(write_audit_sheet(run.paths, run.pool, {.samples = 10, .rejected_share = 0.2}));
     EXPECT_EQ(page.find("class=\"vote "), std::string::npos);
-    const auto samples = SampleTable(run.paths.file("samples.h5"));
+    const auto samples = run::SampleTable(run.paths.file("samples.h5"));
     std::size_t rejected = 0;
     std::set<std::size_t> rows;
     for (std::size_t row = 0; row < samples.size(); ++row)
@@ -39,14 +39,14 @@ TEST(Audit, ratings_that_agree_with_the_judges_have_kappa_one) {
     SyntheticRun run("audit_agree");
     run.make_all();
     write_audit_sheet(run.paths, run.pool, {.samples = 1000});
-    const SampleTable samples(run.paths.file("samples.h5"));
+    const run::SampleTable samples(run.paths.file("samples.h5"));
     std::string agree = "row,rating\r\n", opposed = "\xEF\xBB\xBFrating;row\n";
     for (std::size_t row = 0; row < samples.size(); ++row) {
         agree += fmt::format("{},{}\r\n", row, samples.kept(row) ? 1 : 0);
         opposed += row == 0 ? ";0\n" : fmt::format("{};{}\n", samples.kept(row) ? 0 : 1, row);
     }
-    publish_text(run.folder / "agree.csv", agree);
-    publish_text(run.folder / "opposed.csv", opposed);
+    storage::publish_text(run.folder / "agree.csv", agree);
+    storage::publish_text(run.folder / "opposed.csv", opposed);
 
     const auto one = read_audit(run.paths, {run.folder / "agree.csv"});
     EXPECT_EQ(one.kappa, 1);
@@ -92,7 +92,7 @@ TEST(Audit, mistakes_in_ratings_are_named) {
     SyntheticRun run("audit_mistakes");
     run.make_all();
     const auto message = [&](const char* text) {
-        publish_text(run.folder / "bad.csv", text);
+        storage::publish_text(run.folder / "bad.csv", text);
         try {
             read_audit(run.paths, {run.folder / "bad.csv"});
         } catch (const InputError& error) {
@@ -109,4 +109,4 @@ TEST(Audit, mistakes_in_ratings_are_named) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::report

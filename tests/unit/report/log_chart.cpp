@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <regex>
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 TEST(log_chart, places_decades_and_doublings_at_equal_distances) {
@@ -26,4 +26,4 @@ TEST(log_chart, leaves_out_what_has_no_logarithm) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::report

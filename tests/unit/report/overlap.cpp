@@ -8,7 +8,7 @@
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 using ::testing::DoubleEq;
@@ -20,10 +20,10 @@ struct Picture {
     std::string uri;
     std::vector<std::string> types;
 };
-void write_run(const RunPaths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures, std::uint64_t k) {
+void write_run(const run::RunPaths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures, std::uint64_t k) {
     std::filesystem::create_directories(paths.root());
-    const Taxonomy tree(taxonomy);
-    publish_hdf5(paths.file("taxonomy.h5"), [&](Hdf5File& out) { tree.write(out); });
+    const taxonomy::Taxonomy tree(taxonomy);
+    storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { tree.write(out); });
     std::vector<std::string> uris, reasons(pictures.size());
     std::vector<std::int64_t> type;
     std::vector<float> score;
@@ -34,13 +34,13 @@ void write_run(const RunPaths& paths, const std::vector<std::string>& taxonomy, 
             score.push_back(picture.types.empty() ? 0.0f : 0.5f - 0.125f * static_cast<float>(rank));
         }
     }
-    publish_hdf5(paths.file("pool.h5"), [&](Hdf5File& out) {
+    storage::publish_hdf5(paths.file("pool.h5"), [&](storage::Hdf5File& out) {
         out.write_texts("uri", uris);
         out.write_texts("reason", reasons);
         out.write("status", std::vector<std::uint8_t>(pictures.size()));
         out.write("bytes", std::vector<std::uint64_t>(pictures.size(), 1));
     });
-    publish_hdf5(paths.file("matches.h5"), [&](Hdf5File& out) {
+    storage::publish_hdf5(paths.file("matches.h5"), [&](storage::Hdf5File& out) {
         const std::uint64_t shape[] = {pictures.size(), k};
         out.write("type", std::span<const std::int64_t>(type), shape);
         out.write("score", std::span<const float>(score), shape);
@@ -50,7 +50,7 @@ void write_run(const RunPaths& paths, const std::vector<std::string>& taxonomy, 
 class OverlapTest : public ::testing::Test {
 protected:
     tg::test::TemporaryFolder folder;
-    RunPaths one{folder / "one"}, two{folder / "two"};
+    run::RunPaths one{folder / "one"}, two{folder / "two"};
 };
 
 TEST_F(OverlapTest, of_one_run_says_what_a_smaller_k_keeps) {
@@ -88,4 +88,4 @@ TEST_F(OverlapTest, runs_that_cannot_be_compared_are_told) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::report

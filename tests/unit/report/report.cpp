@@ -13,7 +13,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/report/summary.hpp"
 
-namespace tg {
+namespace tg::report {
 namespace {
 
 using test::SyntheticRun;
@@ -58,8 +58,8 @@ void expect_well_formed(const std::string& html) {
     EXPECT_TRUE(open.empty()) << open.back();
 }
 
-std::string make_page(SyntheticRun& run, ReportSettings settings = {}, Figures* figures = nullptr) {
-    StageContext context{*run.ranks, run.paths, "report"};
+std::string make_page(SyntheticRun& run, ReportSettings settings = {}, run::Figures* figures = nullptr) {
+    run::StageContext context{*run.ranks, run.paths, "report"};
     make_report_stage(settings, run.pool, run.truth)->run(context);
     if (figures) *figures = context.figures;
     return read_text_file(run.paths.report() / "index.html");
@@ -132,9 +132,9 @@ TEST(Report, works_after_each_stage) {
 TEST(Report, measures_screening_against_what_was_planted) {
     SyntheticRun run("screening");
     run.make_all();
-    Figures figures;
+    run::Figures figures;
     make_page(run, {}, &figures);
-    const GroundTruth truth(run.truth);
+    const simulator::GroundTruth truth(run.truth);
     const auto data = report::RunData::read(run.paths);
     const auto found = report::find_out(data, {}, &truth);
     ASSERT_TRUE(found.screening);
@@ -154,7 +154,7 @@ TEST(Report, counts_what_it_says) {
     SyntheticRun run("counts");
     run.make_all();
     const auto data = report::RunData::read(run.paths);
-    const GroundTruth truth(run.truth);
+    const simulator::GroundTruth truth(run.truth);
     const auto found = report::find_out(data, {}, &truth);
     EXPECT_EQ(data.pool->size(), 25u);
     EXPECT_EQ(data.pool->usable(), 24u);
@@ -184,7 +184,7 @@ TEST(Report, measures_matching_on_the_held_out_pictures_and_against_chance) {
     SyntheticRun run("hits");
     run.make_all();
     const auto data = report::RunData::read(run.paths);
-    const GroundTruth truth(run.truth);
+    const simulator::GroundTruth truth(run.truth);
     const auto all = report::find_out(data, {}, &truth).hits;
     ASSERT_TRUE(all);
     EXPECT_EQ(all->pictures, 24u);
@@ -193,7 +193,7 @@ TEST(Report, measures_matching_on_the_held_out_pictures_and_against_chance) {
 
     ReportSettings settings;
     settings.held_out = run.folder / "held_out.txt";
-    publish_text(settings.held_out, "animals/birds/thing0.jpg\nvehicles/ships/thing12.jpg\n\nnot/there.jpg\n");
+    storage::publish_text(settings.held_out, "animals/birds/thing0.jpg\nvehicles/ships/thing12.jpg\n\nnot/there.jpg\n");
     const auto some = report::find_out(data, settings, &truth).hits;
     EXPECT_EQ(some->pictures, 2u);
     EXPECT_TRUE(some->held_out);
@@ -246,7 +246,7 @@ TEST(Report, settings_are_checked_before_work) {
 TEST(Summary, names_what_was_done) {
     SyntheticRun run("summary");
     run.make_all();
-    Figures figures;
+    run::Figures figures;
     make_page(run, {}, &figures);
     run.make_record(figures);
     const auto summary = run_summary(run.paths);
@@ -292,4 +292,4 @@ TEST(Charts, survive_nothing_and_what_is_no_number) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::report

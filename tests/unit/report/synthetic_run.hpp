@@ -22,10 +22,10 @@ namespace tg::test {
 
 struct SyntheticRun {
     std::filesystem::path folder, pictures;
-    RunPaths paths;
-    PoolSettings pool;
-    GroundTruthSettings truth;
-    std::unique_ptr<Communicator> ranks = make_solo();
+    run::RunPaths paths;
+    pool::PoolSettings pool;
+    simulator::GroundTruthSettings truth;
+    std::unique_ptr<parallel::Communicator> ranks = parallel::make_solo();
     static constexpr std::uint64_t k = 4;
     static constexpr std::size_t judges = 3;
 
@@ -43,11 +43,11 @@ struct SyntheticRun {
         int number = 0;
         for (const char* group : {"animals/birds", "animals/fish", "vehicles/ships", "vehicles/trains"})
             for (int i = 0; i < 6; ++i, ++number) {
-                Image image{.width = 48, .height = 32, .rgb = std::vector<std::uint8_t>(48 * 32 * 3)};
+                pictures::Image image{.width = 48, .height = 32, .rgb = std::vector<std::uint8_t>(48 * 32 * 3)};
                 for (std::size_t p = 0; p < image.rgb.size(); ++p) image.rgb[p] = static_cast<std::uint8_t>(p % 3 == 0 ? number * 10 : p % 3 == 1 ? p / 20 : 200 - number * 5);
                 const auto file = pictures / group / fmt::format("thing{}.jpg", number);
                 std::filesystem::create_directories(file.parent_path());
-                const auto bytes = encode_jpeg(image, 80);
+                const auto bytes = pictures::encode_jpeg(image, 80);
                 std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
                 std::ofstream(pictures / group / fmt::format("thing{}.txt", number)) << "A thing called <" << number << ">.\n";
             }
@@ -56,12 +56,12 @@ struct SyntheticRun {
 
     void make_pool() {
         make_pictures();
-        StageContext context{*ranks, paths, "ingest"};
-        make_ingest_stage(pool)->run(context);
+        run::StageContext context{*ranks, paths, "ingest"};
+        ingest::make_ingest_stage(pool)->run(context);
     }
 
-    Taxonomy make_taxonomy() {
-        const GroundTruth known(truth);
+    taxonomy::Taxonomy make_taxonomy() {
+        const simulator::GroundTruth known(truth);
         std::vector<std::string> all;
         for (const char* top : {"animal recognition", "vehicle recognition", "weather <reports> & \"more\""}) {
             all.emplace_back(top);
@@ -70,13 +70,13 @@ struct SyntheticRun {
                 for (const auto& third : known.children(second)) all.push_back(third);
             }
         }
-        Taxonomy taxonomy(all);
-        publish_hdf5(paths.file("taxonomy.h5"), [&](Hdf5File& out) { taxonomy.write(out); });
+        taxonomy::Taxonomy taxonomy(all);
+        storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { taxonomy.write(out); });
         return taxonomy;
     }
 
-    void make_matches(const Taxonomy& taxonomy) {
-        const Pool opened(paths.file("pool.h5"), pool);
+    void make_matches(const taxonomy::Taxonomy& taxonomy) {
+        const pool::Pool opened(paths.file("pool.h5"), pool);
         const auto leaves = taxonomy.leaves();
         std::vector<std::int64_t> type(opened.size() * k);
         std::vector<float> score(opened.size() * k);
@@ -86,7 +86,7 @@ struct SyntheticRun {
                 type[i * k + r] = opened.usable(i) ? static_cast<std::int64_t>(leaves[random.below(leaves.size())]) : -1;
                 score[i * k + r] = static_cast<float>(0.3 - 0.02 * static_cast<double>(r) + 0.05 * random.unit());
             }
-        publish_hdf5(paths.file("matches.h5"), [&](Hdf5File& out) {
+        storage::publish_hdf5(paths.file("matches.h5"), [&](storage::Hdf5File& out) {
             const std::uint64_t shape[] = {opened.size(), k};
             out.write("type", std::span<const std::int64_t>(type), shape);
             out.write("score", std::span<const float>(score), shape);
@@ -94,10 +94,10 @@ struct SyntheticRun {
     }
 
     // Every other candidate fits; the simulator's own questions and answers; planted wrong answers get votes 0 0 1, others 1 1 0 and 1 1 1.
-    void make_samples(const Taxonomy& taxonomy) {
-        const Pool opened(paths.file("pool.h5"), pool);
-        const GroundTruth known(truth);
-        const auto matched = Hdf5File::open(paths.file("matches.h5")).read<std::int64_t>("type");
+    void make_samples(const taxonomy::Taxonomy& taxonomy) {
+        const pool::Pool opened(paths.file("pool.h5"), pool);
+        const simulator::GroundTruth known(truth);
+        const auto matched = storage::Hdf5File::open(paths.file("matches.h5")).read<std::int64_t>("type");
         std::vector<std::int64_t> image, type;
         std::vector<std::string> question, answer;
         std::vector<std::uint8_t> votes, kept, state, image_state, candidate_kept(opened.size() * k);
@@ -121,7 +121,7 @@ struct SyntheticRun {
                 kept.push_back(!made.planted_wrong);
             }
         }
-        publish_hdf5(paths.file("samples.h5"), [&](Hdf5File& out) {
+        storage::publish_hdf5(paths.file("samples.h5"), [&](storage::Hdf5File& out) {
             out.write("image", image);
             out.write("type", type);
             out.write_texts("question", question);
@@ -144,7 +144,7 @@ struct SyntheticRun {
             lr.push_back(2e-5 * std::min(1.0, i / 9.0) * (1 + std::cos(3.14159 * i / 300)) / 2);
             speed.push_back(1000 + 100 * random_unit(11, static_cast<std::uint64_t>(i)));
         }
-        publish_hdf5(paths.file("training_log.h5"), [&](Hdf5File& out) {
+        storage::publish_hdf5(paths.file("training_log.h5"), [&](storage::Hdf5File& out) {
             out.write("step", step);
             out.write("loss", loss);
             out.write("lr", lr);
@@ -156,7 +156,7 @@ struct SyntheticRun {
     }
 
     void make_evaluation() {
-        publish_hdf5(paths.file("evaluation.h5"), [&](Hdf5File& out) {
+        storage::publish_hdf5(paths.file("evaluation.h5"), [&](storage::Hdf5File& out) {
             out.write_texts("model", {"base", "base", "base", "tuned", "tuned", "tuned"});
             out.write_texts("benchmark", {"stamps", "pope", "mmvet", "stamps", "pope", "mmvet"});
             out.write_texts("kind", {"choice", "pope", "mmvet", "choice", "pope", "mmvet"});
@@ -188,8 +188,8 @@ struct SyntheticRun {
         });
     }
 
-    void make_record(const Figures& report_figures = {}) {
-        publish_hdf5(paths.file("run.h5"), [&](Hdf5File& out) {
+    void make_record(const run::Figures& report_figures = {}) {
+        storage::publish_hdf5(paths.file("run.h5"), [&](storage::Hdf5File& out) {
             out.write_texts("stage", {"ingest", "match", "report"});
             out.write_texts("fingerprint", {"00ff00ff", "11ee11ee", "22dd22dd"});
             out.write_texts("finished", {"2026-01-31T08:15:00Z", "2026-01-31T08:16:00Z", "2026-01-31T08:20:00Z"});
@@ -208,8 +208,8 @@ struct SyntheticRun {
             out.write_texts("provenance/text", {"0.1.0", "HDF5 <1.10>"});
             out.set_attribute("job", "jobs/test.cfg");
         });
-        publish_text(paths.file("costs") / "curate.json", R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,"sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,"usd":0.25,"price_known":true}])");
-        publish_text(paths.file("job.cfg"), "[match]\nk = 4\n");
+        storage::publish_text(paths.file("costs") / "curate.json", R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,"sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,"usd":0.25,"price_known":true}])");
+        storage::publish_text(paths.file("job.cfg"), "[match]\nk = 4\n");
     }
 
     void make_all() {

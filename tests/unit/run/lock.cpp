@@ -5,7 +5,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg::app {
+namespace tg::run {
 
 TEST(run_lock, keeps_a_second_job_out_and_names_the_first) {
     const test::TemporaryFolder folder;
@@ -24,4 +24,4 @@ TEST(run_lock, keeps_a_second_job_out_and_names_the_first) {
     EXPECT_NO_THROW(RunLock{folder.path()});
 }
 
-}  // namespace tg::app
+}  // namespace tg::run

@@ -4,7 +4,7 @@
 
 #include "temporary_folder.hpp"
 
-namespace tg::app {
+namespace tg::run {
 
 TEST(run_record, gives_back_stages_figures_and_provenance) {
     const test::TemporaryFolder folder;
@@ -26,4 +26,4 @@ TEST(run_record, gives_back_stages_figures_and_provenance) {
     EXPECT_EQ(RunRecord(folder / "run.h5").find("embed"), nullptr);
 }
 
-}  // namespace tg::app
+}  // namespace tg::run

@@ -6,7 +6,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::run {
 namespace {
 
 Digest identity_of(const std::filesystem::path& path) {
@@ -28,4 +28,4 @@ TEST(file_identity, changes_with_a_file_of_the_folder_and_not_without) {
     EXPECT_THROW(identity_of(folder / "missing"), InputError);
 }
 
-}  // namespace tg
+}  // namespace tg::run

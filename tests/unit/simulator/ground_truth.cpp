@@ -15,6 +15,7 @@
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;
+using namespace tg::simulator;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -23,8 +24,8 @@ using test::prompts;
 
 namespace {
 
-Image blotches(std::uint64_t seed, int width = 120, int height = 90) {
-    Image image{width, height, {}};
+pictures::Image blotches(std::uint64_t seed, int width = 120, int height = 90) {
+    pictures::Image image{width, height, {}};
     for (int y = 0; y < height; ++y)
         for (int x = 0; x < width; ++x)
             for (std::uint64_t c = 0; c < 3; ++c) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(seed, static_cast<std::uint64_t>(y / 15 * 100 + x / 15) * 3 + c)));
@@ -46,7 +47,7 @@ const std::filesystem::path& pool_folder() {
                                                                                              {"town/church", ""}}) {
             const auto file = root / (name + ".jpg");
             std::filesystem::create_directories(file.parent_path());
-            const auto bytes = encode_jpeg(blotches(seed++), 92);
+            const auto bytes = pictures::encode_jpeg(blotches(seed++), 92);
             std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
             if (!caption.empty()) std::ofstream(root / (name + ".txt")) << caption;
         }
@@ -66,7 +67,7 @@ SimulatedCall call_with(const std::string& user, std::uint64_t picture_seed = 0)
     SimulatedCall call;
     call.model = "judge-a";
     call.user = user;
-    if (picture_seed > 0) call.image = encode_jpeg(resized(blotches(picture_seed), 64, 48), 80);  // shrunk and encoded again, as it is sent
+    if (picture_seed > 0) call.image = pictures::encode_jpeg(pictures::resized(blotches(picture_seed), 64, 48), 80);  // shrunk and encoded again, as it is sent
     return call;
 }
 
@@ -108,7 +109,7 @@ TEST(ground_truth, has_children_for_every_kind_of_parent) {
     for (const auto* parent : {"object counting", "object counting~line charts", "object counting~animals"}) {
         const auto children = truth.children(parent);
         EXPECT_FALSE(children.empty()) << parent;
-        for (const auto& child : children) EXPECT_EQ(read_path(child).path, child);
+        for (const auto& child : children) EXPECT_EQ(taxonomy::read_path(child).path, child);
     }
 }
 
@@ -183,13 +184,13 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds", "object counting~line charts", "animal recognition"};
 
     // Refinement: pictures 1 (crow) and 4 (carp), which were sent smaller and encoded once more.
-    EXPECT_THAT(read_refine_answer(answer(call_with(prompts().refine(candidates), 1)), candidates).kept, ElementsAre(0, 1, 0, 1));
-    EXPECT_THAT(read_refine_answer(answer(call_with(prompts().refine(candidates), 4)), candidates).kept, ElementsAre(1, 0, 0, 1));
+    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 1)), candidates).kept, ElementsAre(0, 1, 0, 1));
+    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 4)), candidates).kept, ElementsAre(1, 0, 0, 1));
     EXPECT_EQ(answer(call_with(prompts().refine({"object counting~line charts"}), 1)), "[None]");
 
     // Generation.
     const std::vector<std::string> types{"animal recognition~birds~names of birds", "animal recognition~birds"};
-    const auto samples = read_generate_answer(answer(call_with(prompts().generate(types), 1)), types).samples;
+    const auto samples = curation::read_generate_answer(answer(call_with(prompts().generate(types), 1)), types).samples;
     ASSERT_TRUE(samples[0] && samples[1]);
     const auto crow = *truth.find("animals/birds/crow.jpg");
     EXPECT_EQ(samples[0]->answer, truth.sample(crow, types[0]).answer);
@@ -199,10 +200,10 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     EXPECT_EQ(answer(call_with(prompts().judge("animal recognition~fish", "Which fish?", "A carp"), 1)), "0");
 
     // Expansion at each level; what exists is not repeated, and no more than asked for is given.
-    EXPECT_THAT(read_expand_answer(answer(call_with(prompts().expand("animal recognition", {"animal recognition~birds"}, 2))), "animal recognition").paths,
+    EXPECT_THAT(curation::read_expand_answer(answer(call_with(prompts().expand("animal recognition", {"animal recognition~birds"}, 2))), "animal recognition").paths,
                 ElementsAre("animal recognition~fish", "animal recognition~kinds of animals"));
-    EXPECT_THAT(read_expand_answer(answer(call_with(prompts().expand("animal recognition~birds", {}, 9))), "animal recognition~birds").paths, Contains("animal recognition~birds~cartoon"));
-    EXPECT_EQ(read_expand_answer(answer(call_with(prompts().expand("", {"animal recognition", "food recognition"}, 3))), "").paths.size(), 3u);
+    EXPECT_THAT(curation::read_expand_answer(answer(call_with(prompts().expand("animal recognition~birds", {}, 9))), "animal recognition~birds").paths, Contains("animal recognition~birds~cartoon"));
+    EXPECT_EQ(curation::read_expand_answer(answer(call_with(prompts().expand("", {"animal recognition", "food recognition"}, 3))), "").paths.size(), 3u);
     EXPECT_EQ(answer(call_with(prompts().expand("animal recognition~names of animals", {}, 9))), "None");
 }
 
@@ -210,26 +211,26 @@ TEST(the_simulated_model, answers_in_json_where_a_schema_asks_for_it) {
     const auto answer = ground_truth_answers(known_pool());
     const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds"};
     auto call = call_with(prompts().refine(candidates), 1);
-    call.response_schema = refine_schema(candidates);
+    call.response_schema = curation::refine_schema(candidates);
     EXPECT_EQ(answer(call), R"({"keep":["animal recognition~birds~names of birds"]})");
     call = call_with(prompts().judge(candidates[1], "q", "a"), 1);
-    call.response_schema = judge_schema();
+    call.response_schema = curation::judge_schema();
     EXPECT_THAT(answer(call), testing::AnyOf(R"({"valid":0})", R"({"valid":1})"));
 }
 
 // --- pictures as they are sent
 
 TEST(a_picture_to_send, is_shrunk_to_the_longest_side_and_never_enlarged) {
-    const auto shrunk = encode_for_chat(blotches(1, 300, 200), {100, 80});
+    const auto shrunk = asking::encode_for_chat(blotches(1, 300, 200), {100, 80});
     EXPECT_EQ(shrunk.width, 100);
     EXPECT_EQ(shrunk.height, 67);
     EXPECT_EQ(shrunk.media_type, "image/jpeg");
-    EXPECT_EQ(encode_for_chat(blotches(1, 30, 20), {100, 80}).width, 30);
-    EXPECT_EQ(encode_for_chat(blotches(1, 500, 1), {100, 80}).height, 1);
+    EXPECT_EQ(asking::encode_for_chat(blotches(1, 30, 20), {100, 80}).width, 30);
+    EXPECT_EQ(asking::encode_for_chat(blotches(1, 500, 1), {100, 80}).height, 1);
 }
 
 TEST(base64, is_as_the_standard_says) {
-    const auto of = [](std::string_view text) { return base64(std::as_bytes(std::span(text))); };
+    const auto of = [](std::string_view text) { return asking::base64(std::as_bytes(std::span(text))); };
     EXPECT_EQ(of(""), "");
     EXPECT_EQ(of("f"), "Zg==");
     EXPECT_EQ(of("fo"), "Zm8=");
@@ -240,7 +241,7 @@ TEST(base64, is_as_the_standard_says) {
 
 TEST(the_picture_desk, makes_each_picture_once_while_it_is_remembered) {
     std::map<std::uint64_t, int> made;
-    PictureDesk desk(
+    asking::PictureDesk desk(
         [&](std::uint64_t image) {
             ++made[image];
             return blotches(image, 20, 20);
@@ -252,13 +253,13 @@ TEST(the_picture_desk, makes_each_picture_once_while_it_is_remembered) {
     desk.get(1), desk.get(2);
     EXPECT_EQ(made[1], 1);
     EXPECT_EQ(made[2], 2);
-    PictureDesk broken([](std::uint64_t) -> Image { throw InputError("no such picture"); }, {100, 80});
+    asking::PictureDesk broken([](std::uint64_t) -> pictures::Image { throw InputError("no such picture"); }, {100, 80});
     EXPECT_THROW(broken.get(1), InputError);
     EXPECT_THROW(broken.get(1), InputError);
 }
 
 TEST(the_digest_of_a_picture_as_sent, changes_with_size_and_quality) {
     const auto file = digest_of("some file");
-    std::set<Digest> all{digest_as_sent(file, {100, 80}), digest_as_sent(file, {101, 80}), digest_as_sent(file, {100, 81}), digest_as_sent(digest_of("other"), {100, 80})};
+    std::set<Digest> all{asking::digest_as_sent(file, {100, 80}), asking::digest_as_sent(file, {101, 80}), asking::digest_as_sent(file, {100, 81}), asking::digest_as_sent(digest_of("other"), {100, 80})};
     EXPECT_EQ(all.size(), 4u);
 }

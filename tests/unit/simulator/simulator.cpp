@@ -5,7 +5,7 @@
 
 #include "unit/llm/loopback.hpp"
 
-namespace tg {
+namespace tg::simulator {
 namespace {
 
 std::string body_of(const std::string& user, const std::string& model = "m") { return nlohmann::json{{"model", model}, {"messages", {{{"role", "user"}, {"content", user}}}}}.dump(); }
@@ -96,15 +96,15 @@ TEST(simulator, serves_more_connections_than_it_has_threads) {
     settings.threads = 2;
     Simulator server(settings, test::echo);
     test::TemporaryFolder folder;
-    std::map<std::string, EndpointSettings> endpoints;
+    std::map<std::string, llm::EndpointSettings> endpoints;
     for (const auto* name : {"a", "b", "c"}) endpoints[name] = test::endpoint_at(server.url());
-    ChatEngine engine(endpoints, test::quick_api(), folder / "journal", 0, 1);
+    llm::ChatEngine engine(endpoints, test::quick_api(), folder / "journal", 0, 1);
     std::size_t answered = 0;
     for (const auto* name : {"a", "b", "c"})
         for (int i = 0; i < 30; ++i) {
-            ChatRequest request;
+            llm::ChatRequest request;
             request.endpoint = name, request.stage = "test", request.item = std::to_string(i), request.user = fmt::format("question {}", i);
-            engine.submit(std::move(request), {}, [&](ChatReply reply) { answered += reply.status == ChatReply::Status::answered; });
+            engine.submit(std::move(request), {}, [&](llm::ChatReply reply) { answered += reply.status == llm::ChatReply::Status::answered; });
         }
     engine.run({});
     EXPECT_EQ(answered, 90u);
@@ -117,4 +117,4 @@ TEST(simulator, refuses_settings_that_cannot_be) {
     EXPECT_THROW(Simulator(settings, test::echo), UsageError);
 }
 
-}  // namespace tg
+}  // namespace tg::simulator

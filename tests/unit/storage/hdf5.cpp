@@ -5,7 +5,7 @@
 
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 // The file with one byte changed near the middle of the dataset's raw data.
@@ -101,4 +101,4 @@ TEST(hdf5, text_columns_give_rows_in_place) {
     EXPECT_EQ(TextColumn(in, "none").size(), 0u);
 }
 
-}  // namespace tg
+}  // namespace tg::storage

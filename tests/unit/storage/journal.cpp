@@ -9,7 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 std::map<std::string, std::string> records_of(const std::filesystem::path& file, std::vector<JournalDamage>* damage = nullptr) {
@@ -97,4 +97,4 @@ TEST(journal, never_continues_a_file_of_an_earlier_writer) {
     EXPECT_EQ(journal_files(folder.path()), (std::vector<std::filesystem::path>{first, second}));
 }
 
-}  // namespace tg
+}  // namespace tg::storage

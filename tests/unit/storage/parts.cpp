@@ -6,10 +6,10 @@
 #include "taskgalaxy/storage/publish.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
-void write_squares(Hdf5File& out, Slice items) {
+void write_squares(Hdf5File& out, parallel::Slice items) {
     std::vector<std::int64_t> squares;
     std::vector<std::string> names;
     for (auto i = items.begin; i < items.end; ++i) {
@@ -24,7 +24,7 @@ void write_squares(Hdf5File& out, Slice items) {
 
 TEST(part_store, gathers_parts_in_order_whoever_wrote_them) {
     const test::TemporaryFolder folder;
-    const auto solo = make_solo();
+    const auto solo = parallel::make_solo();
     // Three lives: each "rank" of a job of three writes its parts, the last life gathers.
     for (int rank : {2, 0, 1}) {
         const PartStore store(folder / "parts", {10, 3}, "f", *solo);
@@ -43,7 +43,7 @@ TEST(part_store, gathers_parts_in_order_whoever_wrote_them) {
 
 TEST(part_store, does_parts_again_that_are_broken_or_of_other_inputs) {
     const test::TemporaryFolder folder;
-    const auto solo = make_solo();
+    const auto solo = parallel::make_solo();
     {
         const PartStore store(folder / "parts", {6, 2}, "old", *solo);
         store.write(0, [](Hdf5File& out) { write_squares(out, {0, 2}); });
@@ -60,21 +60,21 @@ TEST(part_store, does_parts_again_that_are_broken_or_of_other_inputs) {
 
 TEST(for_each_part, resumes_after_a_failure_where_it_was) {
     const test::TemporaryFolder folder;
-    const auto solo = make_solo();
+    const auto solo = parallel::make_solo();
     int done = 0;
     const auto attempt = [&](bool fail) {
         const PartStore store(folder / "parts", {8, 2}, "f", *solo);
-        for_each_part(store, *solo, "squares", "numbers", [&](std::uint64_t part, Slice items, Hdf5File& out) {
+        for_each_part(store, *solo, "squares", "numbers", [&](std::uint64_t part, parallel::Slice items, Hdf5File& out) {
             if (fail && part == 2) throw InputError("part 2 cannot be done now");
             write_squares(out, items);
             ++done;
         });
         store.gather(folder / "all.h5");
     };
-    EXPECT_THROW(attempt(true), AgreedFailure);
+    EXPECT_THROW(attempt(true), parallel::AgreedFailure);
     attempt(false);
     EXPECT_EQ(done, 4);
     EXPECT_EQ(Hdf5File::open(folder / "all.h5").rows("square"), 8u);
 }
 
-}  // namespace tg
+}  // namespace tg::storage

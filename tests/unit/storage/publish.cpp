@@ -5,7 +5,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::storage {
 
 TEST(publish, replaces_a_file_whole_and_leaves_no_temporary) {
     const test::TemporaryFolder folder;
@@ -34,4 +34,4 @@ TEST(publish, says_that_the_disk_is_full) {
     }
 }
 
-}  // namespace tg
+}  // namespace tg::storage

@@ -12,7 +12,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 
-namespace tg {
+namespace tg::storage {
 namespace {
 
 namespace fs = std::filesystem;
@@ -181,4 +181,4 @@ TEST_F(SafetensorsTest, a_folder_without_weights_says_what_it_wants) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::storage

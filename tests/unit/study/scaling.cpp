@@ -7,7 +7,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg::app {
+namespace tg::study {
 namespace {
 
 TEST(fit_amdahl, finds_the_fraction_that_made_the_times) {
@@ -35,7 +35,7 @@ TEST(gustafson_serial, is_zero_for_constant_and_one_for_proportional_times) {
 }
 
 TEST(phases_of, takes_the_gather_out_of_its_stages_and_means_over_steps) {
-    const std::vector<CostRow> costs{{2, "embed_images", "gather", 1, 1.0, 10, 100, 0.2, 5, 50, 0.1}, {2, "embed_images", "total", 1, 4.0, 15, 150, 0.5, 9, 90, 0.3},
+    const std::vector<run::CostRow> costs{{2, "embed_images", "gather", 1, 1.0, 10, 100, 0.2, 5, 50, 0.1}, {2, "embed_images", "total", 1, 4.0, 15, 150, 0.5, 9, 90, 0.3},
                                      {2, "train", "step", 2, 3.0, 8, 80, 1.0, 0, 0, 0},              {2, "train", "step", 4, 6.0, 16, 160, 2.0, 0, 0, 0}};  // two lives
     const auto rows = phases_of("strong", 1, costs);
     ASSERT_EQ(rows.size(), 3u);
@@ -52,7 +52,7 @@ TEST(phases_of, takes_the_gather_out_of_its_stages_and_means_over_steps) {
 TEST(model_phase, splits_compute_pays_latency_by_the_logarithm_and_files_in_common) {
     ScalingSettings machine;
     machine.latency_us = 10, machine.link_gb_per_s = 1, machine.file_operations_per_s = 100, machine.file_gb_per_s = 1;
-    std::map<int, CostRow> medians;
+    std::map<int, run::CostRow> medians;
     for (const int p : {1, 2, 4}) medians[p] = {p, "s", "embed", 1, 8.0 / p + 1.0 + 0.5, 100, 0, 1.0, 50, 0, 0.5};  // 8/p of its own, 1 s waiting, 0.5 s in files
     const auto points = model_phase(medians, 10, 2, machine);
     ASSERT_EQ(points.size(), 13u);
@@ -67,16 +67,16 @@ TEST(model_phase, splits_compute_pays_latency_by_the_logarithm_and_files_in_comm
 TEST(cost_log, gives_back_what_was_logged_and_names_a_broken_line) {
     const test::TemporaryFolder folder;
     const auto csv = folder / "costs.csv";
-    EXPECT_TRUE(read_costs(csv).empty());
-    const auto solo = make_solo();
+    EXPECT_TRUE(run::read_costs(csv).empty());
+    const auto solo = parallel::make_solo();
     take_phase_costs();
     {
         const CostPhase phase("gather");
         const CountedFileWork work(64, 2);
     }
-    log_costs(*solo, csv, "match", {0, 1.25, 3, 30, 0.5, 7, 70, 0.25});
-    log_costs(*solo, csv, "train", {});
-    const auto rows = read_costs(csv);
+    run::log_costs(*solo, csv, "match", {0, 1.25, 3, 30, 0.5, 7, 70, 0.25});
+    run::log_costs(*solo, csv, "train", {});
+    const auto rows = run::read_costs(csv);
     ASSERT_EQ(rows.size(), 3u);
     EXPECT_EQ(rows[0].phase, "gather");
     EXPECT_EQ(rows[0].file_bytes, 64);
@@ -85,8 +85,8 @@ TEST(cost_log, gives_back_what_was_logged_and_names_a_broken_line) {
     EXPECT_DOUBLE_EQ(rows[1].seconds, 1.25);
     EXPECT_EQ(rows[1].file_operations, 7);
     std::ofstream(csv, std::ios::app) << "2,match,total\n";
-    EXPECT_THROW(read_costs(csv), StorageError);
+    EXPECT_THROW(run::read_costs(csv), StorageError);
 }
 
 }  // namespace
-}  // namespace tg::app
+}  // namespace tg::study

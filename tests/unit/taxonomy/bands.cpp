@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace tg {
+namespace tg::taxonomy {
 
 TEST(bands, meet_without_gap_or_overlap) {
     EXPECT_EQ(band_of(1), "1-10");
@@ -14,4 +14,4 @@ TEST(bands, meet_without_gap_or_overlap) {
     EXPECT_EQ(band_of(101), "over-100");
 }
 
-}  // namespace tg
+}  // namespace tg::taxonomy

@@ -8,6 +8,7 @@
 #include "taskgalaxy/taxonomy/path.hpp"
 
 using namespace tg;
+using namespace tg::taxonomy;
 using testing::ElementsAre;
 
 namespace {

@@ -8,6 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 
 using namespace tg;
+using namespace tg::taxonomy;
 using testing::ElementsAre;
 
 TEST(reading_a_path, trims_lower_cases_and_collapses_blanks) {

@@ -7,6 +7,7 @@
 #include "taskgalaxy/storage/publish.hpp"
 
 using namespace tg;
+using namespace tg::taxonomy;
 using testing::ElementsAre;
 
 TEST(a_taxonomy, puts_parents_before_their_children_and_adds_missing_ancestors) {
@@ -26,7 +27,7 @@ TEST(a_taxonomy, puts_parents_before_their_children_and_adds_missing_ancestors) 
 TEST(a_taxonomy, comes_back_from_its_file_and_from_its_text) {
     const auto file = std::filesystem::path(testing::TempDir()) / "taxonomy.h5";
     const Taxonomy tree({"b~x~1", "a", "b~y"});
-    publish_hdf5(file, [&](Hdf5File& out) { tree.write(out); });
+    storage::publish_hdf5(file, [&](storage::Hdf5File& out) { tree.write(out); });
     const auto read = Taxonomy::read(file);
     ASSERT_EQ(read.size(), tree.size());
     EXPECT_EQ(read.as_text(), tree.as_text());
@@ -45,7 +46,7 @@ TEST(a_taxonomy, keeps_its_index_when_it_is_moved) {
 
 TEST(a_taxonomy_file, whose_columns_disagree_is_refused) {
     const auto file = std::filesystem::path(testing::TempDir()) / "broken.h5";
-    publish_hdf5(file, [&](Hdf5File& out) {
+    storage::publish_hdf5(file, [&](storage::Hdf5File& out) {
         out.write_texts("path", {"a", "a~b"});
         out.write("level", std::vector<std::uint8_t>{1, 2});
         out.write("parent", std::vector<std::int64_t>{-1, -1});

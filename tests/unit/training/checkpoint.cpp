@@ -12,10 +12,10 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Training {
-    std::unique_ptr<tg::VlmParts> parts = tg::VlmParts::describe(tg::fixture::model);
-    std::unique_ptr<tg::Communicator> solo = tg::make_solo();
-    tg::Trainer trainer{*parts, *solo, {}};
-    tg::TrainingLog log;
+    std::unique_ptr<tg::models::VlmParts> parts = tg::models::VlmParts::describe(tg::fixture::model);
+    std::unique_ptr<tg::parallel::Communicator> solo = tg::parallel::make_solo();
+    tg::training::Trainer trainer{*parts, *solo, {}};
+    tg::training::TrainingLog log;
 
     void steps(std::int64_t from, std::int64_t to) {
         for (auto step = from; step < to; ++step) {
@@ -45,10 +45,10 @@ TEST(Checkpoints, go_on_to_the_same_bits_as_an_uninterrupted_run) {
     {
         Training first;
         first.steps(0, 3);
-        tg::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, first.trainer, first.log);
+        tg::training::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, first.trainer, first.log);
     }
     Training second;
-    ASSERT_EQ(tg::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(second.trainer, second.log), 3);
+    ASSERT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(second.trainer, second.log), 3);
     ASSERT_EQ(second.log.rows().size(), 3u);
     second.steps(3, 6);
     EXPECT_TRUE(torch::equal(second.weights(), whole.weights()));
@@ -58,7 +58,7 @@ TEST(Checkpoints, go_on_to_the_same_bits_as_an_uninterrupted_run) {
 TEST(Checkpoints, keep_the_last_ones_and_fall_back_from_a_broken_one) {
     const tg::fixture::Scratch scratch("broken");
     Training training;
-    tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo);
+    tg::training::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo);
     training.steps(0, 1);
     checkpoints.write(1, training.trainer, training.log);
     training.steps(1, 2);
@@ -89,7 +89,7 @@ TEST(Checkpoints, hold_the_state_of_their_beginning_while_training_goes_on) {
         Training training;
         training.steps(0, 3);
         const auto at_three = training.weights().clone();
-        tg::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo, room);
+        tg::training::Checkpoints checkpoints(scratch.path(), "job", 2, *training.solo, room);
         checkpoints.begin(3, training.trainer, training.log);
         training.steps(3, 5);
         checkpoints.finish();
@@ -105,19 +105,19 @@ TEST(Checkpoints, hold_the_state_of_their_beginning_while_training_goes_on) {
 TEST(Checkpoints, dropped_ones_leave_nothing_that_is_used) {
     const tg::fixture::Scratch scratch("dropped");
     Training training;
-    { tg::Checkpoints(scratch.path(), "job", 2, *training.solo).begin(1, training.trainer, training.log); }
+    { tg::training::Checkpoints(scratch.path(), "job", 2, *training.solo).begin(1, training.trainer, training.log); }
     Training again;
-    EXPECT_EQ(tg::Checkpoints(scratch.path(), "job", 2, *again.solo).read_newest(again.trainer, again.log), 0);
+    EXPECT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *again.solo).read_newest(again.trainer, again.log), 0);
     EXPECT_TRUE(fs::is_empty(scratch.path()));
 }
 
 TEST(CheckpointChecksum, adds_up_over_any_cut_and_sees_every_bit) {
     std::vector<float> values;
     for (int i = 0; i < 1000; ++i) values.push_back(std::sin(static_cast<float>(i)));
-    const auto whole = tg::checkpoint_checksum(values, 7);
+    const auto whole = tg::training::checkpoint_checksum(values, 7);
     for (const std::size_t cut : {0u, 1u, 333u, 1000u}) {
         const std::span all(values);
-        EXPECT_EQ(tg::checkpoint_checksum(all.first(cut), 7) + tg::checkpoint_checksum(all.subspan(cut), 7 + cut), whole);
+        EXPECT_EQ(tg::training::checkpoint_checksum(all.first(cut), 7) + tg::training::checkpoint_checksum(all.subspan(cut), 7 + cut), whole);
     }
     for (int bit = 0; bit < 32; ++bit) {
         auto changed = values;
@@ -125,19 +125,19 @@ TEST(CheckpointChecksum, adds_up_over_any_cut_and_sees_every_bit) {
         std::memcpy(&bits, &changed[500], 4);
         bits ^= 1u << bit;
         std::memcpy(&changed[500], &bits, 4);
-        EXPECT_NE(tg::checkpoint_checksum(changed, 7), whole);
+        EXPECT_NE(tg::training::checkpoint_checksum(changed, 7), whole);
     }
     std::swap(values[3], values[4]);
-    EXPECT_NE(tg::checkpoint_checksum(values, 7), whole);
+    EXPECT_NE(tg::training::checkpoint_checksum(values, 7), whole);
 }
 
 TEST(Checkpoints, of_other_settings_are_not_used) {
     const tg::fixture::Scratch scratch("foreign");
     Training training;
     training.steps(0, 1);
-    tg::Checkpoints(scratch.path(), "one job", 2, *training.solo).write(1, training.trainer, training.log);
+    tg::training::Checkpoints(scratch.path(), "one job", 2, *training.solo).write(1, training.trainer, training.log);
     Training other;
-    EXPECT_EQ(tg::Checkpoints(scratch.path(), "another", 2, *other.solo).read_newest(other.trainer, other.log), 0);
+    EXPECT_EQ(tg::training::Checkpoints(scratch.path(), "another", 2, *other.solo).read_newest(other.trainer, other.log), 0);
     EXPECT_TRUE(other.log.rows().empty());
 }
 

@@ -21,14 +21,14 @@ const fs::path internvl = fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl";
 Tensor figure(const std::string& name) { return tg::fixture::expected("internlm." + name, internvl); }
 
 // Conversation i with 1 + i % 3 tiles.
-tg::EncodedSample tiled_sample(const tg::VlmParts& parts, std::int64_t i) {
+tg::training::EncodedSample tiled_sample(const tg::models::VlmParts& parts, std::int64_t i) {
     static const auto rows = nlohmann::json::parse(std::ifstream(internvl / "conversations.json"))["rows"];
     const auto& row = rows[static_cast<std::size_t>(i)];
     const bool has_image = row["has_image"].get<bool>();
-    tg::Sample sample{std::to_string(i), has_image ? "picture" : "", {}};
+    tg::training::Sample sample{std::to_string(i), has_image ? "picture" : "", {}};
     for (const auto& turn : row["turns"]) sample.turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
     const auto tiles = 1 + i % 3;
-    auto encoded = tg::encode_sample(sample, parts, tiles, 1024);
+    auto encoded = tg::training::encode_sample(sample, parts, tiles, 1024);
     std::vector<Tensor> pixels;
     for (std::int64_t t = 0; t < tiles; ++t) pixels.push_back(figure("pictures")[(i + t) % 10]);
     if (has_image) encoded.pixels = torch::stack(pixels);
@@ -37,14 +37,14 @@ tg::EncodedSample tiled_sample(const tg::VlmParts& parts, std::int64_t i) {
 
 TEST(InternVlTrainer, repeats_twenty_steps_of_the_reference_whatever_the_micro_batch) {
     for (const std::size_t micro_batch : {2, 1}) {
-        const auto parts = tg::VlmParts::describe(internvl / "tiny-internlm");
-        const auto solo = tg::make_solo();
-        tg::Trainer trainer(*parts, *solo, {});
-        const tg::Schedule schedule{2e-3, 0.15, 20};
+        const auto parts = tg::models::VlmParts::describe(internvl / "tiny-internlm");
+        const auto solo = tg::parallel::make_solo();
+        tg::training::Trainer trainer(*parts, *solo, {});
+        const tg::training::Schedule schedule{2e-3, 0.15, 20};
         const auto losses = figure("loss"), norms = figure("norm");
         for (std::int64_t step = 0; step < 20; ++step) {
             const auto first = tiled_sample(*parts, 2 * step), second = tiled_sample(*parts, 2 * step + 1);
-            const auto batches = micro_batch == 2 ? std::vector{tg::pack({&first, &second})} : std::vector{tg::pack({&first}), tg::pack({&second})};
+            const auto batches = micro_batch == 2 ? std::vector{tg::training::pack({&first, &second})} : std::vector{tg::training::pack({&first}), tg::training::pack({&second})};
             const auto result = trainer.step(batches, schedule.rate(step), step);
             EXPECT_NEAR(result.loss, losses[step].item<double>(), 1e-4 * losses[step].item<double>()) << "step " << step;
             EXPECT_NEAR(result.gradient_norm, norms[step].item<double>(), 1e-4 * norms[step].item<double>()) << "step " << step;
@@ -66,9 +66,9 @@ TEST(InternVlStage, learns_from_pictures_of_several_tiles_with_and_without_the_c
     data << "[";
     for (int i = 0; i < 8; ++i) {
         const auto [width, height] = sizes[i % 4];
-        tg::Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height) * 3)};
+        tg::pictures::Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height) * 3)};
         for (std::size_t p = 0; p < image.rgb.size(); ++p) image.rgb[p] = static_cast<std::uint8_t>(p * 7 + static_cast<std::size_t>(i) * 31);
-        const auto bytes = tg::encode_jpeg(image, 90);
+        const auto bytes = tg::pictures::encode_jpeg(image, 90);
         std::ofstream(scratch.path() / (std::to_string(i % 4) + ".jpg"), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         data << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i % 4 << R"(.jpg", "conversations": [{"from": "human", "value": "How wide is it?"}, {"from": "gpt", "value": "About )" << width << R"("}]})";
     }
@@ -76,7 +76,7 @@ TEST(InternVlStage, learns_from_pictures_of_several_tiles_with_and_without_the_c
     data.close();
     std::vector<std::vector<double>> losses;
     for (const int cache : {0, 16}) {
-        tg::TrainSettings settings;
+        tg::training::TrainSettings settings;
         settings.model = internvl / "tiny-internlm";
         settings.data = {scratch.path() / "data.json"};
         settings.image_root = scratch.path();
@@ -85,20 +85,20 @@ TEST(InternVlStage, learns_from_pictures_of_several_tiles_with_and_without_the_c
         settings.epochs = 3;
         settings.learning_rate = 2e-3;
         settings.feature_cache_mib = cache;
-        const auto stage = tg::make_train_stage(settings, {});
+        const auto stage = tg::training::make_train_stage(settings, {});
         stage->check();
-        const auto solo = tg::make_solo();
-        tg::StageContext context{*solo, tg::RunPaths(scratch.path() / ("run" + std::to_string(cache))), "fingerprint"};
+        const auto solo = tg::parallel::make_solo();
+        tg::run::StageContext context{*solo, tg::run::RunPaths(scratch.path() / ("run" + std::to_string(cache))), "fingerprint"};
         fs::create_directories(context.paths.root());
         stage->run(context);
-        const auto log = tg::Hdf5File::open(context.paths.file("training_log.h5"));
+        const auto log = tg::storage::Hdf5File::open(context.paths.file("training_log.h5"));
         losses.push_back(log.read<double>("loss"));
         EXPECT_LT(losses.back().back(), losses.back().front());
         EXPECT_EQ(log.int_attribute("samples_left_out"), 0);
-        const tg::SafetensorsFolder before(settings.model), after(context.paths.exported() / "model");
+        const tg::storage::SafetensorsFolder before(settings.model), after(context.paths.exported() / "model");
         for (const auto& [name, info] : before.tensors()) EXPECT_EQ(after.info(name).shape, info.shape) << name;
-        const auto tuned = tg::VisionLanguageModel::load(context.paths.exported() / "model");
-        const auto base = tg::VisionLanguageModel::load(settings.model);
+        const auto tuned = tg::models::VisionLanguageModel::load(context.paths.exported() / "model");
+        const auto base = tg::models::VisionLanguageModel::load(settings.model);
         EXPECT_FALSE(torch::equal(tuned.parts().language.layers[0].unit().parameters[1].value, base.parts().language.layers[0].unit().parameters[1].value));
         // What was not trained is what it was.
         const auto tile = torch::ones({1, 3, 48, 48});

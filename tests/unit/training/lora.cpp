@@ -12,28 +12,28 @@ namespace fs = std::filesystem;
 using torch::Tensor;
 
 torch::Tensor of_peft(const std::string& name) {
-    static const tg::SafetensorsFolder files(tg::fixture::folder / "lora.safetensors");
+    static const tg::storage::SafetensorsFolder files(tg::fixture::folder / "lora.safetensors");
     const auto& info = files.info(name);
-    auto tensor = torch::empty(info.shape, torch::dtype(tg::torch_type(info.type)));
+    auto tensor = torch::empty(info.shape, torch::dtype(tg::layers::torch_type(info.type)));
     files.read(name, {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())});
     return tensor;
 }
 
 struct Adapted {
-    std::unique_ptr<tg::VlmParts> parts = tg::VlmParts::describe(tg::fixture::model);
-    std::unique_ptr<tg::Communicator> solo = tg::make_solo();
-    std::unique_ptr<tg::Trainer> trainer;
+    std::unique_ptr<tg::models::VlmParts> parts = tg::models::VlmParts::describe(tg::fixture::model);
+    std::unique_ptr<tg::parallel::Communicator> solo = tg::parallel::make_solo();
+    std::unique_ptr<tg::training::Trainer> trainer;
     std::vector<double> losses, norms;
 
-    explicit Adapted(const tg::TrainerOptions& options = {}, tg::LoraOptions lora = {.rank = 4, .alpha = 8}, bool from_peft = true) {
+    explicit Adapted(const tg::training::TrainerOptions& options = {}, tg::layers::LoraOptions lora = {.rank = 4, .alpha = 8}, bool from_peft = true) {
         parts->language.add_adapters(lora);
         for (auto& layer : parts->language.layers)
             for (auto& parameter : layer.adapters()->parameters)
                 if (from_peft) parameter.begin = [values = of_peft("begin." + parameter.pieces[0].name)](const Tensor& into) { into.copy_(values); };
-        trainer = std::make_unique<tg::Trainer>(*parts, *solo, options);
+        trainer = std::make_unique<tg::training::Trainer>(*parts, *solo, options);
     }
     void steps(std::int64_t from, std::int64_t to, std::size_t micro) {
-        const tg::Schedule schedule{2e-2, 0.15, 20};
+        const tg::training::Schedule schedule{2e-2, 0.15, 20};
         for (auto step = from; step < to; ++step) {
             const auto result = trainer->step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro), schedule.rate(step), step);
             losses.push_back(result.loss);
@@ -53,11 +53,11 @@ struct Adapted {
 
 TEST(Lora, repeats_twenty_steps_of_peft_in_both_shardings) {
     const auto losses = of_peft("loss"), norms = of_peft("norm");
-    for (const auto sharding : {tg::Sharding::optimizer, tg::Sharding::full}) {
-        tg::TrainerOptions options;
+    for (const auto sharding : {tg::training::Sharding::optimizer, tg::training::Sharding::full}) {
+        tg::training::TrainerOptions options;
         options.sharding = sharding;
         Adapted run(options);
-        run.steps(0, 20, sharding == tg::Sharding::full ? 2 : 4);
+        run.steps(0, 20, sharding == tg::training::Sharding::full ? 2 : 4);
         for (std::int64_t step = 0; step < 20; ++step) {
             const auto loss = losses[step].item<double>(), norm = norms[step].item<double>();
             EXPECT_NEAR(run.losses[static_cast<std::size_t>(step)], loss, 1e-4 * loss) << "step " << step;
@@ -83,12 +83,12 @@ TEST(Lora, keeps_gradients_and_moments_of_adapters_and_projector_alone) {
 
 TEST(Lora, goes_on_from_a_checkpoint_to_the_same_bits) {
     const tg::fixture::Scratch scratch("lora");
-    tg::TrainingLog log;
+    tg::training::TrainingLog log;
     Adapted whole, first, second;
     whole.steps(0, 6, 4);
     first.steps(0, 3, 4);
-    tg::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, *first.trainer, log);
-    ASSERT_EQ(tg::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(*second.trainer, log), 3);
+    tg::training::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, *first.trainer, log);
+    ASSERT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(*second.trainer, log), 3);
     second.steps(3, 6, 4);
     EXPECT_TRUE(torch::equal(second.merged(5, 0), whole.merged(5, 0)));
 }

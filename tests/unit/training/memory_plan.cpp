@@ -8,13 +8,13 @@
 
 namespace {
 
-tg::MemoryQuestion llava(bool large, std::int64_t shards) {
-    tg::LanguageConfig config;  // the defaults are LLaMA-7B's
+tg::training::MemoryQuestion llava(bool large, std::int64_t shards) {
+    tg::models::LanguageConfig config;  // the defaults are LLaMA-7B's
     if (large) config.hidden = 5120, config.intermediate = 13824, config.layers = 40, config.heads = config.kv_heads = 40;
-    auto q = tg::memory_question(config, (1024 + 1) * config.hidden + (config.hidden + 1) * config.hidden);
+    auto q = tg::training::memory_question(config, (1024 + 1) * config.hidden + (config.hidden + 1) * config.hidden);
     q.tower = 303'507'456;  // CLIP ViT-L/14-336
     q.width = q.tower_width = 2;
-    q.sharding = tg::Sharding::full;
+    q.sharding = tg::training::Sharding::full;
     q.activation_checkpointing = true;
     q.shards = shards;
     return q;
@@ -24,10 +24,10 @@ TEST(MemoryPlan, has_the_bytes_a_parameter_that_the_literature_says) {
     const double P[] = {6.759e9, 13.047e9};
     for (const bool large : {false, true}) {
         auto q = llava(large, 8);
-        const auto full = tg::memory_plan(q);
+        const auto full = tg::training::memory_plan(q);
         EXPECT_NEAR(static_cast<double>(full.state()), 18 * P[large] / 8, 2e-3 * 18 * P[large] / 8);  // ZeRO-3, fp32 gradients
-        q.sharding = tg::Sharding::optimizer;
-        const auto optimizer = tg::memory_plan(q);
+        q.sharding = tg::training::Sharding::optimizer;
+        const auto optimizer = tg::training::memory_plan(q);
         EXPECT_NEAR(static_cast<double>(optimizer.weights), 2 * P[large], 4e-3 * P[large]);
         EXPECT_NEAR(static_cast<double>(optimizer.optimizer), 12 * P[large] / 8, 3e-3 * P[large]);
         EXPECT_EQ(optimizer.gathered, 0);
@@ -35,26 +35,26 @@ TEST(MemoryPlan, has_the_bytes_a_parameter_that_the_literature_says) {
 }
 
 TEST(MemoryPlan, knows_the_state_of_a_trainer) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
     for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
-        tg::TrainerOptions options;
+        tg::training::TrainerOptions options;
         options.dtype = dtype;
-        const tg::Trainer trainer(*parts, *solo, options);
-        EXPECT_EQ(tg::memory_plan(tg::memory_question(*parts, options, 1)).state(), trainer.bytes());
+        const tg::training::Trainer trainer(*parts, *solo, options);
+        EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(), trainer.bytes());
     }
 }
 
 TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bits) {
-    const auto solo = tg::make_solo();
-    for (const auto moments : {tg::MomentFormat::fp32, tg::MomentFormat::int8, tg::MomentFormat::host})
+    const auto solo = tg::parallel::make_solo();
+    for (const auto moments : {tg::training::MomentFormat::fp32, tg::training::MomentFormat::int8, tg::training::MomentFormat::host})
         for (const int rank : {0, 4}) {
-            const auto parts = tg::VlmParts::describe(tg::fixture::model);
+            const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
             if (rank > 0) parts->language.add_adapters({.rank = rank, .alpha = 8});
-            tg::TrainerOptions options;
+            tg::training::TrainerOptions options;
             options.moments = moments;
-            const tg::Trainer trainer(*parts, *solo, options);
-            EXPECT_EQ(tg::memory_plan(tg::memory_question(*parts, options, 1)).state(), trainer.bytes()) << rank;
+            const tg::training::Trainer trainer(*parts, *solo, options);
+            EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(), trainer.bytes()) << rank;
         }
 }
 
@@ -66,7 +66,7 @@ TEST(MemoryPlan, is_what_the_documentation_says) {
             auto q = llava(large, 8);
             q.tokens = micro * 2048;
             q.tiles = micro, q.tower_positions = 577, q.tower_channels = 1024, q.image_values = 3 * 336 * 336;
-            const auto plan = tg::memory_plan(q);
+            const auto plan = tg::training::memory_plan(q);
             const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
             const auto fits = [&](double gb) { return static_cast<double>(plan.peak) < (gb - 2) * 1e9 ? "yes" : "no"; };  // 2 GB are CUDA's own
             const auto row = fmt::format("| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {} | {} |", large ? "13B" : "7B", micro, gib(plan.weights), gib(plan.gradients),

@@ -24,10 +24,10 @@ fs::path written(const tg::fixture::Scratch& scratch, const std::string& text, c
 }
 
 // The samples of a set, read one by one.
-std::vector<tg::Sample> all_of(const std::vector<std::string>& words) {
-    const auto solo = tg::make_solo();
-    const tg::SampleSet set(tg::read_sources(words), *solo);
-    std::vector<tg::Sample> all;
+std::vector<tg::training::Sample> all_of(const std::vector<std::string>& words) {
+    const auto solo = tg::parallel::make_solo();
+    const tg::training::SampleSet set(tg::training::read_sources(words), *solo);
+    std::vector<tg::training::Sample> all;
     for (std::uint64_t i = 0; i < set.size(); ++i) all.push_back(set.read(i));
     return all;
 }
@@ -61,7 +61,7 @@ TEST(SampleSet, reads_internvls_lines_and_data_lists) {
     EXPECT_EQ(samples[2].image, "one.png");
     EXPECT_EQ(samples[2].id, "2") << "without an id a sample is named by its place";
     EXPECT_EQ(all_of({list})[0].image, "pictures/b.png");
-    const auto sources = tg::read_sources({list.string() + "*3", lines.string()});
+    const auto sources = tg::training::read_sources({list.string() + "*3", lines.string()});
     ASSERT_EQ(sources.size(), 2u);
     EXPECT_DOUBLE_EQ(sources[0].weight, 1.5);
     EXPECT_DOUBLE_EQ(sources[1].weight, 1);
@@ -116,49 +116,49 @@ TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
         }
     }
     // An answer of a million characters is cut like any other; words without end and no words at all are no harm.
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
     for (const std::string& unit : {std::string("x"), std::string("ab "), std::string("\xE6\x9D\xB1")}) {
         std::string answer;
         while (answer.size() < 1'000'000) answer += unit;
         const auto samples = all_of({written(scratch, nlohmann::json::array({{{"id", "long"}, {"image", "x.png"}, {"conversations", {{{"from", "human"}, {"value", "<image>"}}, {{"from", "gpt"}, {"value", answer}}}}}}).dump())});
-        const auto encoded = tg::encode_sample(samples[0], *parts, 1, 2048);
+        const auto encoded = tg::training::encode_sample(samples[0], *parts, 1, 2048);
         EXPECT_TRUE(encoded.cut);
         EXPECT_TRUE(encoded.failure.empty());
         EXPECT_EQ(encoded.ids.size(), 2048u);
         EXPECT_GT(encoded.supervised(), 1000);
     }
     const auto samples = all_of({written(scratch, R"([{"id": "a", "conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": ""}]}])")});
-    EXPECT_GT(tg::encode_sample(samples[0], *parts, 1, 2048).supervised(), 0);  // that the answer ends
+    EXPECT_GT(tg::training::encode_sample(samples[0], *parts, 1, 2048).supervised(), 0);  // that the answer ends
 }
 
 TEST(EncodedSamples, show_a_picture_only_where_the_text_has_its_place) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto silent = tg::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *parts, 1, 2048);
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto silent = tg::training::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *parts, 1, 2048);
     EXPECT_TRUE(silent.image.empty());  // as LLaVA: no mark, no picture
-    const auto shown = tg::encode_sample({"a", "x.png", {{"What <image> is this?", "A cat"}}}, *parts, 1, 2048);
-    EXPECT_EQ(std::count(shown.ids.begin(), shown.ids.end(), tg::image_placeholder), 16);
-    const auto tiled = tg::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
-    const auto added = tg::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *tiled, 5, 2048);
+    const auto shown = tg::training::encode_sample({"a", "x.png", {{"What <image> is this?", "A cat"}}}, *parts, 1, 2048);
+    EXPECT_EQ(std::count(shown.ids.begin(), shown.ids.end(), tg::text::image_placeholder), 16);
+    const auto tiled = tg::models::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
+    const auto added = tg::training::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *tiled, 5, 2048);
     EXPECT_EQ(added.image, "x.png");  // as InternVL: the mark is put in front
-    EXPECT_EQ(std::count(added.ids.begin(), added.ids.end(), tg::image_placeholder), 45);
+    EXPECT_EQ(std::count(added.ids.begin(), added.ids.end(), tg::text::image_placeholder), 45);
 }
 
 TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step) {
     const tg::fixture::Scratch scratch("order");
-    const auto solo = tg::make_solo();
-    const tg::SampleSet samples(tg::read_sources({many_samples(scratch, 103)}), *solo);
+    const auto solo = tg::parallel::make_solo();
+    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}), *solo);
     for (const bool by_modality : {false, true}) {
-        tg::StepOrder order(samples, 8, 5, by_modality);
+        tg::training::StepOrder order(samples, 8, 5, by_modality);
         ASSERT_EQ(order.steps_per_epoch(), 13u);
         std::vector<std::vector<std::uint64_t>> epochs(2);
         for (std::uint64_t step = 0; step < 26; ++step) {
             const auto batch = order.step(step);
-            EXPECT_EQ(batch, tg::StepOrder(samples, 8, 5, by_modality).step(step));
+            EXPECT_EQ(batch, tg::training::StepOrder(samples, 8, 5, by_modality).step(step));
             auto& epoch = epochs[order.epoch_of(step)];
             epoch.insert(epoch.end(), batch.begin(), batch.end());
         }
         EXPECT_NE(epochs[0], epochs[1]);
-        EXPECT_NE(tg::StepOrder(samples, 8, 6, by_modality).step(0), order.step(0));
+        EXPECT_NE(tg::training::StepOrder(samples, 8, 6, by_modality).step(0), order.step(0));
         for (auto& epoch : epochs) {
             std::sort(epoch.begin(), epoch.end());
             ASSERT_EQ(epoch.size(), 103u);
@@ -169,12 +169,12 @@ TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step)
 
 TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
     const tg::fixture::Scratch scratch("modality");
-    const auto solo = tg::make_solo();
-    const tg::SampleSet samples(tg::read_sources({many_samples(scratch, 103)}), *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
+    const auto solo = tg::parallel::make_solo();
+    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}), *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
     EXPECT_EQ(samples.pictures(), 35u);
     EXPECT_EQ(samples.words(0), 3);
     EXPECT_EQ(samples.words(1), 3);
-    tg::StepOrder order(samples, 8, 5, true);
+    tg::training::StepOrder order(samples, 8, 5, true);
     int pure = 0;
     for (std::uint64_t step = 0; step < order.steps_per_epoch(); ++step) {
         const auto batch = order.step(step);
@@ -189,10 +189,10 @@ TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
 
 TEST(StepOrder, mixes_by_weight) {
     const tg::fixture::Scratch scratch("weights");
-    const auto solo = tg::make_solo();
+    const auto solo = tg::parallel::make_solo();
     const auto twice = many_samples(scratch, 10, "a.jsonl").string(), quarter = many_samples(scratch, 40, "b.jsonl").string();
-    const tg::SampleSet samples(tg::read_sources({twice + "*2", quarter + "*0.25"}), *solo);
-    tg::StepOrder order(samples, 30, 1, false);
+    const tg::training::SampleSet samples(tg::training::read_sources({twice + "*2", quarter + "*0.25"}), *solo);
+    tg::training::StepOrder order(samples, 30, 1, false);
     ASSERT_EQ(order.samples_per_epoch(), 30u);
     const auto first = order.step(0), second = order.step(1);
     for (const auto& epoch : {first, second}) {
@@ -215,13 +215,13 @@ TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
     std::vector<std::uint64_t> step(23);
     std::vector<std::int64_t> lengths(23);
     for (std::size_t i = 0; i < 23; ++i) step[i] = 100 + i, lengths[i] = static_cast<std::int64_t>(i * i % 17 * 10 + (i % 5 == 0 ? 576 : 0));
-    EXPECT_EQ(tg::share_of_step(step, lengths, 0, 1), step);
+    EXPECT_EQ(tg::training::share_of_step(step, lengths, 0, 1), step);
     for (const int ranks : {2, 3, 5, 30}) {
         std::vector<std::uint64_t> all;
         std::int64_t most = 0, least = std::numeric_limits<std::int64_t>::max();
         for (int rank = 0; rank < ranks; ++rank) {
-            const auto mine = tg::share_of_step(step, lengths, rank, ranks);
-            EXPECT_EQ(mine.size(), tg::slice_of(23, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(ranks)).size());
+            const auto mine = tg::training::share_of_step(step, lengths, rank, ranks);
+            EXPECT_EQ(mine.size(), tg::parallel::slice_of(23, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(ranks)).size());
             std::int64_t sum = 0;
             for (const auto i : mine) sum += lengths[i - 100];
             most = std::max(most, sum), least = std::min(least, sum);
@@ -236,7 +236,7 @@ TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
 }
 
 TEST(Schedule, warms_up_from_zero_and_falls_to_zero) {
-    const tg::Schedule schedule{2e-5, 0.03, 5198};
+    const tg::training::Schedule schedule{2e-5, 0.03, 5198};
     EXPECT_EQ(schedule.warmup_steps(), 156);
     EXPECT_EQ(schedule.rate(0), 0);
     EXPECT_NEAR(schedule.rate(1), 1.28e-7, 1e-9);
@@ -246,22 +246,22 @@ TEST(Schedule, warms_up_from_zero_and_falls_to_zero) {
 
 TEST(Schedule, is_the_one_of_the_reference) {
     const auto rates = tg::fixture::expected("sft.lr");
-    const tg::Schedule schedule{2e-3, 0.15, 20};
+    const tg::training::Schedule schedule{2e-3, 0.15, 20};
     for (std::int64_t step = 0; step < 20; ++step) EXPECT_NEAR(schedule.rate(step), rates[step].item<double>(), 1e-15);
 }
 
 TEST(EncodedSamples, are_cut_behind_the_picture_and_fail_where_it_does_not_fit) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
     const auto whole = tg::fixture::sample(*parts, 0, 4096);
     EXPECT_FALSE(whole.cut);
-    EXPECT_EQ(std::count(whole.ids.begin(), whole.ids.end(), tg::image_placeholder), 16);
+    EXPECT_EQ(std::count(whole.ids.begin(), whole.ids.end(), tg::text::image_placeholder), 16);
     EXPECT_EQ(whole.labels.size(), whole.ids.size());
-    const auto first = std::find(whole.ids.begin(), whole.ids.end(), tg::image_placeholder) - whole.ids.begin();
+    const auto first = std::find(whole.ids.begin(), whole.ids.end(), tg::text::image_placeholder) - whole.ids.begin();
     const auto cut = tg::fixture::sample(*parts, 0, first + 17);
     EXPECT_TRUE(cut.cut);
     EXPECT_TRUE(cut.failure.empty());
     EXPECT_EQ(cut.ids.size(), static_cast<std::size_t>(first + 17));
-    EXPECT_EQ(cut.labels.back(), tg::ignored_label);
+    EXPECT_EQ(cut.labels.back(), tg::text::ignored_label);
     const auto broken = tg::fixture::sample(*parts, 0, first + 5);
     EXPECT_THAT(broken.failure, HasSubstr("does not fit"));
     EXPECT_EQ(broken.supervised(), 0);

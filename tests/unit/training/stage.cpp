@@ -19,18 +19,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-tg::TrainSettings job(const fs::path& folder, int samples) {
+tg::training::TrainSettings job(const fs::path& folder, int samples) {
     std::ofstream json(folder / "data.json");
     json << "[";
     for (int i = 0; i < samples; ++i) {
-        tg::Image image{40, 30, std::vector<std::uint8_t>(40 * 30 * 3, static_cast<std::uint8_t>(i * 9))};
-        const auto bytes = tg::encode_jpeg(image, 90);
+        tg::pictures::Image image{40, 30, std::vector<std::uint8_t>(40 * 30 * 3, static_cast<std::uint8_t>(i * 9))};
+        const auto bytes = tg::pictures::encode_jpeg(image, 90);
         std::ofstream(folder / (std::to_string(i) + ".jpg"), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         json << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i << R"(.jpg", "conversations": [{"from": "human", "value": "<image>\nHow bright?"}, {"from": "gpt", "value": "About )" << i * 9 << R"("}]})";
     }
     json << R"(, {"id": "lost", "image": "not_there.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Nothing"}]})";
     json << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me"}]}])";
-    tg::TrainSettings settings;
+    tg::training::TrainSettings settings;
     settings.model = tg::fixture::model;
     settings.data = {folder / "data.json"};
     settings.image_root = folder;
@@ -43,14 +43,14 @@ tg::TrainSettings job(const fs::path& folder, int samples) {
 
 TEST(TrainStage, learns_counts_what_it_left_out_and_exports_a_model_that_loads) {
     const tg::fixture::Scratch scratch("stage");
-    const auto stage = tg::make_train_stage(job(scratch.path(), 10), {});
+    const auto stage = tg::training::make_train_stage(job(scratch.path(), 10), {});
     stage->check();
-    const auto solo = tg::make_solo();
-    tg::StageContext context{*solo, tg::RunPaths(scratch.path() / "run"), "fingerprint"};
+    const auto solo = tg::parallel::make_solo();
+    tg::run::StageContext context{*solo, tg::run::RunPaths(scratch.path() / "run"), "fingerprint"};
     fs::create_directories(context.paths.root());
     stage->run(context);
 
-    const auto log = tg::Hdf5File::open(context.paths.file("training_log.h5"));
+    const auto log = tg::storage::Hdf5File::open(context.paths.file("training_log.h5"));
     const auto losses = log.read<double>("loss");
     ASSERT_EQ(losses.size(), 9u);
     EXPECT_LT(losses.back(), losses.front());
@@ -59,36 +59,36 @@ TEST(TrainStage, learns_counts_what_it_left_out_and_exports_a_model_that_loads) 
     EXPECT_FALSE(fs::exists(context.paths.checkpoints()));
 
     const auto exported = context.paths.exported() / "model";
-    const tg::SafetensorsFolder before(tg::fixture::model), after(exported);
+    const tg::storage::SafetensorsFolder before(tg::fixture::model), after(exported);
     std::vector<std::string> names_before, names_after;
     for (const auto& [name, info] : before.tensors()) names_before.push_back(name);
     for (const auto& [name, info] : after.tensors()) names_after.push_back(name);
     EXPECT_EQ(names_before, names_after);
     EXPECT_TRUE(fs::exists(exported / "tokenizer.model"));
-    const auto model = tg::VisionLanguageModel::load(exported);
-    EXPECT_EQ(model.generate(std::vector<tg::VlmPrompt>{{"How bright?", torch::zeros({3, 32, 32})}}).size(), 1u);
+    const auto model = tg::models::VisionLanguageModel::load(exported);
+    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"How bright?", torch::zeros({3, 32, 32})}}).size(), 1u);
 }
 
 TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
     const tg::fixture::Scratch scratch("stage_again");
     auto settings = job(scratch.path(), 10);
     settings.epochs = 2;
-    const auto solo = tg::make_solo();
-    const auto losses = [&](const std::string& name) { return tg::Hdf5File::open(scratch.path() / name / "training_log.h5").read<double>("loss"); };
+    const auto solo = tg::parallel::make_solo();
+    const auto losses = [&](const std::string& name) { return tg::storage::Hdf5File::open(scratch.path() / name / "training_log.h5").read<double>("loss"); };
     fs::create_directories(scratch.path() / "whole");
     fs::create_directories(scratch.path() / "cut");
-    tg::StageContext whole{*solo, tg::RunPaths(scratch.path() / "whole"), "f"}, cut{*solo, tg::RunPaths(scratch.path() / "cut"), "f"};
-    tg::make_train_stage(settings, {})->run(whole);
+    tg::run::StageContext whole{*solo, tg::run::RunPaths(scratch.path() / "whole"), "f"}, cut{*solo, tg::run::RunPaths(scratch.path() / "cut"), "f"};
+    tg::training::make_train_stage(settings, {})->run(whole);
 
     // A disk that fills while the model is exported leaves the checkpoints: here, a file where the folder should be.
     settings.checkpoint_steps = 2;
     std::ofstream(scratch.path() / "cut" / "export") << "in the way";
-    EXPECT_ANY_THROW(tg::make_train_stage(settings, {})->run(cut));
+    EXPECT_ANY_THROW(tg::training::make_train_stage(settings, {})->run(cut));
     EXPECT_TRUE(fs::exists(cut.paths.checkpoints() / "step-00000004.h5"));
     fs::remove(scratch.path() / "cut" / "export");
-    tg::make_train_stage(settings, {})->run(cut);
+    tg::training::make_train_stage(settings, {})->run(cut);
     EXPECT_EQ(losses("whole"), losses("cut"));
-    const tg::SafetensorsFolder a(whole.paths.exported() / "model"), b(cut.paths.exported() / "model");
+    const tg::storage::SafetensorsFolder a(whole.paths.exported() / "model"), b(cut.paths.exported() / "model");
     for (const auto& [name, info] : a.tensors()) {
         std::vector<std::byte> x(info.bytes()), y(info.bytes());
         a.read(name, x);
@@ -98,13 +98,13 @@ TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
 }
 
 // Thirty samples alike and, in their middle, some of nothing but rare words: steps whose loss stands out.
-tg::TrainSettings job_with_spikes(const fs::path& folder) {
+tg::training::TrainSettings job_with_spikes(const fs::path& folder) {
     std::ofstream json(folder / "data.json");
     json << "[";
     for (int i = 0; i < 40; ++i)
         json << (i ? "," : "") << R"({"conversations": [{"from": "human", "value": "What is )" << i << R"(?"}, {"from": "gpt", "value": ")" << (i % 20 == 13 ? "qq zz xx jj vv kk" : "a number a number") << R"("}]})";
     json << "]";
-    tg::TrainSettings settings;
+    tg::training::TrainSettings settings;
     settings.model = tg::fixture::model;
     settings.data = {folder / "data.json"};
     settings.image_root = folder;
@@ -120,12 +120,12 @@ tg::TrainSettings job_with_spikes(const fs::path& folder) {
 struct Trained {
     std::vector<double> loss, skipped, epoch, back_step, back_to, back_data;
 };
-Trained run_stage(const tg::TrainSettings& settings, const fs::path& folder) {
-    const auto solo = tg::make_solo();
+Trained run_stage(const tg::training::TrainSettings& settings, const fs::path& folder) {
+    const auto solo = tg::parallel::make_solo();
     fs::create_directories(folder);
-    tg::StageContext context{*solo, tg::RunPaths(folder), "f"};
-    tg::make_train_stage(settings, {})->run(context);
-    const auto log = tg::Hdf5File::open(folder / "training_log.h5");
+    tg::run::StageContext context{*solo, tg::run::RunPaths(folder), "f"};
+    tg::training::make_train_stage(settings, {})->run(context);
+    const auto log = tg::storage::Hdf5File::open(folder / "training_log.h5");
     const auto column = [&](const char* name) { return log.read<double>(name); };
     return {column("loss"), column("skipped"), column("epoch"), column("roll_backs/step"), column("roll_backs/to"), column("roll_backs/data")};
 }
@@ -161,9 +161,9 @@ TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_re
     EXPECT_EQ(cut.back_step, rolling.back_step);
 
     settings.max_roll_backs = 0;
-    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); }, testing::ThrowsMessage<tg::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); }, testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
     settings.on_spike = "stop";
-    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); }, testing::ThrowsMessage<tg::AgreedFailure>(testing::HasSubstr("on_spike")));
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); }, testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("on_spike")));
 }
 
 TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
@@ -174,7 +174,7 @@ TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
     settings.validation_steps = 25;
     settings.tensorboard = true;
     run_stage(settings, scratch.path() / "share");
-    const auto log = tg::Hdf5File::open(scratch.path() / "share" / "training_log.h5");
+    const auto log = tg::storage::Hdf5File::open(scratch.path() / "share" / "training_log.h5");
     EXPECT_EQ(log.read<double>("validation/step"), (std::vector<double>{0, 25, 50, 60}));
     const auto losses = log.read<double>("validation/loss"), tokens = log.read<double>("validation/tokens");
     EXPECT_LT(losses.back(), losses.front());
@@ -189,12 +189,12 @@ TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
     settings.max_steps = 4;
     settings.validation_steps = 0;
     run_stage(settings, scratch.path() / "file");
-    EXPECT_EQ(tg::Hdf5File::open(scratch.path() / "file" / "training_log.h5").read<double>("validation/step"), (std::vector<double>{0, 4}));
+    EXPECT_EQ(tg::storage::Hdf5File::open(scratch.path() / "file" / "training_log.h5").read<double>("validation/step"), (std::vector<double>{0, 4}));
     settings.spike = 0.5;
-    EXPECT_THAT([&] { tg::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("train.spike")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("train.spike")));
     settings.spike = 0;
     settings.validation = {"1.5"};
-    EXPECT_THAT([&] { tg::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("between 0 and 1")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("between 0 and 1")));
 }
 
 TEST(TrainStage, decays_norms_where_the_job_says_so) {
@@ -206,7 +206,7 @@ TEST(TrainStage, decays_norms_where_the_job_says_so) {
     const auto norm = [&](const std::string& decay) {
         settings.decay = decay;
         run_stage(settings, scratch.path() / decay);
-        const tg::SafetensorsFolder files(scratch.path() / decay / "export/model");
+        const tg::storage::SafetensorsFolder files(scratch.path() / decay / "export/model");
         std::vector<float> values(48);
         files.read("language_model.model.norm.weight", std::as_writable_bytes(std::span(values)));
         return std::accumulate(values.begin(), values.end(), 0.0);
@@ -215,10 +215,10 @@ TEST(TrainStage, decays_norms_where_the_job_says_so) {
 }
 
 TEST(TrainStage, says_what_is_missing_before_it_starts) {
-    EXPECT_THROW(tg::make_train_stage({}, {})->check(), tg::UsageError);
-    tg::TrainSettings settings;
+    EXPECT_THROW(tg::training::make_train_stage({}, {})->check(), tg::UsageError);
+    tg::training::TrainSettings settings;
     settings.model = "/nowhere";
-    EXPECT_THAT([&] { tg::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("/nowhere")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("/nowhere")));
 }
 
 }  // namespace

@@ -13,11 +13,11 @@ struct Run {
     Tensor down_proj;
 };
 
-Run twenty_steps(const tg::TrainerOptions& options, std::size_t micro_batch) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
-    tg::Trainer trainer(*parts, *solo, options);
-    const tg::Schedule schedule{2e-3, 0.15, 20};
+Run twenty_steps(const tg::training::TrainerOptions& options, std::size_t micro_batch) {
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::Trainer trainer(*parts, *solo, options);
+    const tg::training::Schedule schedule{2e-3, 0.15, 20};
     Run run;
     for (std::int64_t step = 0; step < 20; ++step) {
         const auto result = trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro_batch), schedule.rate(step), step);
@@ -47,19 +47,19 @@ TEST(Trainer, repeats_twenty_steps_of_the_reference) {
 }
 
 TEST(Trainer, gives_the_same_with_accumulation_recomputation_small_loss_chunks_and_full_sharding) {
-    tg::TrainerOptions options;
+    tg::training::TrainerOptions options;
     expect_the_reference(twenty_steps(options, 1), 1e-4);
     options.activation_checkpointing = true;
     expect_the_reference(twenty_steps(options, 4), 1e-4);
     options.activation_checkpointing = false;
     options.loss_chunk = 3;
     expect_the_reference(twenty_steps(options, 2), 1e-4);
-    options.sharding = tg::Sharding::full;
+    options.sharding = tg::training::Sharding::full;
     expect_the_reference(twenty_steps(options, 2), 1e-4);
 }
 
 TEST(Trainer, stays_close_to_the_reference_in_bf16) {
-    tg::TrainerOptions options;
+    tg::training::TrainerOptions options;
     options.dtype = torch::kBFloat16;
     const auto run = twenty_steps(options, 4);
     const auto losses = tg::fixture::expected("sft.loss");
@@ -67,9 +67,9 @@ TEST(Trainer, stays_close_to_the_reference_in_bf16) {
 }
 
 TEST(Trainer, has_the_gradients_of_autograd) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
-    tg::Trainer trainer(*parts, *solo, {});
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::Trainer trainer(*parts, *solo, {});
     trainer.step(tg::fixture::batches(*parts, 0, 4, 4), 0.0, 0);
     const auto close = [](const Tensor& got, const Tensor& wanted) { return (got - wanted).abs().max().item<double>() / wanted.abs().max().item<double>(); };
     const auto& qkv = parts->language.layers[1].unit().parameters[1];
@@ -79,9 +79,9 @@ TEST(Trainer, has_the_gradients_of_autograd) {
 }
 
 TEST(Trainer, changes_nothing_where_the_loss_is_no_number) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
-    tg::Trainer trainer(*parts, *solo, {});
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::Trainer trainer(*parts, *solo, {});
     auto batches = tg::fixture::batches(*parts, 0, 4, 4);
     batches[0].pixels.fill_(std::numeric_limits<float>::quiet_NaN());
     const auto before = trainer.units()[2]->master().clone();
@@ -90,11 +90,11 @@ TEST(Trainer, changes_nothing_where_the_loss_is_no_number) {
 }
 
 TEST(Trainer, leaves_frozen_parts_alone) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
-    tg::TrainerOptions options;
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::TrainerOptions options;
     options.train_language = false;
-    tg::Trainer trainer(*parts, *solo, options);
+    tg::training::Trainer trainer(*parts, *solo, options);
     const auto layer = parts->language.layers[0].unit().parameters[1].value.clone();
     const auto projector = parts->projector->unit().parameters[0].value.clone();
     trainer.step(tg::fixture::batches(*parts, 0, 4, 4), 1e-3, 0);
@@ -103,12 +103,12 @@ TEST(Trainer, leaves_frozen_parts_alone) {
 }
 
 TEST(Trainer, clips_the_global_norm) {
-    const auto parts = tg::VlmParts::describe(tg::fixture::model);
-    const auto solo = tg::make_solo();
-    tg::TrainerOptions options;
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    const auto solo = tg::parallel::make_solo();
+    tg::training::TrainerOptions options;
     options.clip_norm = 0.01;
     options.adam.epsilon = 1e3;  // makes the step proportional to the gradient
-    tg::Trainer trainer(*parts, *solo, options);
+    tg::training::Trainer trainer(*parts, *solo, options);
     std::vector<Tensor> before;
     for (auto& unit : trainer.units()) before.push_back(unit->master().clone());
     EXPECT_GT(trainer.step(tg::fixture::batches(*parts, 0, 4, 4), 1e3, 0).gradient_norm, 0.01);

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace tg {
+namespace tg::generation {
 
 struct ChatSettings {
     std::filesystem::path model;  // Hugging Face folder
@@ -37,4 +37,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::generation

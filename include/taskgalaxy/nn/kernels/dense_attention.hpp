@@ -9,7 +9,7 @@
 
 #include "taskgalaxy/nn/kernels/dense_product.hpp"
 
-namespace tg {
+namespace tg::kernels {
 
 // Sequences behind each other, a row a position: the queries of all heads, then the keys, then the values. Each key_value head serves
 // query / key_value query heads.
@@ -29,4 +29,4 @@ void attend(const AttentionInput& input, void* out, float* log_sum_exp);
 // d_out, out: [tokens, query * size]; d_qkv: as qkv, overwritten.
 void attend_backward(const AttentionInput& input, const void* d_out, const void* out, const float* log_sum_exp, void* d_qkv);
 
-}  // namespace tg
+}  // namespace tg::kernels

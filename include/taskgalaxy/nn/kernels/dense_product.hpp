@@ -13,7 +13,7 @@
 
 #include "taskgalaxy/nn/kernels/narrow_product.hpp"
 
-namespace tg {
+namespace tg::kernels {
 
 enum class Number : std::uint8_t { f32, bf16 };
 enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh };  // gelu by erf, gelu_tanh by its approximation
@@ -69,4 +69,4 @@ void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget
 // With the first K rows and `columns` columns of b (0: all); both may reach into the zeros.
 void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns = 0);
 
-}  // namespace tg
+}  // namespace tg::kernels

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace tg {
+namespace tg::kernels {
 
 struct Bf16 {
     std::uint16_t bits;
@@ -15,4 +15,4 @@ struct Bf16 {
 void narrow_product(const float* x, const float* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n, std::int64_t begin, std::int64_t end);
 void narrow_product(const float* x, const Bf16* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n, std::int64_t begin, std::int64_t end);
 
-}  // namespace tg
+}  // namespace tg::kernels

@@ -6,7 +6,7 @@
 
 #include "taskgalaxy/nn/kernels/narrow_product.hpp"
 
-namespace tg::rows {
+namespace tg::kernels::rows {
 
 // Every function exists for float and Bf16.
 #define TG_ROWS(E)                                                                                                                            \
@@ -38,4 +38,4 @@ void gelu(float* x, std::int64_t n);
 void add(float* y, const float* x, std::int64_t n);
 void add(float* y, const Bf16* x, std::int64_t n);
 
-}  // namespace tg::rows
+}  // namespace tg::kernels::rows

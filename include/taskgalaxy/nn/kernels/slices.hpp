@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <functional>
 
-namespace tg {
+namespace tg::kernels {
 
 // Calls work(0) ... work(count - 1), in any order, on up to `threads` threads (0: OMP_NUM_THREADS, or the cores of this process's
 // affinity); returns when all are done. The first exception is rethrown after the running pieces have ended. Thread-local torch modes
@@ -16,4 +16,4 @@ void for_each_slice(std::int64_t count, const std::function<void(std::int64_t)>&
 // How many threads it takes where `threads` is 0.
 int slice_threads();
 
-}  // namespace tg
+}  // namespace tg::kernels

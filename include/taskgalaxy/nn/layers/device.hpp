@@ -10,7 +10,7 @@
 
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 // "auto" (CUDA where there is a device, else CPU), "cpu" or "cuda". CUDA ranks of one node share its devices by their number on the
 // node. Throws UsageError when "cuda" is asked for and cannot be had, naming the reason.
@@ -43,4 +43,4 @@ torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device);
 // This process's number among those of its node, as the launcher says (Slurm, Open MPI, MPICH, PMIx); 0 without a launcher.
 int rank_on_node();
 
-}  // namespace tg
+}  // namespace tg::layers

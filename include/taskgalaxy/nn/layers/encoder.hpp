@@ -12,12 +12,12 @@
 #include "taskgalaxy/nn/layers/weights.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 // What stands between the two layers of an MLP, activation(scale * x): quick GELU, x * sigmoid(1.702 x), is SiLU with 1.702 multiplied into
 // the first layer and divided out of the second.
 struct HiddenActivation {
-    Activation activation = Activation::silu;
+    kernels::Activation activation = kernels::Activation::silu;
     double scale = 1.702;
 };
 // The name in config.json ("hidden_act"); throws InputError with `where` for one that is not known.
@@ -34,13 +34,13 @@ struct LayerNorm {
     double eps = 1e-5;
     LayerNorm() = default;
     LayerNorm(WeightReader& weights, const std::string& name, std::int64_t hidden, double norm_eps) : weight(weights(name + ".weight", {hidden})), bias(weights(name + ".bias", {hidden})), eps(norm_eps) {}
-    torch::Tensor operator()(const torch::Tensor& x) const { return kernels::layer_norm(x, weight, bias, eps); }
+    torch::Tensor operator()(const torch::Tensor& x) const { return ops::layer_norm(x, weight, bias, eps); }
 };
 
 // fc1, activation, fc2, of plain tensors, so that a tower may be cut over ranks.
 struct Mlp {
     torch::Tensor fc1_weight, fc1_bias, fc2_weight, fc2_bias;  // [M,H] [M] [H,M] [H]
-    Activation activation = Activation::none;
+    kernels::Activation activation = kernels::Activation::none;
     Mlp() = default;
     Mlp(WeightReader& weights, const std::string& name, const EncoderShape& shape);
     torch::Tensor operator()(const torch::Tensor& x) const;
@@ -92,4 +92,4 @@ private:
     PooledAttention pooled_;
 };
 
-}  // namespace tg
+}  // namespace tg::layers

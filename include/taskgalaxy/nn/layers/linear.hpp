@@ -7,7 +7,7 @@
 #include "taskgalaxy/nn/kernels/dense_product.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 class Linear {
 public:
@@ -16,14 +16,14 @@ public:
     explicit Linear(torch::Tensor weight, torch::Tensor bias = {});
 
     // x [..., K] -> [..., N], residual [..., N] or undefined.
-    torch::Tensor operator()(const torch::Tensor& x, Activation activation = Activation::none, const torch::Tensor& residual = {}) const;
+    torch::Tensor operator()(const torch::Tensor& x, kernels::Activation activation = kernels::Activation::none, const torch::Tensor& residual = {}) const;
 
 private:
     torch::Tensor weight_, bias_;
-    std::shared_ptr<const PackedMatrix> packed_;  // null: weight_ serves
+    std::shared_ptr<const kernels::PackedMatrix> packed_;  // null: weight_ serves
 };
 
 // The same with weights that may change from call to call.
-torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, Activation activation = Activation::none, const torch::Tensor& residual = {});
+torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, kernels::Activation activation = kernels::Activation::none, const torch::Tensor& residual = {});
 
-}  // namespace tg
+}  // namespace tg::layers

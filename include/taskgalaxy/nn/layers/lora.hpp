@@ -10,7 +10,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 struct LoraOptions {
     int rank = 0;  // 0: none
@@ -43,4 +43,4 @@ private:
     std::vector<Pair> pairs_;
 };
 
-}  // namespace tg
+}  // namespace tg::layers

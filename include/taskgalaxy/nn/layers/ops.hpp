@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg::kernels {
+namespace tg::layers::ops {
 
 using torch::Tensor;
 
@@ -50,4 +50,4 @@ double cross_entropy(Tensor& logits, const Tensor& labels, double scale);
 // table [V,H] fp32: row ids[t] += d[t], in the order of t.
 void add_rows(const Tensor& table, const Tensor& ids, const Tensor& d);
 
-}  // namespace tg::kernels
+}  // namespace tg::layers::ops

@@ -10,7 +10,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 struct ProjectorConfig {
     std::int64_t from = 1024, to = 4096;
@@ -41,4 +41,4 @@ private:
     Unit unit_;
 };
 
-}  // namespace tg
+}  // namespace tg::layers

@@ -15,7 +15,7 @@
 #include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 // Some rows of a parameter, and the tensor in the weight files that holds them.
 struct FilePiece {
@@ -65,14 +65,14 @@ private:
 };
 
 // Fills `into` (any float type, any device, shape of `parameter`) from the files. Throws InputError for a missing or misshapen tensor.
-void read_parameter(const Parameter& parameter, const SafetensorsFolder& files, const WeightNames& names, torch::Tensor into);
-void read_unit(Unit& unit, const SafetensorsFolder& files, const WeightNames& names);
+void read_parameter(const Parameter& parameter, const storage::SafetensorsFolder& files, const WeightNames& names, torch::Tensor into);
+void read_unit(Unit& unit, const storage::SafetensorsFolder& files, const WeightNames& names);
 // The tensors that `parameter` is read from, made of its value again: put(piece, tensor on the CPU in the file's row order).
 void write_parameter(const Parameter& parameter, const std::function<void(const FilePiece&, const torch::Tensor&)>& put);
 // Writes a whole tensor in the number format `type`.
-void write_tensor(SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, TensorType type);
+void write_tensor(storage::SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, storage::TensorType type);
 
-torch::Dtype torch_type(TensorType type);  // of float tensors; throws InputError for others
-TensorType tensor_type(torch::Dtype type);
+torch::Dtype torch_type(storage::TensorType type);  // of float tensors; throws InputError for others
+storage::TensorType tensor_type(torch::Dtype type);
 
-}  // namespace tg
+}  // namespace tg::layers

@@ -11,12 +11,12 @@
 #include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::layers {
 
 class WeightReader {
 public:
     // Tensors are cast to `dtype` and put on `device`.
-    WeightReader(const SafetensorsFolder& files, torch::Device device, torch::Dtype dtype) : files_(files), device_(device), dtype_(dtype) {}
+    WeightReader(const storage::SafetensorsFolder& files, torch::Device device, torch::Dtype dtype) : files_(files), device_(device), dtype_(dtype) {}
 
     // In fp32 on the CPU, as stored; to() makes the final form after rows were joined or scaled. Zeros where it does not fit.
     torch::Tensor read(const std::string& name, std::initializer_list<std::int64_t> shape);
@@ -28,11 +28,11 @@ public:
     void finish(std::string_view model, std::string_view prefix = "") const;
 
 private:
-    const SafetensorsFolder& files_;
+    const storage::SafetensorsFolder& files_;
     torch::Device device_;
     torch::Dtype dtype_;
     std::set<std::string, std::less<>> taken_;
     std::vector<std::string> problems_;
 };
 
-}  // namespace tg
+}  // namespace tg::layers

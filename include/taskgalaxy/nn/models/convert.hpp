@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::models {
 
 // "same" (read and written again, which also joins or cuts shards), "llava-hf" (LlavaForConditionalGeneration; the names that every
 // transformers since 4.36 reads), "liuhaotian" (LLaVA's own code; the tower in a folder inside). The last two are LLaVAs of a CLIP and a LLaMA only.
@@ -22,4 +22,4 @@ struct ConvertedModel {
 // Throws UsageError for an unknown layout or an output in the way, InputError where `model` does not fit the layout.
 ConvertedModel convert_model(const std::filesystem::path& model, std::string_view layout, const std::filesystem::path& output);
 
-}  // namespace tg
+}  // namespace tg::models

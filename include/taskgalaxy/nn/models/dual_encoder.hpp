@@ -13,7 +13,7 @@
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
+namespace tg::models {
 
 class DualEncoder {
 public:
@@ -25,7 +25,7 @@ public:
 
     std::int64_t dim() const { return dim_; }
     int image_size() const { return image_size_; }
-    const Tokenizer& tokenizer() const { return *tokenizer_; }
+    const text::Tokenizer& tokenizer() const { return *tokenizer_; }
     torch::Device device() const { return device_; }
     torch::Dtype dtype() const { return dtype_; }
     static constexpr std::int64_t slice_size() { return 8; }
@@ -41,7 +41,7 @@ protected:
 
     std::int64_t dim_ = 0;
     int image_size_ = 0;
-    std::unique_ptr<Tokenizer> tokenizer_;
+    std::unique_ptr<text::Tokenizer> tokenizer_;
 
 private:
     torch::Tensor unit_rows(const torch::Tensor& features) const;
@@ -53,4 +53,4 @@ private:
 // By `model_type` of config.json: "clip" or "siglip". Throws InputError: no such folder, unknown kind, weights that do not fit.
 std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& folder, torch::Device device = torch::kCPU, torch::Dtype dtype = torch::kFloat32);
 
-}  // namespace tg
+}  // namespace tg::models

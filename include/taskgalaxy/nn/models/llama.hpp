@@ -17,7 +17,7 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
 
-namespace tg {
+namespace tg::models {
 
 struct LanguageConfig {
     std::int64_t hidden = 4096, intermediate = 11008, layers = 32, heads = 32, kv_heads = 32, head_dim = 128, vocabulary = 32000, context = 2048;
@@ -60,13 +60,13 @@ public:
     DecoderLayer(const LanguageConfig& config, const std::string& prefix, std::string name);
     DecoderLayer(DecoderLayer&&) = default;
 
-    Unit& unit() { return unit_; }
-    const Unit& unit() const { return unit_; }
+    layers::Unit& unit() { return unit_; }
+    const layers::Unit& unit() const { return unit_; }
     // Puts low-rank adapters beside the matrices; their parameters are a unit of their own. Null without.
-    void add_adapters(const LoraOptions& options);
-    Unit* adapters() { return lora_ ? &lora_->unit : nullptr; }
+    void add_adapters(const layers::LoraOptions& options);
+    layers::Unit* adapters() { return lora_ ? &lora_->unit : nullptr; }
     // fp32 [shape] of a parameter with its adapters added in; undefined where it has none.
-    torch::Tensor merged(const Parameter& parameter) const;
+    torch::Tensor merged(const layers::Parameter& parameter) const;
 
     // x [T,H] -> [T,H].
     torch::Tensor forward(const torch::Tensor& x, const Packing& packing, Kept* keep = nullptr) const;
@@ -83,14 +83,14 @@ private:
     torch::Tensor finish(const torch::Tensor& x, const torch::Tensor& attended, Kept* keep) const;
 
     struct Lora {
-        Unit unit;
-        LinearAdapters qkv, out, gate_up, down;
+        layers::Unit unit;
+        layers::LinearAdapters qkv, out, gate_up, down;
     };
 
     LanguageConfig config_;
-    Unit unit_;
+    layers::Unit unit_;
     std::unique_ptr<Lora> lora_;
-    Parameter &norm1_, &qkv_, *qkv_bias_, &out_, &norm2_, &gate_up_, &down_;
+    layers::Parameter &norm1_, &qkv_, *qkv_bias_, &out_, &norm2_, &gate_up_, &down_;
 };
 
 struct LossSums {
@@ -101,13 +101,13 @@ struct LossSums {
 
 struct LanguageModel {
     LanguageConfig config;
-    Unit embeddings;                   // embed_tokens
+    layers::Unit embeddings;                   // embed_tokens
     std::deque<DecoderLayer> layers;
-    Unit head;                         // norm, and lm_head unless the embeddings serve
+    layers::Unit head;                         // norm, and lm_head unless the embeddings serve
 
     LanguageModel(const LanguageConfig& config, const std::string& prefix);  // prefix: "language_model."
-    std::vector<Unit*> units();        // in the order of use, without adapters
-    void add_adapters(const LoraOptions& options);  // to every layer
+    std::vector<layers::Unit*> units();        // in the order of use, without adapters
+    void add_adapters(const layers::LoraOptions& options);  // to every layer
     bool has_adapters() { return !layers.empty() && layers.front().adapters(); }
 
     torch::Tensor embed(const torch::Tensor& ids) const;  // [T] -> [T,H]
@@ -125,7 +125,7 @@ struct LanguageModel {
     torch::Device device() const { return embeddings.parameters.front().value.device(); }
 
 private:
-    const Parameter& output_matrix() const;
+    const layers::Parameter& output_matrix() const;
 };
 
-}  // namespace tg
+}  // namespace tg::models

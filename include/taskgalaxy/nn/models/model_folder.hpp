@@ -7,7 +7,7 @@
 
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
-namespace tg {
+namespace tg::models {
 
 // What would make writing such a folder fail. Throws InputError.
 void check_exportable(const VlmParts& parts);
@@ -16,4 +16,4 @@ void copy_small_files(const std::filesystem::path& from, const std::filesystem::
 // Those of the model, and its tower where that lies in a folder inside.
 void copy_side_files(const VlmParts& parts, const std::filesystem::path& folder);
 
-}  // namespace tg
+}  // namespace tg::models

@@ -15,15 +15,18 @@
 #include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
-namespace tg {
-
+namespace tg::text {
 class LanguageTokenizer;
+}
+
+namespace tg::models {
+
 struct VlmParts;
 
 struct VlmPrompt {
     std::string text;      // the user's turn; `<image>` where the picture goes (put in front when there are pixels and no mark)
     torch::Tensor pixels;  // [3,S,S] or [tiles,3,S,S] float as the model's picture recipe makes them, S = image_size(); undefined: no picture
-    std::vector<Turn> history{};  // earlier turns; the picture, if there is one, belongs to the first turn of all
+    std::vector<text::Turn> history{};  // earlier turns; the picture, if there is one, belongs to the first turn of all
 };
 
 struct GenerateOptions {
@@ -45,7 +48,7 @@ public:
 
     int image_size() const;    // pixels a side that `VlmPrompt::pixels` must have; 0 for a model without eyes
     int image_tokens() const;  // positions a picture, or each of its tiles, takes in the sequence
-    const LanguageTokenizer& tokenizer() const;
+    const text::LanguageTokenizer& tokenizer() const;
 
     // Answers, in the order of the prompts, without special tokens and surrounding blanks. Ends at the model's end token or at
     // max_new_tokens. Throws InputError where a prompt has a picture of the wrong shape or is longer than the model's context.
@@ -59,4 +62,4 @@ private:
     std::unique_ptr<VlmParts> parts_;
 };
 
-}  // namespace tg
+}  // namespace tg::models

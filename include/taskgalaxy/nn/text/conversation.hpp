@@ -11,7 +11,7 @@
 
 #include "taskgalaxy/nn/text/language_tokenizer.hpp"
 
-namespace tg {
+namespace tg::text {
 
 inline constexpr std::int64_t ignored_label = -100;
 inline constexpr std::int64_t image_placeholder = -200;  // stands for a picture, later for each of its positions; not in the vocabulary
@@ -53,4 +53,4 @@ void place_marks(std::vector<Turn>& turns, const PictureMark& mark, bool needed)
 // Throws InputError where the vocabulary lacks the tokens of `mark`.
 TokenizedText tokenize_conversation(const std::vector<Turn>& turns, const ConversationStyle& style, const LanguageTokenizer& tokenizer, bool has_image, bool open_end = false, const PictureMark& mark = {});
 
-}  // namespace tg
+}  // namespace tg::text

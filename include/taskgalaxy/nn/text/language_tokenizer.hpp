@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::text {
 
 struct Token {
     std::int64_t id = 0;
@@ -92,4 +92,4 @@ private:
 // By the files of the folder: tokenizer.model, else tokenizer.json. Throws InputError where there is neither.
 std::unique_ptr<LanguageTokenizer> make_language_tokenizer(const std::filesystem::path& folder);
 
-}  // namespace tg
+}  // namespace tg::text

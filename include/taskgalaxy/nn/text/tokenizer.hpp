@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tg {
+namespace tg::text {
 
 class Tokenizer {
 public:
@@ -60,4 +60,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace tg
+}  // namespace tg::text

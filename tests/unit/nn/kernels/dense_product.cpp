@@ -15,7 +15,7 @@
 #include "taskgalaxy/nn/kernels/dense_attention.hpp"
 #include "taskgalaxy/core/random.hpp"
 
-namespace tg {
+namespace tg::kernels {
 namespace {
 
 float number_of(Bf16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
@@ -33,14 +33,14 @@ public:
         for (std::size_t i = 0; i < floats_.size(); ++i) {
             const auto x = static_cast<float>(2 * random.unit() - 1);
             halves_[i] = bf16_of(x);
-            floats_[i] = number == Number::f32 ? x : tg::number_of(halves_[i]);
+            floats_[i] = number == Number::f32 ? x : tg::kernels::number_of(halves_[i]);
         }
     }
     // One column.
     Matrix(Number number, const std::vector<float>& values) : Matrix(number, std::ssize(values), 1) {
         for (std::size_t i = 0; i < values.size(); ++i) {
             halves_[i] = bf16_of(values[i]);
-            floats_[i] = number == Number::f32 ? values[i] : tg::number_of(halves_[i]);
+            floats_[i] = number == Number::f32 ? values[i] : tg::kernels::number_of(halves_[i]);
         }
     }
     void* data() { return number_ == Number::f32 ? static_cast<void*>(floats_.data()) : halves_.data(); }
@@ -48,7 +48,7 @@ public:
     ProductTarget target() { return {data(), number_, columns_}; }
     double at(std::int64_t row, std::int64_t column) const {
         const auto i = static_cast<std::size_t>(by_columns_ ? column * rows_ + row : row * columns_ + column);
-        return static_cast<double>(number_ == Number::f32 ? floats_[i] : tg::number_of(halves_[i]));
+        return static_cast<double>(number_ == Number::f32 ? floats_[i] : tg::kernels::number_of(halves_[i]));
     }
 
 private:
@@ -263,4 +263,4 @@ TEST_P(DenseAttention, is_what_its_definition_says) {
 INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention, ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Values(16, 33, 80)));
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::kernels

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-namespace tg {
+namespace tg::kernels {
 namespace {
 
 struct Case {
@@ -71,4 +71,4 @@ TEST(narrow_product, of_a_row_does_not_depend_on_its_company) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::kernels

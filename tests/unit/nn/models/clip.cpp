@@ -15,7 +15,7 @@
 #include "taskgalaxy/storage/safetensors.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::models {
 namespace {
 
 namespace fs = std::filesystem;
@@ -82,9 +82,9 @@ TEST_P(ClipTest, the_same_bits_on_one_thread_and_on_two_and_in_batches_of_any_mu
 }
 
 TEST_P(ClipTest, cuda_agrees_with_the_cpu) {
-    if (!has_cuda()) GTEST_SKIP() << "no CUDA device here";
+    if (!layers::has_cuda()) GTEST_SKIP() << "no CUDA device here";
     const auto on_cpu = load_dual_encoder(folder);
-    const auto on_cuda = load_dual_encoder(folder, choose_device("cuda"));
+    const auto on_cuda = load_dual_encoder(folder, layers::choose_device("cuda"));
     EXPECT_GT(least_cosine(on_cuda->encode_images(fixture_pixels()), on_cpu->encode_images(fixture_pixels())), 0.9999f);
 }
 
@@ -104,12 +104,12 @@ class SpoiltClipTest : public ::testing::Test {
 protected:
     SpoiltClipTest() { fs::copy(fixtures("clip") / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing); }
 
-    void rewrite_weights(const std::function<void(std::vector<TensorSpec>&)>& change) const {
-        const SafetensorsFolder old(fixtures("clip") / "quick");
-        std::vector<TensorSpec> specs;
+    void rewrite_weights(const std::function<void(std::vector<storage::TensorSpec>&)>& change) const {
+        const storage::SafetensorsFolder old(fixtures("clip") / "quick");
+        std::vector<storage::TensorSpec> specs;
         for (const auto& [name, info] : old.tensors()) specs.push_back({name, info});
         change(specs);
-        SafetensorsWriter writer(folder.path(), specs);
+        storage::SafetensorsWriter writer(folder.path(), specs);
         for (const auto& spec : specs) writer.write(spec.name, std::vector<std::byte>(spec.info.bytes()));
         writer.publish();
     }
@@ -123,11 +123,11 @@ protected:
 };
 
 TEST_F(SpoiltClipTest, every_missing_extra_and_misshapen_tensor_is_named_at_once) {
-    rewrite_weights([](std::vector<TensorSpec>& specs) {
-        std::erase_if(specs, [](const TensorSpec& s) { return s.name == "vision_model.post_layernorm.bias" || s.name == "text_model.encoder.layers.1.mlp.fc2.weight"; });
+    rewrite_weights([](std::vector<storage::TensorSpec>& specs) {
+        std::erase_if(specs, [](const storage::TensorSpec& s) { return s.name == "vision_model.post_layernorm.bias" || s.name == "text_model.encoder.layers.1.mlp.fc2.weight"; });
         for (auto& spec : specs)
             if (spec.name == "visual_projection.weight") spec.info.shape = {16, 31};
-        specs.push_back({"vision_model.encoder.layers.2.mlp.fc1.bias", {TensorType::f32, {64}}});
+        specs.push_back({"vision_model.encoder.layers.2.mlp.fc1.bias", {storage::TensorType::f32, {64}}});
     });
     EXPECT_THAT(error_of_loading(folder.path()),
                 ::testing::AllOf(::testing::HasSubstr("vision_model.post_layernorm.bias is missing (shape [32])"), ::testing::HasSubstr("text_model.encoder.layers.1.mlp.fc2.weight is missing"),
@@ -159,14 +159,14 @@ TEST(clip_pooling, an_absent_activation_means_quick_gelu) {
 }
 
 TEST(device_choice, words_of_job_files_become_devices_and_formats) {
-    EXPECT_TRUE(choose_device("cpu").is_cpu());
-    EXPECT_EQ(choose_dtype("bf16", torch::kCPU), torch::kBFloat16);
-    EXPECT_THROW(choose_device("tpu"), UsageError);
-    EXPECT_THROW(choose_dtype("fp8", torch::kCPU), UsageError);
-    if (!has_cuda()) {
-        EXPECT_THROW(choose_device("cuda"), UsageError);
+    EXPECT_TRUE(layers::choose_device("cpu").is_cpu());
+    EXPECT_EQ(layers::choose_dtype("bf16", torch::kCPU), torch::kBFloat16);
+    EXPECT_THROW(layers::choose_device("tpu"), UsageError);
+    EXPECT_THROW(layers::choose_dtype("fp8", torch::kCPU), UsageError);
+    if (!layers::has_cuda()) {
+        EXPECT_THROW(layers::choose_device("cuda"), UsageError);
     }
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::models

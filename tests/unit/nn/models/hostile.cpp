@@ -112,7 +112,7 @@ TEST(HostileFolders, are_refused_in_one_line) {
         fs::copy(tg::test::fixtures("") / harm.base, folder, fs::copy_options::recursive);
         harm.apply(folder);
         try {
-            tg::VisionLanguageModel::load(folder);
+            tg::models::VisionLanguageModel::load(folder);
             ADD_FAILURE() << harm.name << " was taken for a model";
         } catch (const tg::InputError& error) {
             EXPECT_THAT(error.what(), testing::HasSubstr(harm.said)) << harm.name;

@@ -31,7 +31,7 @@ const json& template_rows() {
 }
 
 // Logits of one sequence whose `context` ids are the positions of `pixels`' tiles.
-Tensor logits_of(tg::VlmParts& parts, const std::vector<std::int64_t>& given, std::int64_t context, const Tensor& pixels) {
+Tensor logits_of(tg::models::VlmParts& parts, const std::vector<std::int64_t>& given, std::int64_t context, const Tensor& pixels) {
     const torch::NoGradGuard no_grad;
     auto ids = torch::tensor(given, torch::kInt64);
     const auto rows = torch::nonzero(ids.eq(context)).squeeze(1);
@@ -43,7 +43,7 @@ Tensor logits_of(tg::VlmParts& parts, const std::vector<std::int64_t>& given, st
     return parts.language.logits(x);
 }
 
-std::string trimmed_text(const tg::VisionLanguageModel& model, std::vector<std::int64_t> ids) {
+std::string trimmed_text(const tg::models::VisionLanguageModel& model, std::vector<std::int64_t> ids) {
     std::erase_if(ids, [&](std::int64_t id) { return std::find(model.parts().ends.begin(), model.parts().ends.end(), id) != model.parts().ends.end(); });
     auto text = model.tokenizer().decode(ids);
     const auto begin = text.find_first_not_of(" \n\t\r"), end = text.find_last_not_of(" \n\t\r");
@@ -58,7 +58,7 @@ class InternVl : public testing::TestWithParam<Case> {};
 TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
     const auto [folder, name, question] = GetParam();
     const auto figures = std::string(name) + ".";
-    const auto model = tg::VisionLanguageModel::load(folder_of(folder));
+    const auto model = tg::models::VisionLanguageModel::load(folder_of(folder));
     auto& parts = model.parts();
     const auto pixels = expected(figures + (figures == "hf." ? "pixels" : "pictures")).slice(0, 0, 3);
     const auto features = parts.vision->features(pixels);
@@ -68,13 +68,13 @@ TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
     if (!question) return;
     // Three tiles make one picture.
     std::string told;
-    tg::GenerateOptions options;
+    tg::models::GenerateOptions options;
     options.max_new_tokens = 16;
     options.on_text = [&](std::size_t prompt, std::string_view text) {
         EXPECT_EQ(prompt, 0u);
         told += text;
     };
-    const auto answer = model.generate(std::vector<tg::VlmPrompt>{{question, pixels, {}}}, options).front();
+    const auto answer = model.generate(std::vector<tg::models::VlmPrompt>{{question, pixels, {}}}, options).front();
     EXPECT_EQ(answer, trimmed_text(model, list(expected(figures + "answer"))));
     EXPECT_THAT(told, testing::HasSubstr(answer));
 }
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(All, InternVl, testing::Values(Case{"tiny-hf", "hf", "W
                          [](const auto& row) { return std::string(row.param.folder).substr(5); });
 
 TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
-    const auto model = tg::VisionLanguageModel::load(folder_of("tiny-v1"));
+    const auto model = tg::models::VisionLanguageModel::load(folder_of("tiny-v1"));
     auto& parts = model.parts();
     EXPECT_EQ(parts.family, "internvl_chat_v1");
     EXPECT_EQ(model.image_size(), 336);  // of a tower trained at 224
@@ -95,29 +95,29 @@ TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
     EXPECT_LT(difference(features.slice(0, 0, 576, 29), expected("v1.features")), 1e-4);
     EXPECT_LT(difference(parts.projector->forward(features).slice(0, 0, 576, 29), expected("v1.projected")), 1e-4);
     auto ids = list(expected("v1.before"));
-    ids.insert(ids.end(), 576, tg::image_placeholder);
+    ids.insert(ids.end(), 576, tg::text::image_placeholder);
     const auto after = list(expected("v1.after"));
     ids.insert(ids.end(), after.begin(), after.end());
-    EXPECT_LT(difference(logits_of(parts, ids, tg::image_placeholder, pixels.unsqueeze(0)).slice(0, static_cast<std::int64_t>(ids.size() - after.size())), expected("v1.logits")), 1e-4);
-    EXPECT_EQ(model.generate(std::vector<tg::VlmPrompt>{{"What is it?", pixels, {}}}, {.max_new_tokens = 12}).front(), trimmed_text(model, list(expected("v1.answer"))));
+    EXPECT_LT(difference(logits_of(parts, ids, tg::text::image_placeholder, pixels.unsqueeze(0)).slice(0, static_cast<std::int64_t>(ids.size() - after.size())), expected("v1.logits")), 1e-4);
+    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"What is it?", pixels, {}}}, {.max_new_tokens = 12}).front(), trimmed_text(model, list(expected("v1.answer"))));
 }
 
 TEST(InternVlConversations, have_the_ids_and_labels_of_the_reference) {
     const std::pair<const char*, const char*> templates[] = {{"Hermes-2", "tiny-qwen"}, {"internvl2_5", "tiny-qwen"}, {"phi3-chat", "tiny-qwen"}, {"internvl-hf", "tiny-hf"}, {"internlm2-chat", "tiny-internlm"}};
     ASSERT_EQ(template_rows()["rows"].size(), 200u);
     for (const auto& [name, folder] : templates) {
-        const auto tokenizer = tg::make_language_tokenizer(folder_of(folder));
+        const auto tokenizer = tg::text::make_language_tokenizer(folder_of(folder));
         for (const auto& row : template_rows()["rows"]) {
-            std::vector<tg::Turn> turns;
+            std::vector<tg::text::Turn> turns;
             for (const auto& turn : row["turns"]) turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
             const bool has_image = row["has_image"].get<bool>();
-            if (has_image) tg::place_marks(turns, tg::internvl_mark, true);
-            const auto got = tg::tokenize_conversation(turns, tg::conversation_style(name), *tokenizer, has_image, false, tg::internvl_mark);
+            if (has_image) tg::text::place_marks(turns, tg::text::internvl_mark, true);
+            const auto got = tg::text::tokenize_conversation(turns, tg::text::conversation_style(name), *tokenizer, has_image, false, tg::text::internvl_mark);
             ASSERT_EQ(got.ids, row[name]["ids"].get<std::vector<std::int64_t>>()) << name << row["turns"];
             std::vector<std::int64_t> changes;
             bool inside = false;
             for (std::size_t i = 0; i <= got.labels.size(); ++i) {
-                const bool learnt = i < got.labels.size() && got.labels[i] != tg::ignored_label;
+                const bool learnt = i < got.labels.size() && got.labels[i] != tg::text::ignored_label;
                 if (learnt != inside) changes.push_back(static_cast<std::int64_t>(i));
                 if (learnt) {
                     ASSERT_EQ(got.labels[i], got.ids[i]);
@@ -130,12 +130,12 @@ TEST(InternVlConversations, have_the_ids_and_labels_of_the_reference) {
 }
 
 TEST(InternVlConversations, take_a_literal_context_token_for_text_and_put_a_missing_mark_in_front) {
-    const auto tokenizer = tg::make_language_tokenizer(folder_of("tiny-qwen"));
-    std::vector<tg::Turn> turns{{"Is <IMG_CONTEXT> a token?", "Yes"}};
-    tg::place_marks(turns, tg::internvl_mark, true);
+    const auto tokenizer = tg::text::make_language_tokenizer(folder_of("tiny-qwen"));
+    std::vector<tg::text::Turn> turns{{"Is <IMG_CONTEXT> a token?", "Yes"}};
+    tg::text::place_marks(turns, tg::text::internvl_mark, true);
     EXPECT_EQ(turns[0].question, "<image>\nIs <IMG_CONTEXT> a token?");
-    const auto ids = tg::tokenize_conversation(turns, tg::conversation_style("Hermes-2"), *tokenizer, true, false, tg::internvl_mark).ids;
-    EXPECT_EQ(std::count(ids.begin(), ids.end(), tg::image_placeholder), 1);
+    const auto ids = tg::text::tokenize_conversation(turns, tg::text::conversation_style("Hermes-2"), *tokenizer, true, false, tg::text::internvl_mark).ids;
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), tg::text::image_placeholder), 1);
     EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer->id_of("<IMG_CONTEXT>")), 1);
 }
 
@@ -149,7 +149,7 @@ TEST(InternVlConfigurations, that_are_not_understood_are_refused_by_the_field) {
         config.merge_patch(patch);
         std::ofstream(folder / "config.json") << config;
         try {
-            tg::VlmParts::describe(folder);
+            tg::models::VlmParts::describe(folder);
         } catch (const tg::InputError& error) {
             return error.what();
         }
@@ -187,12 +187,12 @@ TEST(InternVlConfigurations, that_are_not_understood_are_refused_by_the_field) {
 
 TEST(Tensors, go_back_into_the_files_as_they_came) {
     for (const auto* name : {"tiny-hf", "tiny-qwen", "tiny-internlm", "tiny-v1"}) {
-        const auto model = tg::VisionLanguageModel::load(folder_of(name));
+        const auto model = tg::models::VisionLanguageModel::load(folder_of(name));
         const auto& parts = model.parts();
         std::size_t checked = 0;
         for (const auto* unit : model.parts().units())
             for (const auto& parameter : unit->parameters)
-                tg::write_parameter(parameter, [&](const tg::FilePiece& piece, const Tensor& tensor) {
+                tg::layers::write_parameter(parameter, [&](const tg::layers::FilePiece& piece, const Tensor& tensor) {
                     const auto in_files = parts.names.file_name(piece.name);
                     auto stored = torch::empty(parts.files.info(in_files).shape);
                     parts.files.read(in_files, {static_cast<std::byte*>(stored.data_ptr()), parts.files.info(in_files).bytes()});

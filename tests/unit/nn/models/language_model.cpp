@@ -26,7 +26,7 @@ using torch::Tensor;
 class LanguageModels : public testing::TestWithParam<std::string> {};
 
 TEST_P(LanguageModels, tokenize_as_the_tokenizers_library_and_give_the_text_back) {
-    const auto tokenizer = tg::make_language_tokenizer(fixtures("language") / GetParam());
+    const auto tokenizer = tg::text::make_language_tokenizer(fixtures("language") / GetParam());
     const auto all = json::parse(std::ifstream(fixtures("language") / "tokens.json"));
     ASSERT_GE(all["texts"].size(), 200u);
     for (std::size_t i = 0; i < all["texts"].size(); ++i) {
@@ -42,7 +42,7 @@ TEST_P(LanguageModels, tokenize_as_the_tokenizers_library_and_give_the_text_back
 
 TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     const torch::NoGradGuard no_grad;
-    const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam());
+    const auto model = tg::models::VisionLanguageModel::load(fixtures("language") / GetParam());
     auto& parts = model.parts();
     auto& language = parts.language;
     for (auto* unit : parts.units())
@@ -51,11 +51,11 @@ TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     const auto T = ids.numel();
     const auto packing = language.pack({0, T});
     std::vector<Tensor> inputs{language.embed(ids)};
-    std::vector<tg::DecoderLayer::Kept> kept(language.layers.size());
+    std::vector<tg::models::DecoderLayer::Kept> kept(language.layers.size());
     for (std::size_t i = 0; i < kept.size(); ++i) inputs.push_back(language.layers[i].forward(inputs[i], packing, &kept[i]));
     EXPECT_LT((language.logits(inputs.back()) - expected("language", GetParam() + ".logits")).abs().max().item<double>(), 1e-4);
 
-    auto labels = torch::full({T}, tg::ignored_label, torch::kInt64);
+    auto labels = torch::full({T}, tg::text::ignored_label, torch::kInt64);
     labels.slice(0, 4, T - 1).copy_(ids.slice(0, 5, T));
     const auto n = static_cast<double>(T - 5);
     auto sums = language.loss(inputs.back(), labels, 1.0 / n, 4);
@@ -79,18 +79,18 @@ TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
     const torch::NoGradGuard no_grad;
     const auto ids = expected("language", GetParam() + ".ids");
     const auto T = ids.numel();
-    auto labels = torch::full({T}, tg::ignored_label, torch::kInt64);
+    auto labels = torch::full({T}, tg::text::ignored_label, torch::kInt64);
     labels.slice(0, 0, T - 1).copy_(ids.slice(0, 1, T));
     std::vector<double> losses;
     std::vector<Tensor> gradients;
     for (const auto dtype : {torch::kFloat32, torch::kBFloat16}) {
-        const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam(), torch::kCPU, dtype);
+        const auto model = tg::models::VisionLanguageModel::load(fixtures("language") / GetParam(), torch::kCPU, dtype);
         auto& language = model.parts().language;
         for (auto* unit : model.parts().units())
             for (auto& parameter : unit->parameters) parameter.grad = torch::zeros(parameter.shape);
         const auto packing = language.pack({0, T});
         const auto x = language.embed(ids);
-        tg::DecoderLayer::Kept kept;
+        tg::models::DecoderLayer::Kept kept;
         const auto sums = language.loss(language.layers[0].forward(x, packing, &kept), labels, 1.0 / static_cast<double>(T));
         losses.push_back(sums.loss / static_cast<double>(T));
         gradients.push_back(language.layers[0].backward(sums.d_hidden, x, packing, kept).to(torch::kFloat32));
@@ -105,17 +105,17 @@ TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
 }
 
 TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
-    const auto model = tg::VisionLanguageModel::load(fixtures("language") / GetParam());
+    const auto model = tg::models::VisionLanguageModel::load(fixtures("language") / GetParam());
     auto ids = list(expected("language", GetParam() + ".answer"));
     if (const auto end = std::find(ids.begin(), ids.end(), model.tokenizer().eos()); end != ids.end()) ids.erase(end, ids.end());
     auto text = model.tokenizer().decode(ids);
     text.erase(0, text.find_first_not_of(" \n\t\r"));
     text.erase(text.find_last_not_of(" \n\t\r") + 1);
-    tg::GenerateOptions options;
+    tg::models::GenerateOptions options;
     options.max_new_tokens = 20;
-    EXPECT_EQ(model.generate(std::vector<tg::VlmPrompt>{{"Which bird is it?", {}}}, options)[0], text);
+    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"Which bird is it?", {}}}, options)[0], text);
     options.temperature = 0.8;
-    const std::vector<tg::VlmPrompt> prompts(3, {"Which bird is it?", {}});
+    const std::vector<tg::models::VlmPrompt> prompts(3, {"Which bird is it?", {}});
     EXPECT_EQ(model.generate(prompts, options), model.generate(prompts, options));
 }
 
@@ -130,7 +130,7 @@ TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
         auto tokenizer = good;
         change(tokenizer);
         std::ofstream(folder / "tokenizer.json") << tokenizer;
-        return [&folder] { tg::make_language_tokenizer(folder); };
+        return [&folder] { tg::text::make_language_tokenizer(folder); };
     };
     EXPECT_THAT(refused([](json& t) { t["model"]["merges"][3] = "one two three"; }), ThrowsMessage<tg::InputError>(HasSubstr("merge 3 is not a pair")));
     EXPECT_THAT(refused([](json& t) { t["model"]["merges"][5] = json::array({"nothing", "known"}); }), ThrowsMessage<tg::InputError>(HasSubstr("merge 5")));
@@ -141,18 +141,18 @@ TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
     EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(("}}}}; }), ThrowsMessage<tg::InputError>(HasSubstr("the pattern (( is wrong at character 2")));
     EXPECT_THAT(refused([](json& t) { t.erase("model"); }), ThrowsMessage<tg::InputError>(HasSubstr("model")));
     std::ofstream(folder / "tokenizer.json") << "{\"model\": ";
-    EXPECT_THAT([&] { tg::make_language_tokenizer(folder); }, ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
+    EXPECT_THAT([&] { tg::text::make_language_tokenizer(folder); }, ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
     fs::remove_all(folder);
 }
 
 TEST(LanguageConfig, refuses_what_it_does_not_compute) {
-    const auto read = [](const char* text) { return [text] { tg::LanguageConfig::read(json::parse(text), "config.json"); }; };
+    const auto read = [](const char* text) { return [text] { tg::models::LanguageConfig::read(json::parse(text), "config.json"); }; };
     EXPECT_THAT(read(R"({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2.0}})"), ThrowsMessage<tg::InputError>(HasSubstr("rope_scaling.rope_type = linear")));
     EXPECT_THAT(read(R"({"model_type": "llama", "hidden_act": "gelu"})"), ThrowsMessage<tg::InputError>(HasSubstr("hidden_act = gelu")));
     EXPECT_THAT(read(R"({"model_type": "llama", "attention_bias": true})"), ThrowsMessage<tg::InputError>(HasSubstr("attention_bias")));
     EXPECT_THAT(read(R"({"model_type": "gpt2"})"), ThrowsMessage<tg::InputError>(HasSubstr("model_type = gpt2")));
     EXPECT_THAT(read(R"({"num_attention_heads": 6, "num_key_value_heads": 4})"), ThrowsMessage<tg::InputError>(HasSubstr("no multiple")));
-    const auto seven_b = tg::LanguageConfig::read(json::object(), "config.json");
+    const auto seven_b = tg::models::LanguageConfig::read(json::object(), "config.json");
     EXPECT_EQ(seven_b.hidden, 4096);
     EXPECT_EQ(seven_b.head_dim, 128);
     EXPECT_EQ(seven_b.rope_theta, 1e4);

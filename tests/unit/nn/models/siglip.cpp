@@ -12,7 +12,7 @@
 #include "taskgalaxy/core/text.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::models {
 namespace {
 
 namespace fs = std::filesystem;
@@ -21,7 +21,7 @@ using Json = nlohmann::json;
 using Ids = std::vector<std::int64_t>;
 
 TEST(siglip_tokenizer, gives_the_ids_that_transformers_gives) {
-    const SiglipTokenizer tokenizer(fixtures("siglip") / "tiny");
+    const text::SiglipTokenizer tokenizer(fixtures("siglip") / "tiny");
     EXPECT_EQ(tokenizer.context(), 16u);
     std::ifstream in(fixtures("siglip") / "tokens.jsonl");
     std::size_t rows = 0;
@@ -34,9 +34,9 @@ TEST(siglip_tokenizer, gives_the_ids_that_transformers_gives) {
 
 TEST(siglip_tokenizer, a_folder_without_its_model_is_told) {
     const tg::test::TemporaryFolder folder;
-    EXPECT_THROW(SiglipTokenizer{folder.path()}, InputError);
+    EXPECT_THROW(text::SiglipTokenizer{folder.path()}, InputError);
     std::ofstream(folder / "spiece.model") << "no protocol buffer";
-    EXPECT_THROW(SiglipTokenizer{folder.path()}, InputError);
+    EXPECT_THROW(text::SiglipTokenizer{folder.path()}, InputError);
 }
 
 TEST(siglip, gives_the_vectors_that_transformers_gives) {
@@ -57,4 +57,4 @@ TEST(siglip, gives_the_vectors_that_transformers_gives) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::models

@@ -10,7 +10,7 @@
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 #include "temporary_folder.hpp"
 
-namespace tg {
+namespace tg::text {
 namespace {
 
 namespace fs = std::filesystem;
@@ -88,4 +88,4 @@ TEST(clip_tokenizer, a_folder_without_or_with_broken_files_is_told) {
 }
 
 }  // namespace
-}  // namespace tg
+}  // namespace tg::text
