@@ -9,22 +9,22 @@
 #include <iostream>
 #include <unistd.h>
 
-#include "taskgalaxy/pipeline/job.hpp"
-#include "taskgalaxy/pipeline/job_file.hpp"
-#include "taskgalaxy/pipeline/stages.hpp"
-#include "taskgalaxy/pipeline/provenance.hpp"
-#include "taskgalaxy/pipeline/runner.hpp"
-#include "taskgalaxy/study/scaling.hpp"
 #include "status.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
-#include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/nn/generation/chat.hpp"
 #include "taskgalaxy/nn/models/convert.hpp"
+#include "taskgalaxy/pipeline/job.hpp"
+#include "taskgalaxy/pipeline/job_file.hpp"
+#include "taskgalaxy/pipeline/provenance.hpp"
+#include "taskgalaxy/pipeline/runner.hpp"
+#include "taskgalaxy/pipeline/stages.hpp"
 #include "taskgalaxy/report/audit.hpp"
 #include "taskgalaxy/report/overlap.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
+#include "taskgalaxy/simulator/simulator.hpp"
+#include "taskgalaxy/study/scaling.hpp"
 
 namespace tg::app {
 namespace {
@@ -114,7 +114,7 @@ int plan(const parallel::Communicator& world, const Arguments& arguments) {
     const auto values = parse(arguments, options, "JOB", 1, usage_of("plan"));
     auto job = read_job(world, one_path(values, "JOB", usage_of("plan")), values.count("set") ? values["set"].as<Arguments>() : Arguments{});
     if (!world.is_root()) return 0;
-    const run::RunPaths paths(job.run.folder);
+    const run::Paths paths(job.run.folder);
     for (const auto& stage : pipeline::make_pipeline(job)) {
         fmt::print("{}: {}\n", stage->name(), stage->purpose());
         for (const auto& line : stage->plan(paths)) {
@@ -136,7 +136,7 @@ int status(const parallel::Communicator&, const Arguments& arguments) {
 
 int report(const parallel::Communicator& world, const Arguments& arguments) {
     const auto values = parse(arguments, {}, "RUN", 1, usage_of("report"));
-    const run::RunPaths paths(one_path(values, "RUN", usage_of("report")));
+    const run::Paths paths(one_path(values, "RUN", usage_of("report")));
     if (!std::filesystem::exists(paths.file("run.h5"))) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
     auto job = read_job(world, paths.file("job.cfg"), {});
     run::StageContext context{world, paths, ""};
@@ -152,7 +152,7 @@ int audit(const parallel::Communicator& world, const Arguments& arguments) {
         "ratings", po::value<Arguments>()->composing(), "filled sheets, one a person");
     const auto values = parse(arguments, options, "RUN", 1, usage_of("audit"));
     if (settings.samples < 1 || settings.rejected_share < 0 || settings.rejected_share > 1) throw UsageError("--samples is at least 1, --rejected-share between 0 and 1", "usage: taskgalaxy " + usage_of("audit"));
-    const run::RunPaths paths(one_path(values, "RUN", usage_of("audit")));
+    const run::Paths paths(one_path(values, "RUN", usage_of("audit")));
     if (values.count("ratings")) {
         const auto files = list_of(values, "ratings");
         fmt::print("{}", report::audit_text(report::read_audit(paths, {files.begin(), files.end()})));
@@ -170,8 +170,8 @@ int compare(const parallel::Communicator&, const Arguments& arguments) {
     const auto given = counts_of(values, "k", "depth (a number from 1)", usage_of("compare"));
     std::vector<std::uint64_t> depths(given.begin(), given.end());
     if (depths.empty()) depths = {1, 5, 10, 20};
-    const run::RunPaths run(one_path(values, "RUN", usage_of("compare")));
-    fmt::print("{}", report::overlap_text(report::match_overlap(run, run::RunPaths(values["RUN"].as<Arguments>().back()), depths)));
+    const run::Paths run(one_path(values, "RUN", usage_of("compare")));
+    fmt::print("{}", report::overlap_text(report::match_overlap(run, run::Paths(values["RUN"].as<Arguments>().back()), depths)));
     return 0;
 }
 

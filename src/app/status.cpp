@@ -4,12 +4,12 @@
 #include <map>
 #include <vector>
 
-#include "taskgalaxy/pipeline/stages.hpp"
-#include "taskgalaxy/run/lock.hpp"
-#include "taskgalaxy/run/record.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/pipeline/stages.hpp"
+#include "taskgalaxy/run/lock.hpp"
+#include "taskgalaxy/run/record.hpp"
 
 namespace tg::app {
 namespace {
@@ -25,7 +25,7 @@ struct UnderWay {
 struct Status {
     std::filesystem::path run;
     std::string holder;
-    run::RunRecord record;
+    run::Record record;
     std::map<std::string, UnderWay> under_way;
 };
 
@@ -49,7 +49,7 @@ std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder)
 
 Status read_status(const std::filesystem::path& run) {
     if (!std::filesystem::exists(run / "run.h5")) throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()), "give the folder that run.folder names in the job file");
-    Status status{run, run::RunLock::holder(run), run::RunRecord(run / "run.h5"), progress_of(run / "progress")};
+    Status status{run, run::Lock::holder(run), run::Record(run / "run.h5"), progress_of(run / "progress")};
     std::erase_if(status.under_way, [&](const auto& work) { return status.record.find(work.first) != nullptr; });  // done, if with less than was wanted
     return status;
 }

@@ -7,13 +7,13 @@
 #include <optional>
 #include <unordered_set>
 
-#include "taskgalaxy/asking/company.hpp"
-#include "taskgalaxy/asking/costs.hpp"
-#include "taskgalaxy/asking/endpoints.hpp"
 #include "estimate.hpp"
 #include "expansion.hpp"
 #include "figures.hpp"
 #include "flow.hpp"
+#include "taskgalaxy/asking/company.hpp"
+#include "taskgalaxy/asking/costs.hpp"
+#include "taskgalaxy/asking/endpoints.hpp"
 #include "taskgalaxy/asking/picture_desk.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
@@ -206,7 +206,7 @@ public:
         asking::check_reachable(endpoints_, api_, endpoint_names());
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override;
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override;
     void run(run::StageContext& context) override;
 
 private:
@@ -387,7 +387,7 @@ CurationFigures CurateStage::count(const storage::PartStore& store, const parall
     return figures;
 }
 
-std::vector<run::PlanLine> CurateStage::plan(const run::RunPaths& paths) const {
+std::vector<run::PlanLine> CurateStage::plan(const run::Paths& paths) const {
     CurationLoad load;
     const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"), samples_h5 = paths.file("samples.h5");
     if (!std::filesystem::exists(pool_h5)) return {{"images to refine", 0, "images", "known once ingest has run"}};

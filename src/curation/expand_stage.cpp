@@ -6,10 +6,10 @@
 #include <future>
 #include <optional>
 
+#include "expansion.hpp"
 #include "taskgalaxy/asking/company.hpp"
 #include "taskgalaxy/asking/costs.hpp"
 #include "taskgalaxy/asking/endpoints.hpp"
-#include "expansion.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
@@ -59,7 +59,7 @@ public:
         asking::check_reachable(endpoints_, api_, {settings_.endpoint});
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override;
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override;
 
     void start_early(const run::StageContext& context) override {
         asking_ = asking::asking_ranks(context.ranks, api_).front();
@@ -198,7 +198,7 @@ private:
     std::shared_future<Grown> grown_;
 };
 
-std::vector<run::PlanLine> ExpandStage::plan(const run::RunPaths& paths) const {
+std::vector<run::PlanLine> ExpandStage::plan(const run::Paths& paths) const {
     if (!settings_.ask) return {{"task types given", static_cast<double>(given().size()), "types", "nothing is asked"}};
     // Each parent is asked about once for its share and about once more until it has nothing new.
     const auto per_level = [&](double parents, double wanted) {

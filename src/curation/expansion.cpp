@@ -62,7 +62,7 @@ private:
             if (next == parents.size()) return false;
             const auto i = next++;
             const auto& parent = parents[i];
-            llm::ChatRequest request;
+            llm::Request request;
             request.endpoint = settings_.endpoint;
             request.stage = "expand";
             request.item = parent.empty() ? fmt::format("level 1, round {}", round) : fmt::format("level {} of {}, round {}", level, parent, round);
@@ -71,9 +71,9 @@ private:
             ++report_.requests;
             asker_.submit(
                 std::move(request), [parent](std::string_view answer) { return read_expand_answer(answer, parent).problem; },
-                [this, &answers, i](llm::ChatReply reply) {
-                    if (reply.status == llm::ChatReply::Status::answered) answers[i] = std::move(reply.text);
-                    else if (reply.status == llm::ChatReply::Status::failed) ++report_.failed;
+                [this, &answers, i](llm::Reply reply) {
+                    if (reply.status == llm::Reply::Status::answered) answers[i] = std::move(reply.text);
+                    else if (reply.status == llm::Reply::Status::failed) ++report_.failed;
                 });
             return next < parents.size();
         };

@@ -8,8 +8,8 @@
 
 #include "flow.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
-#include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg::curation {
 

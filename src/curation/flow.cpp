@@ -29,7 +29,7 @@ struct CurationFlow::Work {
     bool stopped = false;
 };
 
-Verdict verdict_of(const std::vector<std::uint8_t>& votes, int keep_votes) {
+VoteResult vote_result(const std::vector<std::uint8_t>& votes, int keep_votes) {
     const auto ones = std::count(votes.begin(), votes.end(), std::uint8_t{1});
     const auto missing = std::count(votes.begin(), votes.end(), no_vote);
     if (ones >= keep_votes) return {true, SampleState::fine};
@@ -41,8 +41,8 @@ CurationFlow::CurationFlow(const CurateSettings& settings, const Prompts& prompt
 
 CurationFlow::~CurationFlow() = default;
 
-llm::ChatRequest CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const {
-    llm::ChatRequest request;
+llm::Request CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const {
+    llm::Request request;
     request.endpoint = endpoint;
     request.stage = stage;
     request.item = std::move(item);
@@ -78,12 +78,12 @@ void CurationFlow::refine(const std::shared_ptr<Work>& work, std::size_t index) 
     ++work->requests;
     asker_.submit(
         std::move(asked), [candidates](std::string_view answer) { return read_refine_answer(answer, candidates).problem; },
-        [this, work, index](llm::ChatReply reply) {
+        [this, work, index](llm::Reply reply) {
             auto& block = work->blocks[index];
             --work->refining;
-            if (reply.status == llm::ChatReply::Status::stopped) {
+            if (reply.status == llm::Reply::Status::stopped) {
                 work->stopped = true;
-            } else if (reply.status == llm::ChatReply::Status::failed) {
+            } else if (reply.status == llm::Reply::Status::failed) {
                 block.failed = true;
             } else {
                 const auto answer = read_refine_answer(reply.text, block.candidates);
@@ -117,11 +117,11 @@ void CurationFlow::generate(const std::shared_ptr<Work>& work, std::size_t index
     counts_.samples += static_cast<std::int64_t>(types.size());
     asker_.submit(
         std::move(asked), [types](std::string_view answer) { return read_generate_answer(answer, types).problem; },
-        [this, work, index](llm::ChatReply reply) {
+        [this, work, index](llm::Reply reply) {
             auto& block = work->blocks[index];
-            if (reply.status == llm::ChatReply::Status::stopped) {
+            if (reply.status == llm::Reply::Status::stopped) {
                 work->stopped = true;
-            } else if (reply.status == llm::ChatReply::Status::answered) {
+            } else if (reply.status == llm::Reply::Status::answered) {
                 auto answer = read_generate_answer(reply.text, block.types);
                 work->result.generate_notes += answer.notes;
                 for (std::size_t i = 0; i < block.samples.size(); ++i) {
@@ -150,10 +150,10 @@ void CurationFlow::screen(const std::shared_ptr<Work>& work, std::size_t index) 
             ++work->requests;
             asker_.submit(
                 std::move(asked), [](std::string_view answer) { return read_judge_answer(answer).problem; },
-                [this, work, index, i, judge](llm::ChatReply reply) {
-                    if (reply.status == llm::ChatReply::Status::stopped) {
+                [this, work, index, i, judge](llm::Reply reply) {
+                    if (reply.status == llm::Reply::Status::stopped) {
                         work->stopped = true;
-                    } else if (reply.status == llm::ChatReply::Status::answered) {
+                    } else if (reply.status == llm::Reply::Status::answered) {
                         const auto answer = read_judge_answer(reply.text);
                         work->result.screen_notes += answer.notes;
                         work->blocks[index].samples[i].votes[judge] = static_cast<std::uint8_t>(answer.vote);
@@ -171,7 +171,7 @@ void CurationFlow::end_request(const std::shared_ptr<Work>& work) {
     for (auto& block : work->blocks)
         for (auto& sample : block.samples) {
             if (sample.state == SampleState::fine) {
-                const auto verdict = verdict_of(sample.votes, settings_.screen.keep_votes);
+                const auto verdict = vote_result(sample.votes, settings_.screen.keep_votes);
                 sample.kept = verdict.kept;
                 sample.state = verdict.state;
                 if (sample.kept) ++counts_.kept;

@@ -46,11 +46,11 @@ struct ImageResult {
 };
 
 // The outcome of a vote. Missing votes that could turn it leave the sample unjudged.
-struct Verdict {
+struct VoteResult {
     bool kept = false;
     SampleState state = SampleState::fine;
 };
-Verdict verdict_of(const std::vector<std::uint8_t>& votes, int keep_votes);
+VoteResult vote_result(const std::vector<std::uint8_t>& votes, int keep_votes);
 
 // How far things are; written by the asking thread, read by the main thread.
 struct FlowCounts {
@@ -75,7 +75,7 @@ private:
     void generate(const std::shared_ptr<Work>& work, std::size_t block);
     void screen(const std::shared_ptr<Work>& work, std::size_t block);
     void end_request(const std::shared_ptr<Work>& work);
-    llm::ChatRequest request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const;
+    llm::Request request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const;
 
     CurateSettings settings_;
     const Prompts& prompts_;

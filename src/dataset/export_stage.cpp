@@ -6,11 +6,11 @@
 #include <unordered_set>
 
 #include "formats.hpp"
+#include "selection.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/run/sample_table.hpp"
-#include "selection.hpp"
 #include "taskgalaxy/pool/pool.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/bands.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
@@ -37,7 +37,7 @@ std::unordered_set<std::string> lines_of(const std::filesystem::path& file) {
 // Everything export looks at, opened once on rank 0.
 class Exporter {
 public:
-    Exporter(const ExportSettings& settings, const pool::PoolSettings& pool_settings, const run::RunPaths& paths)
+    Exporter(const ExportSettings& settings, const pool::PoolSettings& pool_settings, const run::Paths& paths)
         : settings_(settings), paths_(paths), pool_(paths.file("pool.h5"), pool_settings), taxonomy_(taxonomy::Taxonomy::read(paths.file("taxonomy.h5"))), samples_(paths.file("samples.h5")) {}
 
     void run(run::Figures& figures) {
@@ -108,7 +108,7 @@ private:
     }
 
     const ExportSettings& settings_;
-    const run::RunPaths& paths_;
+    const run::Paths& paths_;
     pool::Pool pool_;
     taxonomy::Taxonomy taxonomy_;
     run::SampleTable samples_;

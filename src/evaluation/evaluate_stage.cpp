@@ -9,12 +9,12 @@
 #include "answerer.hpp"
 #include "judge.hpp"
 #include "md5.hpp"
+#include "questions.hpp"
 #include "results.hpp"
+#include "suite.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "questions.hpp"
-#include "suite.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
@@ -109,7 +109,7 @@ public:
         }
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths&) const override {
+    std::vector<run::PlanLine> plan(const run::Paths&) const override {
         std::vector<run::PlanLine> lines;
         for (const auto& benchmark : benchmarks_) {
             if (!std::filesystem::is_regular_file(benchmark.settings.file)) {
@@ -127,7 +127,7 @@ public:
 
 private:
     bool tests(std::string_view model) const { return std::find(settings_.models.begin(), settings_.models.end(), model) != settings_.models.end(); }
-    std::filesystem::path folder_of(const std::string& model, const run::RunPaths& paths) const { return model == "base" ? base_model_ : paths.exported() / "model"; }
+    std::filesystem::path folder_of(const std::string& model, const run::Paths& paths) const { return model == "base" ? base_model_ : paths.exported() / "model"; }
     int tokens_for(const Benchmark& benchmark) const {
         if (benchmark.settings.max_new_tokens > 0) return benchmark.settings.max_new_tokens;
         return settings_.max_new_tokens > 0 ? settings_.max_new_tokens : benchmark.kind->max_new_tokens;
@@ -136,7 +136,7 @@ private:
 
     void sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const parallel::Communicator& ranks) const;
     Sheet collect(const Exam& exam) const;
-    BenchmarkResult mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Verdict> verdicts, const std::string& note) const;
+    BenchmarkResult mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Mark> marks, const std::string& note) const;
     std::string note_on(const Benchmark& benchmark, const QuestionFile& file) const;
 
     EvaluateSettings settings_;
@@ -183,7 +183,7 @@ std::string EvaluateStage::note_on(const Benchmark& benchmark, const QuestionFil
     return join(notes, "; ");
 }
 
-BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Verdict> verdicts, const std::string& note) const {
+BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Mark> marks, const std::string& note) const {
     const auto& kind = *exam.benchmark->kind;
     const std::span questions(file.questions().data(), sheet.predictions.size());
     BenchmarkResult result{exam.model, exam.benchmark->name, &kind};
@@ -193,7 +193,7 @@ BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, 
     result.seconds = sheet.seconds;
     std::vector<std::string> notes;
     if (!note.empty()) notes.push_back(note);
-    for (const auto& verdict : verdicts) result.unread += !verdict.understood;
+    for (const auto& mark : marks) result.unread += !mark.understood;
     const auto unseen = static_cast<std::uint64_t>(std::count_if(sheet.problems.begin(), sheet.problems.end(), [](const auto& p) { return !p.empty(); }));
     if (unseen > 0) notes.push_back(fmt::format("{} questions counted wrong because their picture could not be read", unseen));
     if (sheet.pictures_left_out > 0) notes.push_back(fmt::format("the model sees one picture: {} further ones were not shown", sheet.pictures_left_out));
@@ -204,7 +204,7 @@ BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, 
     }
     result.note = join(notes, "; ");
     if (result.done()) {
-        result.figures = kind.summarise(questions, verdicts);
+        result.figures = kind.summarise(questions, marks);
         common_scale(result.figures, result.headline);  // an unknown headline is said before hours of other work
     }
     return result;
@@ -251,7 +251,7 @@ void EvaluateStage::run(run::StageContext& context) {
 
     // Marking is rank 0's: texts only.
     std::vector<Sheet> sheets(exams.size());
-    std::vector<std::vector<Verdict>> verdicts(exams.size());
+    std::vector<std::vector<Mark>> marks(exams.size());
     std::vector<JudgedBenchmark> judged;
     std::vector<std::vector<Question>> judged_questions(exams.size());
     parallel::together(ranks, [&] {
@@ -259,11 +259,11 @@ void EvaluateStage::run(run::StageContext& context) {
         for (std::size_t e = 0; e < exams.size(); ++e) {
             const auto& file = files[static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data())];
             sheets[e] = collect(exams[e]);
-            for (std::size_t i = 0; i < sheets[e].predictions.size(); ++i) verdicts[e].push_back(exams[e].benchmark->kind->read(file.questions()[i], sheets[e].predictions[i], convention()));
+            for (std::size_t i = 0; i < sheets[e].predictions.size(); ++i) marks[e].push_back(exams[e].benchmark->kind->read(file.questions()[i], sheets[e].predictions[i], convention()));
             const auto* protocol = settings_.judge.empty() ? nullptr : judge_protocol(exams[e].benchmark->kind->name);
             if (!protocol) continue;
             judged_questions[e].assign(file.questions().begin(), file.questions().begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size()));
-            judged.push_back({protocol, fmt::format("{} {}", exams[e].model, exams[e].benchmark->name), &judged_questions[e], &sheets[e].predictions, &verdicts[e]});
+            judged.push_back({protocol, fmt::format("{} {}", exams[e].model, exams[e].benchmark->name), &judged_questions[e], &sheets[e].predictions, &marks[e]});
         }
     });
     JudgeCost cost;
@@ -277,8 +277,8 @@ void EvaluateStage::run(run::StageContext& context) {
             const auto b = static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data());
             const auto& questions = files[b].questions();
             storage::publish_text(context.paths.exported() / "predictions" / fmt::format("{}.{}.tsv", exams[e].model, exams[e].benchmark->name),
-                         predictions_tsv({questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size())}, sheets[e].predictions, verdicts[e], sheets[e].problems));
-            results.push_back(mark(exams[e], files[b], sheets[e], verdicts[e], notes[b]));
+                         predictions_tsv({questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size())}, sheets[e].predictions, marks[e], sheets[e].problems));
+            results.push_back(mark(exams[e], files[b], sheets[e], marks[e], notes[b]));
             const auto& result = results.back();
             if (result.done()) {
                 log::info("{} {}: {:.2f} ({} questions, {} answers not understood)", result.model, result.benchmark, result.score(), result.questions, result.unread);

@@ -31,10 +31,10 @@ std::string ask_mmvet(const Question& question, std::string_view prediction) {
         question.text("question"), truth, prediction);
 }
 
-std::optional<Verdict> read_mmvet(const Question&, std::string_view reply, Convention) {
+std::optional<Mark> read_mmvet(const Question&, std::string_view reply, Convention) {
     const auto grade = correctness_in(reply);
     if (!grade) return std::nullopt;
-    return Verdict{.said = std::string(python::strip(reply)), .credit = *grade};
+    return Mark{.said = std::string(python::strip(reply)), .credit = *grade};
 }
 
 std::string ask_llava_wild(const Question& question, std::string_view prediction) {
@@ -47,10 +47,10 @@ std::string ask_llava_wild(const Question& question, std::string_view prediction
         question.text("caption"), question.text("question"), question.text("gpt4_ans"), prediction);
 }
 
-std::optional<Verdict> read_llava_wild(const Question&, std::string_view reply, Convention) {
+std::optional<Mark> read_llava_wild(const Question&, std::string_view reply, Convention) {
     const auto scores = score_pair_in(reply);
     if (!scores) return std::nullopt;
-    return Verdict{.said = fmt::format("{} {}", scores->first, scores->second), .credit = scores->second, .against = scores->first};
+    return Mark{.said = fmt::format("{} {}", scores->first, scores->second), .credit = scores->second, .against = scores->first};
 }
 
 std::string ask_mathvista(const Question& question, std::string_view prediction) {
@@ -65,11 +65,11 @@ std::string ask_mathvista(const Question& question, std::string_view prediction)
         question.text("question"), prediction);
 }
 
-std::optional<Verdict> read_mathvista_reply(const Question& question, std::string_view reply, Convention convention) {
+std::optional<Mark> read_mathvista_reply(const Question& question, std::string_view reply, Convention convention) {
     if (python::strip(reply).empty()) return std::nullopt;
-    auto verdict = compare_mathvista(question, python::strip(reply), convention);
-    verdict.understood = true;
-    return verdict;
+    auto mark = compare_mathvista(question, python::strip(reply), convention);
+    mark.understood = true;
+    return mark;
 }
 
 constexpr std::array protocols{
@@ -102,20 +102,20 @@ std::optional<std::pair<double, double>> score_pair_in(std::string_view reply) {
 
 JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
                         const std::filesystem::path& journal) {
-    llm::ChatEngine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
+    llm::Engine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
     for (auto& benchmark : benchmarks)
         for (std::size_t i = 0; i < benchmark.questions->size(); ++i) {
-            auto& verdict = (*benchmark.verdicts)[i];
-            if (verdict.understood) continue;
+            auto& mark = (*benchmark.marks)[i];
+            if (mark.understood) continue;
             const auto& question = (*benchmark.questions)[i];
             ++benchmark.asked;
-            llm::ChatRequest request{.endpoint = judge, .stage = "judge", .item = fmt::format("{} question {}", benchmark.label, question.index), .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]), .max_tokens = benchmark.protocol->max_tokens};
+            llm::Request request{.endpoint = judge, .stage = "judge", .item = fmt::format("{} question {}", benchmark.label, question.index), .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]), .max_tokens = benchmark.protocol->max_tokens};
             const auto read = [&question, &benchmark, convention](std::string_view reply) { return benchmark.protocol->read(question, reply, convention); };
             engine.submit(
                 std::move(request), [read](std::string_view reply) { return read(reply) ? std::string() : std::string("the reply does not hold the score"); },
-                [read, &verdict, &benchmark](llm::ChatReply reply) {
-                    if (reply.status == llm::ChatReply::Status::stopped) return;
-                    if (auto found = reply.status == llm::ChatReply::Status::answered ? read(reply.text) : std::nullopt) verdict = std::move(*found);
+                [read, &mark, &benchmark](llm::Reply reply) {
+                    if (reply.status == llm::Reply::Status::stopped) return;
+                    if (auto found = reply.status == llm::Reply::Status::answered ? read(reply.text) : std::nullopt) mark = std::move(*found);
                     else ++benchmark.unread;
                 });
         }

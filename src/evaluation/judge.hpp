@@ -21,7 +21,7 @@ struct JudgeProtocol {
     int max_tokens;
     std::string (*ask)(const Question&, std::string_view prediction);
     // What the reply says, or nothing where it cannot be read (it is then asked again).
-    std::optional<Verdict> (*read)(const Question&, std::string_view reply, Convention);
+    std::optional<Mark> (*read)(const Question&, std::string_view reply, Convention);
 };
 // Null where the kind needs no judge.
 const JudgeProtocol* judge_protocol(std::string_view kind);
@@ -35,7 +35,7 @@ struct JudgedBenchmark {
     std::string label;                       // "tuned mmvet": for failure lines, and part of what an answer is kept under
     const std::vector<Question>* questions;
     const std::vector<std::string>* predictions;
-    std::vector<Verdict>* verdicts;          // those not understood are asked for; answers are put here
+    std::vector<Mark>* marks;          // those not understood are asked for; answers are put here
     std::uint64_t asked = 0, unread = 0;     // filled
 };
 

@@ -3,12 +3,12 @@
 #include <array>
 #include <fmt/format.h>
 
+#include "answers.hpp"
 #include "python_text.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/pattern.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "answers.hpp"
 
 namespace tg::evaluation {
 namespace {

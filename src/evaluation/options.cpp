@@ -3,9 +3,9 @@
 #include <array>
 #include <fmt/format.h>
 
+#include "answers.hpp"
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "answers.hpp"
 
 namespace tg::evaluation {
 namespace {

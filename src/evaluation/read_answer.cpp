@@ -2,20 +2,20 @@
 
 #include <algorithm>
 
+#include "answers.hpp"
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "answers.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 
 namespace tg::evaluation {
 namespace {
 
-Verdict of_option(std::optional<char> said, std::string_view truth) {
+Mark of_option(std::optional<char> said, std::string_view truth) {
     if (!said) return {.said = "", .credit = 0, .understood = false};
     return {.said = std::string(1, *said), .credit = truth.size() == 1 && truth[0] == *said ? 1.0 : 0.0};
 }
 
-Verdict of_yes_no(std::optional<bool> said, std::string_view truth) {
+Mark of_yes_no(std::optional<bool> said, std::string_view truth) {
     if (!said) return {.said = "Unknown", .credit = 0, .understood = false};
     const std::string text = *said ? "Yes" : "No";
     return {.said = text, .credit = lower_ascii(trimmed(truth)) == lower_ascii(text) ? 1.0 : 0.0};
@@ -37,21 +37,21 @@ std::vector<Option> math_options(const Question& question) {
 
 }  // namespace
 
-Verdict read_choice(const Question& question, std::string_view prediction, Convention) {
+Mark read_choice(const Question& question, std::string_view prediction, Convention) {
     return of_option(option_named(prediction, question.options()), question.text("answer"));
 }
 
-Verdict read_seedbench(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_seedbench(const Question& question, std::string_view prediction, Convention convention) {
     if (convention == Convention::vlmevalkit) return read_choice(question, prediction, convention);
     return of_option(option_exact(prediction, question.options()), question.text("answer"));
 }
 
-Verdict read_science_qa(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_science_qa(const Question& question, std::string_view prediction, Convention convention) {
     if (convention == Convention::vlmevalkit) return read_choice(question, prediction, convention);
     return of_option(option_science_qa(prediction, question.options()), question.text("answer"));
 }
 
-Verdict read_mmmu(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_mmmu(const Question& question, std::string_view prediction, Convention convention) {
     auto options = question.options();
     const bool open = options.empty() || options.front().letter != 'A';
     if (convention == Convention::vlmevalkit) {
@@ -64,42 +64,42 @@ Verdict read_mmmu(const Question& question, std::string_view prediction, Convent
     return {.said = std::string(python::strip(prediction)), .credit = mmmu_open_match(prediction, wanted) ? 1.0 : 0.0};
 }
 
-Verdict read_yes_no(const Question& question, std::string_view prediction, Convention) { return of_yes_no(yes_no_word(prediction), question.text("answer")); }
+Mark read_yes_no(const Question& question, std::string_view prediction, Convention) { return of_yes_no(yes_no_word(prediction), question.text("answer")); }
 
-Verdict read_mme(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_mme(const Question& question, std::string_view prediction, Convention convention) {
     return of_yes_no(convention == Convention::official ? yes_no_mme(prediction) : yes_no_word(prediction), question.text("answer"));
 }
 
-Verdict read_pope(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_pope(const Question& question, std::string_view prediction, Convention convention) {
     return of_yes_no(convention == Convention::official ? std::optional(yes_no_pope(prediction)) : yes_no_word(prediction), question.text("answer"));
 }
 
-Verdict read_textvqa(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_textvqa(const Question& question, std::string_view prediction, Convention convention) {
     const auto norm = convention == Convention::official ? VqaNorm::llava : VqaNorm::vlmevalkit;
     return {.said = vqa_normalised(prediction, norm), .credit = vqa_score(prediction, references(question), norm)};
 }
 
-Verdict read_chartqa(const Question& question, std::string_view prediction, Convention) {
+Mark read_chartqa(const Question& question, std::string_view prediction, Convention) {
     const auto wanted = references(question);
     const bool right = std::any_of(wanted.begin(), wanted.end(), [&](const auto& reference) { return relaxed_match(prediction, reference); });
     return {.said = std::string(python::strip(prediction)), .credit = right ? 1.0 : 0.0};
 }
 
-Verdict compare_mathvista(const Question& question, std::string_view extracted, Convention convention) {
+Mark compare_mathvista(const Question& question, std::string_view extracted, Convention convention) {
     if (question.text("question_type") == "multi_choice") return of_option(option_named(extracted, math_options(question)), question.text("answer_option"));
     const auto precision = python::to_float(question.text("precision"));
     const bool right = math_match(extracted, question.text("answer"), question.text("answer_type"), precision ? static_cast<int>(*precision) : -1, convention == Convention::official);
     return {.said = std::string(python::strip(extracted)), .credit = right ? 1.0 : 0.0};
 }
 
-Verdict read_mathvista(const Question& question, std::string_view prediction, Convention convention) {
-    auto verdict = compare_mathvista(question, prediction, convention);
+Mark read_mathvista(const Question& question, std::string_view prediction, Convention convention) {
+    auto mark = compare_mathvista(question, prediction, convention);
     // An answer in words is no wrong number: a judge may still find the number in it.
-    if (question.text("question_type") != "multi_choice" && verdict.credit == 0) verdict = {.said = "", .credit = 0, .understood = false};
-    return verdict;
+    if (question.text("question_type") != "multi_choice" && mark.credit == 0) mark = {.said = "", .credit = 0, .understood = false};
+    return mark;
 }
 
-Verdict read_short(const Question& question, std::string_view prediction, Convention convention) {
+Mark read_short(const Question& question, std::string_view prediction, Convention convention) {
     const auto norm = convention == Convention::official ? VqaNorm::llava : VqaNorm::vlmevalkit;
     const auto said = vqa_normalised(prediction, norm);
     const auto wanted = references(question);
@@ -107,6 +107,6 @@ Verdict read_short(const Question& question, std::string_view prediction, Conven
     return {.said = said, .credit = right ? 1.0 : 0.0};
 }
 
-Verdict read_nothing(const Question&, std::string_view, Convention) { return {.said = "", .credit = 0, .understood = false}; }
+Mark read_nothing(const Question&, std::string_view, Convention) { return {.said = "", .credit = 0, .understood = false}; }
 
 }  // namespace tg::evaluation

@@ -114,10 +114,10 @@ void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& 
     file.set_attribute("judge", settings.judge);
 }
 
-std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Verdict>& verdicts, const std::vector<std::string>& problems) {
+std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Mark>& marks, const std::vector<std::string>& problems) {
     std::string out = "index\tanswer\tprediction\tunderstood\tcredit\tproblem\n";
     for (std::size_t i = 0; i < questions.size(); ++i)
-        out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", quoted(questions[i].index), quoted(questions[i].text("answer")), quoted(predictions[i]), quoted(verdicts[i].said), verdicts[i].credit, quoted(problems[i]));
+        out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", quoted(questions[i].index), quoted(questions[i].text("answer")), quoted(predictions[i]), quoted(marks[i].said), marks[i].credit, quoted(problems[i]));
     return out;
 }
 

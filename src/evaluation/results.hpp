@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "questions.hpp"
-#include "taskgalaxy/evaluation/settings.hpp"
 #include "suite.hpp"
+#include "taskgalaxy/evaluation/settings.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg::evaluation {
@@ -40,6 +40,6 @@ std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results);
 
 void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings);
 // index, answer, prediction, what was understood, credit, problem: quoted where a reader of TSV needs it.
-std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Verdict>& verdicts, const std::vector<std::string>& problems);
+std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Mark>& marks, const std::vector<std::string>& problems);
 
 }  // namespace tg::evaluation

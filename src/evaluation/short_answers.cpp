@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 #include <unordered_map>
 
+#include "answers.hpp"
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "answers.hpp"
 #include "taskgalaxy/evaluation/list_literal.hpp"
 #include "vqa_text.hpp"
 

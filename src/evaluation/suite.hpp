@@ -14,7 +14,7 @@
 namespace tg::evaluation {
 
 // What one answer was worth.
-struct Verdict {
+struct Mark {
     std::string said;         // what was understood: "B", "Yes", the text compared
     double credit = 0;        // 0..1; LLaVA-in-the-wild: the judge's 1..10
     bool understood = true;   // false: the answer could not be read (wrong without a judge; left out where a judge is what scores)
@@ -45,9 +45,9 @@ struct BenchmarkKind {
     PromptStyle prompt;
     Scoring scoring;
     int max_new_tokens;       // where the job does not say
-    Verdict (*read)(const Question&, std::string_view prediction, Convention);
+    Mark (*read)(const Question&, std::string_view prediction, Convention);
     // The headline first. Sizes of both spans are equal.
-    std::vector<ScoreFigure> (*summarise)(std::span<const Question>, std::span<const Verdict>);
+    std::vector<ScoreFigure> (*summarise)(std::span<const Question>, std::span<const Mark>);
     std::string_view rule;    // one line for help and report
 };
 

@@ -8,7 +8,7 @@
 
 namespace tg::evaluation {
 
-using Figuring = std::vector<ScoreFigure>(std::span<const Question>, std::span<const Verdict>);
+using Figuring = std::vector<ScoreFigure>(std::span<const Question>, std::span<const Mark>);
 
 Figuring by_category;             // mean credit x 100; beside it by split, l2-category and category
 Figuring by_circle;               // MMBench: groups of rotations

@@ -1,9 +1,9 @@
 // Whether an answer says yes or no.
 #include <algorithm>
 
+#include "answers.hpp"
 #include "python_text.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "answers.hpp"
 #include "vqa_text.hpp"
 
 namespace tg::evaluation {

@@ -7,11 +7,11 @@
 #include <future>
 #include <unordered_map>
 
-#include "taskgalaxy/pool/file_reader.hpp"
 #include "listing.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/pool/file_reader.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg::ingest {
@@ -163,7 +163,7 @@ public:
         if (!settings_.image_root.empty() && !std::filesystem::is_directory(settings_.image_root)) throw InputError(fmt::format("{}: no such folder", settings_.image_root.string()), "check [pool] image_root");
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         if (std::filesystem::exists(paths.file("pool.h5"))) return {{"pictures in the pool", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures", "ingested"}};
         const auto listing = list_sources(settings_);
         return {{"pictures to read and check", static_cast<double>(listing.pictures().size()), "pictures", fmt::format("{} other files ignored", listing.counts().ignored)}};

@@ -10,9 +10,9 @@
 #include <tuple>
 #include <vector>
 
-#include "taskgalaxy/pool/container.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
+#include "taskgalaxy/pool/container.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
 

@@ -9,9 +9,9 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include "taskgalaxy/pool/file_reader.hpp"
 #include "listing.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/pool/file_reader.hpp"
 #include "taskgalaxy/run/stage.hpp"
 
 namespace tg::ingest {

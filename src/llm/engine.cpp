@@ -34,9 +34,9 @@ struct Line;
 
 // One request on its way: waiting -> preparing -> ready -> in flight -> (later -> ready)* -> being written -> done.
 struct Job {
-    ChatRequest request;
+    Request request;
     AnswerCheck check;
-    std::vector<std::function<void(ChatReply)>> done;  // more than one: the same request was given again meanwhile
+    std::vector<std::function<void(Reply)>> done;  // more than one: the same request was given again meanwhile
     Digest key;
     std::uint64_t order = 0;
     Line* line = nullptr;
@@ -48,7 +48,7 @@ struct Job {
     double go_at = 0;  // while later
     double usd_reserved = 0;
     int failures = 0, refusals = 0, askings = 0, tries = 0;
-    ChatReply reply{};
+    Reply reply{};
 };
 
 struct LowerPriority {
@@ -70,7 +70,7 @@ double usd_or_zero(double usd) { return std::max(usd, 0.0); }
 
 }  // namespace
 
-struct ChatEngine::Impl {
+struct Engine::Impl {
     // What other threads hand over to the loop.
     struct Inbox {
         std::mutex mutex;
@@ -78,9 +78,9 @@ struct ChatEngine::Impl {
     };
     // A request that the journal answers: read only when its turn comes, so that millions cost no memory.
     struct Hit {
-        ChatRequest request;
+        Request request;
         AnswerCheck check;
-        std::function<void(ChatReply)> done;
+        std::function<void(Reply)> done;
         Digest key;
     };
 
@@ -153,7 +153,7 @@ struct ChatEngine::Impl {
         change(*job.figures);
     }
 
-    EndpointFigures* figures_of(const ChatRequest& request) {
+    EndpointFigures* figures_of(const Request& request) {
         const std::lock_guard lock(figures_mutex);
         auto [it, fresh] = shown.by_endpoint_and_stage.try_emplace({request.endpoint, request.stage});
         const auto& s = settings.at(request.endpoint);
@@ -174,7 +174,7 @@ struct ChatEngine::Impl {
 
     // ---- requests coming in
 
-    void submit(ChatRequest&& request, AnswerCheck&& check, std::function<void(ChatReply)>&& done) {
+    void submit(Request&& request, AnswerCheck&& check, std::function<void(Reply)>&& done) {
         const auto line = lines.find(request.endpoint);
         if (line == lines.end()) {
             std::vector<std::string> names;
@@ -198,7 +198,7 @@ struct ChatEngine::Impl {
         enlist(std::move(request), std::move(check), std::move(done), key);
     }
 
-    void enlist(ChatRequest&& request, AnswerCheck&& check, std::function<void(ChatReply)>&& done, const Digest& key) {
+    void enlist(Request&& request, AnswerCheck&& check, std::function<void(Reply)>&& done, const Digest& key) {
         auto job = std::make_unique<Job>();
         job->line = &lines.at(request.endpoint);
         job->figures = figures_of(request);
@@ -209,7 +209,7 @@ struct ChatEngine::Impl {
         job->order = next_order++;
         Job* raw = job.get();
         jobs.emplace(key, std::move(job));
-        if (stopping != Stopping::no) return settle(raw, {ChatReply::Status::stopped, {}, {}, false});
+        if (stopping != Stopping::no) return settle(raw, {Reply::Status::stopped, {}, {}, false});
         ++queued;
         raw->line->waiting.push(raw);
     }
@@ -228,7 +228,7 @@ struct ChatEngine::Impl {
             const std::lock_guard lock(figures_mutex);
             ++figures->from_journal;
         }
-        ChatReply reply{answered ? ChatReply::Status::answered : ChatReply::Status::failed, std::move(record->text), {}, true};
+        Reply reply{answered ? Reply::Status::answered : Reply::Status::failed, std::move(record->text), {}, true};
         if (!answered) reply.failure = fmt::format("{}: {}", record->kind, record->detail);
         hit.done(std::move(reply));
     }
@@ -339,7 +339,7 @@ struct ChatEngine::Impl {
     }
 
     void go_later(Job* job, std::string&& body, double at) {
-        if (stopping != Stopping::no) return settle(job, {ChatReply::Status::stopped, {}, {}, false});
+        if (stopping != Stopping::no) return settle(job, {Reply::Status::stopped, {}, {}, false});
         job->body = std::move(body);
         job->go_at = at;
         ++queued;
@@ -377,7 +377,7 @@ struct ChatEngine::Impl {
     void ask_again(Job* job, const Verdict& verdict, const HttpOutcome& outcome) {
         if (job->askings >= api.ask_again) return keep(job, verdict, outcome, AnswerRecord::Outcome::failed);
         journal.append(job->key, record_of(job, verdict, outcome, AnswerRecord::Outcome::unusable), {});
-        if (stopping != Stopping::no) return settle(job, {ChatReply::Status::stopped, {}, {}, false});
+        if (stopping != Stopping::no) return settle(job, {Reply::Status::stopped, {}, {}, false});
         ++job->askings;
         count(*job, [](EndpointFigures& f) { ++f.asked_again; });
         ++queued;
@@ -388,9 +388,9 @@ struct ChatEngine::Impl {
     void keep(Job* job, const Verdict& verdict, const HttpOutcome& outcome, AnswerRecord::Outcome what) {
         auto record = record_of(job, verdict, outcome, what);
         if (what == AnswerRecord::Outcome::answered) {
-            job->reply = {ChatReply::Status::answered, record.text, {}, false};
+            job->reply = {Reply::Status::answered, record.text, {}, false};
         } else {
-            job->reply = {ChatReply::Status::failed, record.text, fmt::format("{}: {}", record.kind, record.detail), false};
+            job->reply = {Reply::Status::failed, record.text, fmt::format("{}: {}", record.kind, record.detail), false};
             tell_failure(*job, record);
         }
         write_down(job, record);
@@ -412,7 +412,7 @@ struct ChatEngine::Impl {
 
     // ---- ends
 
-    void settle(Job* job, ChatReply reply) {
+    void settle(Job* job, Reply reply) {
         job->reply = std::move(reply);
         settled.push_back(job);
     }
@@ -425,13 +425,13 @@ struct ChatEngine::Impl {
             const auto status = job->reply.status;
             count(*job, [&](EndpointFigures& f) {
                 // Those who asked the same meanwhile are answered without having been sent.
-                const auto first = status == ChatReply::Status::stopped ? job->done.size() : 1;
-                (status == ChatReply::Status::answered ? f.answered : status == ChatReply::Status::failed ? f.failed : f.stopped) += first;
+                const auto first = status == Reply::Status::stopped ? job->done.size() : 1;
+                (status == Reply::Status::answered ? f.answered : status == Reply::Status::failed ? f.failed : f.stopped) += first;
                 f.from_journal += job->done.size() - first;
-                if (status == ChatReply::Status::failed) ++f.failed_by_class[job->reply.failure.substr(0, job->reply.failure.find(':'))];
+                if (status == Reply::Status::failed) ++f.failed_by_class[job->reply.failure.substr(0, job->reply.failure.find(':'))];
             });
-            if (status != ChatReply::Status::stopped) {
-                job->line->endpoint.ended(status == ChatReply::Status::failed ? job->reply.failure : std::string());
+            if (status != Reply::Status::stopped) {
+                job->line->endpoint.ended(status == Reply::Status::failed ? job->reply.failure : std::string());
                 if (const auto& reason = job->line->endpoint.stop_line()) stop_with(EndpointError(*reason));
             }
             for (std::size_t i = 0; i + 1 < job->done.size(); ++i) guarded([&] { job->done[i](job->reply); });
@@ -456,7 +456,7 @@ struct ChatEngine::Impl {
             try {
                 work();
             } catch (...) {
-                settle(job, {ChatReply::Status::stopped, {}, {}, false});
+                settle(job, {Reply::Status::stopped, {}, {}, false});
                 throw;
             }
         });
@@ -479,8 +479,8 @@ struct ChatEngine::Impl {
         std::size_t left = 0;
         for (auto& [name, l] : lines) {
             for (auto* queue : {&l.waiting, &l.ready})
-                for (; !queue->empty(); queue->pop(), ++left) settle(queue->top(), {ChatReply::Status::stopped, {}, {}, false});
-            for (; !l.later.empty(); l.later.pop(), ++left) settle(l.later.top(), {ChatReply::Status::stopped, {}, {}, false});
+                for (; !queue->empty(); queue->pop(), ++left) settle(queue->top(), {Reply::Status::stopped, {}, {}, false});
+            for (; !l.later.empty(); l.later.pop(), ++left) settle(l.later.top(), {Reply::Status::stopped, {}, {}, false});
         }
         queued -= left;
         if (transfers.in_flight() > 0) log::info("asking stops; {} answers in flight are waited for, at most {}", transfers.in_flight(), duration_text(api.drain_s));
@@ -501,7 +501,7 @@ struct ChatEngine::Impl {
             --job->line->preparing;
             if (stopping != Stopping::no) {
                 --queued;
-                settle(job, {ChatReply::Status::stopped, {}, {}, false});
+                settle(job, {Reply::Status::stopped, {}, {}, false});
             } else if (!job->problem.empty()) {
                 --queued;
                 Verdict verdict;
@@ -518,7 +518,7 @@ struct ChatEngine::Impl {
             Job* job = static_cast<Job*>(tag);
             job->line->endpoint.cancelled(job->sending);
             usd_reserved -= job->usd_reserved;
-            settle(job, {ChatReply::Status::stopped, {}, {}, false});
+            settle(job, {Reply::Status::stopped, {}, {}, false});
         }
     }
 
@@ -577,24 +577,24 @@ struct ChatEngine::Impl {
         if (writing == 0 || preparing) return;  // the encoders still hold requests: those end first
         std::vector<Job*> stranded;
         for (const auto& [key, job] : jobs)
-            if (std::find(settled.begin(), settled.end(), job.get()) == settled.end() && job->reply.status != ChatReply::Status::stopped) stranded.push_back(job.get());
-        for (Job* job : stranded) settle(job, {ChatReply::Status::stopped, {}, {}, false});
+            if (std::find(settled.begin(), settled.end(), job.get()) == settled.end() && job->reply.status != Reply::Status::stopped) stranded.push_back(job.get());
+        for (Job* job : stranded) settle(job, {Reply::Status::stopped, {}, {}, false});
         writing = 0;
     }
 };
 
-ChatEngine::ChatEngine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, const std::filesystem::path& journal_folder, int api_rank, int api_ranks) {
+Engine::Engine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, const std::filesystem::path& journal_folder, int api_rank, int api_ranks) {
     api.check();
     impl_ = std::make_unique<Impl>(endpoints, api, journal_folder, api_rank, api_ranks);
 }
 
-ChatEngine::~ChatEngine() = default;
+Engine::~Engine() = default;
 
-void ChatEngine::submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done) { impl_->submit(std::move(request), std::move(check), std::move(done)); }
+void Engine::submit(Request request, AnswerCheck check, std::function<void(Reply)> done) { impl_->submit(std::move(request), std::move(check), std::move(done)); }
 
-RunEnd ChatEngine::run(const std::function<bool()>& feed) { return impl_->run(feed); }
+RunEnd Engine::run(const std::function<bool()>& feed) { return impl_->run(feed); }
 
-EngineFigures ChatEngine::figures() const {
+EngineFigures Engine::figures() const {
     const std::lock_guard lock(impl_->figures_mutex);
     return impl_->shown;
 }
@@ -604,7 +604,7 @@ void throw_if_ended_early(RunEnd end, const std::string& stage) {
     if (end == RunEnd::budget) throw Error(ExitCode::done, fmt::format("{}: api.budget_usd is spent; every answer paid for is kept", stage), "raise the budget and the same command goes on from here");
 }
 
-Digest ChatEngine::key(const ChatRequest& request) const {
+Digest Engine::key(const Request& request) const {
     const auto settings = impl_->settings.find(request.endpoint);
     if (settings == impl_->settings.end()) throw UsageError(fmt::format("there is no endpoint '{}'", request.endpoint));
     return request_key(settings->second, request);

@@ -9,11 +9,11 @@ namespace {
 // A JSON string; bytes that are no UTF-8 become U+FFFD, as a server would refuse them.
 std::string json_string(std::string_view text) { return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); }
 
-int answer_limit(const EndpointSettings& endpoint, const ChatRequest& request) { return request.max_tokens > 0 ? request.max_tokens : endpoint.max_tokens; }
+int answer_limit(const EndpointSettings& endpoint, const Request& request) { return request.max_tokens > 0 ? request.max_tokens : endpoint.max_tokens; }
 
 }  // namespace
 
-std::string request_body(const EndpointSettings& endpoint, const ChatRequest& request, const ChatImage* image, int asking) {
+std::string request_body(const EndpointSettings& endpoint, const Request& request, const ChatImage* image, int asking) {
     // Put together by hand because of the picture: it needs no escaping, and is by far the longest part.
     std::string body;
     body.reserve((image ? image->base64.size() : 0) + request.system.size() + request.user.size() + request.response_schema.size() + 512);
@@ -33,14 +33,14 @@ std::string request_body(const EndpointSettings& endpoint, const ChatRequest& re
     return body;
 }
 
-Digest request_key(const EndpointSettings& endpoint, const ChatRequest& request) {
+Digest request_key(const EndpointSettings& endpoint, const Request& request) {
     const auto sampling = fmt::format("temperature={} top_p={} max_tokens={} seed={} detail={}", endpoint.temperature, endpoint.top_p, answer_limit(endpoint, request), endpoint.seed,
                                       request.image ? endpoint.image_detail : "");
     const auto& schema = endpoint.structured_output ? request.response_schema : std::string();
     return DigestBuilder().add(request.stage).add(request.item).add(endpoint.model).add(sampling).add(request.system).add(request.user).add(request.image_digest).add(schema).finish();
 }
 
-TokenEstimate estimate(const EndpointSettings& endpoint, const ChatRequest& request, const ChatImage* image) {
+TokenEstimate estimate(const EndpointSettings& endpoint, const Request& request, const ChatImage* image) {
     constexpr std::int64_t framing = 8;  // role marks of a message
     auto in = text_tokens(request.system) + text_tokens(request.user) + framing;
     if (image) in += image_tokens(endpoint.image_tokens, endpoint.image_detail, image->width, image->height);

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
 namespace tg::matching {

@@ -9,8 +9,8 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/matching/embed_pictures.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
-#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
@@ -177,7 +177,7 @@ public:
         inputs.add(pool_.decode_fast ? "fast decoding" : "exact decoding");
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
         return {{"pictures", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
     }
@@ -201,7 +201,7 @@ public:
     std::vector<std::string> writes() const override { return {"text_embeddings.h5"}; }
     void describe_inputs(DigestBuilder& inputs) const override { describe_model(inputs, settings_); }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
         return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"}};
     }

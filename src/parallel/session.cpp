@@ -9,9 +9,9 @@
 #include <stdexcept>
 #include <thread>
 
+#include "lifeline.hpp"
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "lifeline.hpp"
 #include "watchdog.hpp"
 
 namespace tg::parallel {

@@ -9,12 +9,6 @@
 #include <set>
 
 #include "allocation.hpp"
-#include "taskgalaxy/run/cost_log.hpp"
-#include "taskgalaxy/pipeline/job_file.hpp"
-#include "taskgalaxy/pipeline/stages.hpp"
-#include "taskgalaxy/pipeline/provenance.hpp"
-#include "taskgalaxy/run/lock.hpp"
-#include "taskgalaxy/run/record.hpp"
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/crash.hpp"
 #include "taskgalaxy/core/heap.hpp"
@@ -23,7 +17,13 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/parallel/session.hpp"
+#include "taskgalaxy/pipeline/job_file.hpp"
+#include "taskgalaxy/pipeline/provenance.hpp"
+#include "taskgalaxy/pipeline/stages.hpp"
 #include "taskgalaxy/report/summary.hpp"
+#include "taskgalaxy/run/cost_log.hpp"
+#include "taskgalaxy/run/lock.hpp"
+#include "taskgalaxy/run/record.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace tg::pipeline {
@@ -41,8 +41,8 @@ public:
         check_stages();
     }
 
-    run::RunRecord& record() { return record_; }
-    const run::RunPaths& paths() const { return paths_; }
+    run::Record& record() { return record_; }
+    const run::Paths& paths() const { return paths_; }
 
     // The job as run is written only once nothing in it is refused.
     void keep_job(const std::string& text) const { storage::publish_text(paths_.file("job.cfg"), text); }
@@ -184,9 +184,9 @@ private:
 
     std::set<std::string> only_, redo_;
     const std::vector<std::unique_ptr<run::Stage>>& stages_;
-    run::RunPaths paths_;
-    run::RunLock lock_;
-    run::RunRecord record_;
+    run::Paths paths_;
+    run::Lock lock_;
+    run::Record record_;
     std::string old_job_;
     std::set<std::string> redone_;
 };
@@ -228,7 +228,7 @@ int run_job(const parallel::Communicator& world, Job& job, const RunChoice& choi
     parallel::together(world, [&] {
         if (world.is_root()) book.emplace(job, choice, stages);
     });
-    const run::RunPaths paths(job.run.folder);
+    const run::Paths paths(job.run.folder);
     parallel::together(world, [&] {
         log::open_log(paths.log(), world.rank());
         write_crashes_to(paths.log() / fmt::format("rank-{}.log", world.rank()));

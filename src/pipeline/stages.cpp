@@ -9,9 +9,9 @@
 #include "taskgalaxy/curation/expand_stage.hpp"
 #include "taskgalaxy/dataset/export_stage.hpp"
 #include "taskgalaxy/evaluation/evaluate_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/matching/embed_stage.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
-#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
 #include "taskgalaxy/training/train_stage.hpp"
 

@@ -47,7 +47,7 @@ std::vector<std::string> csv_record(std::string_view& text, std::uint64_t& line)
     return fields;
 }
 
-report::RunData run_with_samples(const run::RunPaths& paths) {
+report::RunData run_with_samples(const run::Paths& paths) {
     auto run = report::RunData::read(paths);
     if (!run.curation || !run.pool || !run.taxonomy) throw InputError(fmt::format("{}: there are no samples to audit", paths.file("samples.h5").string()), "run the curate stage first");
     return run;
@@ -125,7 +125,7 @@ Ratings read_ratings(const std::filesystem::path& file, std::size_t samples, std
 
 }  // namespace
 
-std::filesystem::path write_audit_sheet(const run::RunPaths& paths, const pool::PoolSettings& pool_settings, const AuditSettings& settings) {
+std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::PoolSettings& pool_settings, const AuditSettings& settings) {
     const auto run = run_with_samples(paths);
     const auto& samples = run.curation->samples;
     const auto wanted = static_cast<std::size_t>(std::max(0, settings.samples));
@@ -164,7 +164,7 @@ std::pair<double, double> AuditReport::Share::interval() const {
     return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
 }
 
-AuditReport read_audit(const run::RunPaths& paths, const std::vector<std::filesystem::path>& filled) {
+AuditReport read_audit(const run::Paths& paths, const std::vector<std::filesystem::path>& filled) {
     const auto run = run_with_samples(paths);
     const auto& samples = run.curation->samples;
     AuditReport out;

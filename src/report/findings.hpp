@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "run_data.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/report/settings.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 
 namespace tg::report {
 

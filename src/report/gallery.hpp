@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "findings.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/report/settings.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 
 namespace tg::report {
 

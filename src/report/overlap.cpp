@@ -15,7 +15,7 @@ using report::whole;
 
 // The files of one run that matching left.
 struct Matched {
-    explicit Matched(const run::RunPaths& paths) : pool(report::PoolData::read(paths)), taxonomy(report::read_taxonomy(paths)), found(report::MatchData::read(paths)) {
+    explicit Matched(const run::Paths& paths) : pool(report::PoolData::read(paths)), taxonomy(report::read_taxonomy(paths)), found(report::MatchData::read(paths)) {
         if (!pool || !taxonomy || !found) throw InputError(fmt::format("{}: there are no matches", paths.file("matches.h5").string()), "run the match stage first");
     }
     const report::MatchData& matches() const { return *found; }
@@ -51,7 +51,7 @@ struct Matched {
 
 }  // namespace
 
-MatchOverlap match_overlap(const run::RunPaths& first_paths, const run::RunPaths& second_paths, std::vector<std::uint64_t> depths) {
+MatchOverlap match_overlap(const run::Paths& first_paths, const run::Paths& second_paths, std::vector<std::uint64_t> depths) {
     const Matched first(first_paths);
     const bool alone = first_paths.root() == second_paths.root();
     const auto other = alone ? nullptr : std::make_unique<Matched>(second_paths);

@@ -99,20 +99,20 @@ const StageLine* RunRecordData::find(std::string_view stage) const {
 
 std::uint64_t PoolData::usable() const { return static_cast<std::uint64_t>(std::count(status.begin(), status.end(), std::uint8_t{0})); }
 
-std::optional<PoolData> PoolData::read(const run::RunPaths& paths) {
+std::optional<PoolData> PoolData::read(const run::Paths& paths) {
     if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
     const auto file = storage::Hdf5File::open(paths.file("pool.h5"));
     return PoolData{storage::TextColumn(file, "uri"), storage::TextColumn(file, "reason"), file.read<std::uint8_t>("status"), file.read<std::uint64_t>("bytes")};
 }
 
-std::optional<MatchData> MatchData::read(const run::RunPaths& paths) {
+std::optional<MatchData> MatchData::read(const run::Paths& paths) {
     if (!std::filesystem::exists(paths.file("matches.h5"))) return {};
     const auto file = storage::Hdf5File::open(paths.file("matches.h5"));
     const auto shape = file.shape("type");
     return MatchData{shape.at(0), shape.at(1), file.read<std::int64_t>("type"), file.read<float>("score")};
 }
 
-std::optional<taxonomy::Taxonomy> read_taxonomy(const run::RunPaths& paths) {
+std::optional<taxonomy::Taxonomy> read_taxonomy(const run::Paths& paths) {
     if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
     return taxonomy::Taxonomy::read(paths.file("taxonomy.h5"));
 }
@@ -122,7 +122,7 @@ const std::vector<double>* TrainingData::find(const std::string& name) const {
     return found == columns.end() ? nullptr : &found->second;
 }
 
-RunData RunData::read(const run::RunPaths& paths) {
+RunData RunData::read(const run::Paths& paths) {
     RunData run{.paths = paths};
     const auto there = [&](const char* name) { return std::filesystem::exists(paths.file(name)); };
     if (there("run.h5")) run.record = read_record(paths.file("run.h5"));

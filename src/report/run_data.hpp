@@ -10,8 +10,8 @@
 
 #include "taskgalaxy/core/settings.hpp"
 #include "taskgalaxy/run/sample_table.hpp"
-#include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/storage/hdf5.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::report {
@@ -34,14 +34,14 @@ struct PoolData {
     std::vector<std::uint64_t> bytes;
     std::uint64_t size() const { return status.size(); }
     std::uint64_t usable() const;
-    static std::optional<PoolData> read(const run::RunPaths& paths);
+    static std::optional<PoolData> read(const run::Paths& paths);
 };
 
 struct MatchData {
     std::uint64_t images = 0, k = 0;
     std::vector<std::int64_t> type;  // [N,k]
     std::vector<float> score;        // [N,k]
-    static std::optional<MatchData> read(const run::RunPaths& paths);
+    static std::optional<MatchData> read(const run::Paths& paths);
 };
 
 struct CurationData {
@@ -86,10 +86,10 @@ struct CostRow {
     bool price_known = true;
 };
 
-std::optional<taxonomy::Taxonomy> read_taxonomy(const run::RunPaths& paths);
+std::optional<taxonomy::Taxonomy> read_taxonomy(const run::Paths& paths);
 
 struct RunData {
-    run::RunPaths paths;
+    run::Paths paths;
     RunRecordData record;
     std::optional<PoolData> pool;
     std::optional<taxonomy::Taxonomy> taxonomy;
@@ -100,7 +100,7 @@ struct RunData {
     std::vector<CostRow> costs;
     std::string job_text;
 
-    static RunData read(const run::RunPaths& paths);
+    static RunData read(const run::Paths& paths);
 };
 
 }  // namespace tg::report

@@ -8,7 +8,7 @@
 
 namespace tg::report {
 
-std::string run_summary(const run::RunPaths& paths) {
+std::string run_summary(const run::Paths& paths) {
     using namespace report;
     const auto run = RunData::read(paths);
     ReportSettings settings;

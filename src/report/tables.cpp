@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/taxonomy/bands.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/taxonomy/bands.hpp"
 
 namespace tg::report {
 namespace {

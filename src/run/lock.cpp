@@ -30,7 +30,7 @@ std::string words_in(int fd) {
 
 }  // namespace
 
-RunLock::RunLock(const std::filesystem::path& run_folder) {
+Lock::Lock(const std::filesystem::path& run_folder) {
     const auto path = run_folder / ".lock";
     fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd_ < 0) throw StorageError(fmt::format("{}: cannot be opened ({})", path.string(), std::strerror(errno)));
@@ -48,11 +48,11 @@ RunLock::RunLock(const std::filesystem::path& run_folder) {
     if (ftruncate(fd_, 0) != 0 || pwrite(fd_, words.data(), words.size(), 0) < 0) throw StorageError(fmt::format("{}: cannot be written ({})", path.string(), std::strerror(errno)));
 }
 
-RunLock::~RunLock() {
+Lock::~Lock() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-std::string RunLock::holder(const std::filesystem::path& run_folder) {
+std::string Lock::holder(const std::filesystem::path& run_folder) {
     const int fd = ::open((run_folder / ".lock").c_str(), O_RDWR | O_CLOEXEC);
     if (fd < 0) return {};
     const auto who = try_lock(fd) ? std::string() : words_in(fd);

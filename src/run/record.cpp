@@ -4,7 +4,7 @@
 
 namespace tg::run {
 
-RunRecord::RunRecord(std::filesystem::path file) : file_(std::move(file)) {
+Record::Record(std::filesystem::path file) : file_(std::move(file)) {
     if (!std::filesystem::exists(file_)) return;
     const auto in = storage::Hdf5File::open(file_);
     const auto stages = in.read_texts("stage"), fingerprints = in.read_texts("fingerprint"), finished = in.read_texts("finished");
@@ -17,12 +17,12 @@ RunRecord::RunRecord(std::filesystem::path file) : file_(std::move(file)) {
     for (std::size_t i = 0; i < keys.size(); ++i) provenance_[keys[i]] = texts.at(i);
 }
 
-const StageRecord* RunRecord::find(const std::string& stage) const {
+const StageRecord* Record::find(const std::string& stage) const {
     const auto found = stages_.find(stage);
     return found == stages_.end() ? nullptr : &found->second;
 }
 
-void RunRecord::save() const {
+void Record::save() const {
     storage::publish_hdf5(file_, [&](storage::Hdf5File& out) {
         std::vector<std::string> stages, fingerprints, finished, owners, names, keys, texts;
         std::vector<double> seconds, values;

@@ -13,8 +13,8 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 namespace tg::simulator {

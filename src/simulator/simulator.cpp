@@ -12,7 +12,6 @@
 #include <thread>
 #include <unordered_map>
 
-#include "taskgalaxy/simulator/limits.hpp"
 #include "server.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/error.hpp"
@@ -22,6 +21,7 @@
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
+#include "taskgalaxy/simulator/limits.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace tg::simulator {

@@ -1,7 +1,7 @@
 #include "taskgalaxy/training/settings.hpp"
 
-#include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/nn/layers/lora.hpp"
+#include "taskgalaxy/nn/text/conversation.hpp"
 
 namespace tg::training {
 

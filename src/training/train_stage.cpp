@@ -23,8 +23,8 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/models/model_folder.hpp"
-#include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/pictures/preprocess.hpp"
+#include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "trainer.hpp"
 #include "training_log.hpp"
@@ -116,7 +116,7 @@ public:
         if (settings_.style != "auto") text::conversation_style(settings_.style);
     }
 
-    std::vector<run::PlanLine> plan(const run::RunPaths& paths) const override {
+    std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         const auto parts = models::VlmParts::describe(settings_.model);
         if (settings_.lora_rank > 0) parts->language.add_adapters(lora_options());
         std::int64_t trained = 0;
@@ -137,8 +137,8 @@ public:
     void run(run::StageContext& context) override;
 
 private:
-    static fs::path exported_samples(const run::RunPaths& paths) { return paths.exported() / "train.json"; }
-    std::vector<SampleSource> sources(const run::RunPaths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
+    static fs::path exported_samples(const run::Paths& paths) { return paths.exported() / "train.json"; }
+    std::vector<SampleSource> sources(const run::Paths& paths) const { return settings_.data.empty() ? std::vector<SampleSource>{{exported_samples(paths)}} : read_sources(settings_.data); }
     StepOrder step_order(const SampleSet& samples) const {
         const auto seed = static_cast<std::uint64_t>(settings_.seed);
         StepOrder::Choice choice;
@@ -168,7 +168,7 @@ private:
     }
     void add_memory(std::vector<run::PlanLine>& lines, models::VlmParts& parts) const;
     void train(run::StageContext& context);
-    PictureReader picture_reader(const models::VlmParts& parts, const run::RunPaths& paths, const SampleSet& samples);
+    PictureReader picture_reader(const models::VlmParts& parts, const run::Paths& paths, const SampleSet& samples);
 
     TrainSettings settings_;
     pool::PoolSettings pool_;
@@ -225,7 +225,7 @@ void TrainStage::add_memory(std::vector<run::PlanLine>& lines, models::VlmParts&
     add("memory a rank: most at once", needed, here == 0 ? "" : needed <= here ? fmt::format("fits: a rank has {:.1f} GiB here", gib(here)) : fmt::format("does not fit: a rank has {:.1f} GiB here", gib(here)));
 }
 
-PictureReader TrainStage::picture_reader(const models::VlmParts& parts, const run::RunPaths& paths, const SampleSet& samples) {
+PictureReader TrainStage::picture_reader(const models::VlmParts& parts, const run::Paths& paths, const SampleSet& samples) {
     if (!parts.vision) {
         if (samples.pictures() > 0) throw InputError(fmt::format("{} samples have a picture, but {} is a {} without a vision tower", samples.pictures(), parts.folder.string(), parts.family), "train a vision-language model, or text alone");
         return {};

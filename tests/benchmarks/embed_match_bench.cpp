@@ -26,15 +26,15 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/matching/embed_pictures.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
-#include "taskgalaxy/nn/layers/device.hpp"
-#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/parallel/session.hpp"
-#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
 namespace {
@@ -59,7 +59,7 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     settings.verify = "header";
     const auto run = fs::temp_directory_path() / fmt::format("embed-bench-{}", ::getpid());
     const auto solo = tg::parallel::make_solo();
-    tg::run::StageContext context{*solo, tg::run::RunPaths(run), "benchmark"};
+    tg::run::StageContext context{*solo, tg::run::Paths(run), "benchmark"};
     tg::ingest::make_ingest_stage(settings)->run(context);
     const tg::pool::Pool pool(run / "pool.h5", settings);
     std::vector<std::uint64_t> indices(pool.size());
@@ -167,7 +167,7 @@ double peak_mib() {
 }
 
 void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k, const fs::path& folder) {
-    const tg::run::RunPaths paths(folder);
+    const tg::run::Paths paths(folder);
     const auto rank = static_cast<std::uint64_t>(ranks.rank()), size = static_cast<std::uint64_t>(ranks.size());
     tg::storage::publish_hdf5_together(paths.file("image_embeddings.h5"), ranks, [&](tg::storage::Hdf5File& file) {
         const std::uint64_t shape[] = {images, dim}, block = 8192;

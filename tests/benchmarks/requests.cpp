@@ -77,20 +77,20 @@ int ask(Words words) {
 
     install_stop_handlers();
     const auto image = std::make_shared<const llm::ChatImage>(llm::ChatImage{"image/jpeg", std::string((image_bytes + 2) / 3 * 4, 'A'), 1024, 768});
-    llm::ChatEngine engine({{"bench", endpoint}}, api, journal, rank, ranks);
+    llm::Engine engine({{"bench", endpoint}}, api, journal, rank, ranks);
     const auto start = std::chrono::steady_clock::now();
     std::uint64_t next = static_cast<std::uint64_t>(rank), answered = 0, late_answered = 0, failed = 0, stopped = 0, from_journal = 0;
     std::map<std::uint64_t, std::string> lines;
     const auto end = engine.run([&] {
         if (next >= items || (seconds > 0 && seconds_since(start) > seconds)) return false;
-        llm::ChatRequest r;
+        llm::Request r;
         r.endpoint = "bench", r.stage = "bench", r.item = std::to_string(next), r.user = fmt::format("question {}", next);
         if (image_bytes > 0) r.image = [&] { return image; };
-        engine.submit(std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; }, [&, number = next](llm::ChatReply reply) {
-            if (reply.status == llm::ChatReply::Status::answered) ++answered, late_answered += seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
-            else ++(reply.status == llm::ChatReply::Status::failed ? failed : stopped);
+        engine.submit(std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; }, [&, number = next](llm::Reply reply) {
+            if (reply.status == llm::Reply::Status::answered) ++answered, late_answered += seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
+            else ++(reply.status == llm::Reply::Status::failed ? failed : stopped);
             from_journal += reply.from_journal;
-            if (!results.empty() && reply.status != llm::ChatReply::Status::stopped) lines[number] = fmt::format("{}\t{}\t{}\n", number, reply.status == llm::ChatReply::Status::answered ? "answered" : "failed", reply.text);
+            if (!results.empty() && reply.status != llm::Reply::Status::stopped) lines[number] = fmt::format("{}\t{}\t{}\n", number, reply.status == llm::Reply::Status::answered ? "answered" : "failed", reply.text);
         });
         next += static_cast<std::uint64_t>(ranks);
         return true;

@@ -15,10 +15,10 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/curation/curate_stage.hpp"
 #include "taskgalaxy/curation/expand_stage.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
-#include "taskgalaxy/pictures/image.hpp"
-#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
@@ -98,9 +98,9 @@ struct House {
     }
 
     void ingest_and_expand(const fs::path& run, const parallel::Communicator& ranks) const {
-        run::StageContext context{ranks, run::RunPaths(run), "fingerprint"};
+        run::StageContext context{ranks, run::Paths(run), "fingerprint"};
         ingest::make_ingest_stage(pool)->run(context);
-        run::StageContext next{ranks, run::RunPaths(run), "fingerprint"};
+        run::StageContext next{ranks, run::Paths(run), "fingerprint"};
         curation::make_expand_stage(expand, prompts, endpoints, api)->run(next);
     }
 
@@ -125,7 +125,7 @@ struct House {
     }
 
     run::Figures curate_in(const fs::path& run, const parallel::Communicator& ranks) const {
-        run::StageContext context{ranks, run::RunPaths(run), "fingerprint"};
+        run::StageContext context{ranks, run::Paths(run), "fingerprint"};
         curation::make_curate_stage(curate, prompts, pool, endpoints, api)->run(context);
         return context.figures;
     }
@@ -365,7 +365,7 @@ TEST(curation, fails_alike_on_every_rank_when_an_endpoint_is_dead) {
     endpoints["judge2"].urls = {"http://127.0.0.1:9/v1"};
     auto api = job.api;
     api.first_answer_s = 0.5, api.attempts = 2;
-    run::StageContext context{world(), run::RunPaths(run), "fingerprint"};
+    run::StageContext context{world(), run::Paths(run), "fingerprint"};
     try {
         curation::make_curate_stage(job.curate, job.prompts, job.pool, endpoints, api)->run(context);
         FAIL() << "the endpoint does not listen";
@@ -387,13 +387,13 @@ TEST(a_pilot, asks_about_so_many_images_and_feeds_the_plan) {
     world().barrier();
     auto pilot = job.curate;
     pilot.refine.limit_items = 9;
-    run::StageContext context{world(), run::RunPaths(run), "pilot"};
+    run::StageContext context{world(), run::Paths(run), "pilot"};
     curation::make_curate_stage(pilot, job.prompts, job.pool, job.endpoints, job.api)->run(context);
     if (world().is_root()) {
         const auto states = storage::Hdf5File::open(run / "samples.h5").read<std::uint8_t>("refine/state");
         EXPECT_EQ(std::count_if(states.begin(), states.end(), [](auto s) { return s <= 2; }), 9);
         EXPECT_EQ(std::count(states.begin(), states.end(), 4), static_cast<std::ptrdiff_t>(states.size()) - 9 - 1);
-        const auto plan = curation::make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)->plan(run::RunPaths(run));
+        const auto plan = curation::make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)->plan(run::Paths(run));
         ASSERT_FALSE(plan.empty());
         EXPECT_THAT(plan[0].note, ::testing::HasSubstr("pilot of 9 images"));
         EXPECT_DOUBLE_EQ(plan[0].amount, static_cast<double>(states.size()) - 1);

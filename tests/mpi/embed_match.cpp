@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "mpi_world.hpp"
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/matching/embed_stage.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
 #include "taskgalaxy/pictures/image.hpp"
-#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
@@ -58,13 +58,13 @@ struct Pipeline {
         parallel::together(world(), [&] {
             if (!world().is_root()) return;
             const auto solo = parallel::make_solo();
-            run::StageContext context{*solo, run::RunPaths(folder), "fingerprint"};
+            run::StageContext context{*solo, run::Paths(folder), "fingerprint"};
             ingest::make_ingest_stage(pool)->run(context);
             storage::publish_hdf5(folder / "taxonomy.h5", [](storage::Hdf5File& out) { some_types().write(out); });
         });
     }
     void run(const fs::path& folder, const parallel::Communicator& ranks) const {
-        run::StageContext context{ranks, run::RunPaths(folder), "fingerprint"};
+        run::StageContext context{ranks, run::Paths(folder), "fingerprint"};
         matching::make_embed_images_stage(embed, pool)->run(context);
         matching::make_embed_texts_stage(embed, pool)->run(context);
         matching::make_match_stage(match)->run(context);
@@ -129,7 +129,7 @@ TEST(embed_and_match, give_the_same_files_on_any_number_of_ranks) {
         else EXPECT_TRUE(types[i] >= 0 && taxonomy.leaf(static_cast<std::size_t>(types[i])));
     }
     EXPECT_EQ(matches.int_attribute("unusable_images"), 2);
-    EXPECT_FALSE(fs::exists(run::RunPaths(shared / "together").parts("match"))) << "parts are removed once gathered";
+    EXPECT_FALSE(fs::exists(run::Paths(shared / "together").parts("match"))) << "parts are removed once gathered";
 }
 
 TEST(embed_images, decodes_small_what_it_may_and_says_almost_the_same) {
@@ -143,7 +143,7 @@ TEST(embed_images, decodes_small_what_it_may_and_says_almost_the_same) {
         world().barrier();
         pipeline.pool.decode_fast = fast;
         pipeline.prepare(folder);
-        run::StageContext context{world(), run::RunPaths(folder), "fingerprint"};
+        run::StageContext context{world(), run::Paths(folder), "fingerprint"};
         matching::make_embed_images_stage(pipeline.embed, pipeline.pool)->run(context);
         if (world().is_root()) rows[fast] = storage::Hdf5File::open(folder / "image_embeddings.h5").read<float>("embedding");
     }

@@ -12,8 +12,8 @@
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/evaluate_stage.hpp"
-#include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg {
@@ -70,7 +70,7 @@ struct School {
             fs::create_directories(run / "export");
             if (!fs::exists(run / "export/model")) fs::copy(settings.base_model, run / "export/model");
         });
-        run::StageContext context{ranks, run::RunPaths(run), std::string(fingerprint)};
+        run::StageContext context{ranks, run::Paths(run), std::string(fingerprint)};
         evaluation::make_evaluate_stage(settings, benchmarks, {}, endpoints, api)->run(context);
         return context.figures;
     }
@@ -118,7 +118,7 @@ TEST(Evaluation, keeps_the_parts_that_are_done) {
     const auto& s = school();
     const auto run = s.root / "again";
     {
-        const storage::PartStore store(run::RunPaths(run).parts("evaluate") / "base.animals", {choices, 2}, std::string(fingerprint), world());
+        const storage::PartStore store(run::Paths(run).parts("evaluate") / "base.animals", {choices, 2}, std::string(fingerprint), world());
         if (world().is_root())
             store.write(3, [](storage::Hdf5File& out) {
                 out.write_texts("prediction", {"kept from before", "B"});
@@ -196,7 +196,7 @@ TEST(Evaluation, fails_on_every_rank_when_the_model_is_no_model) {
     auto s = school();
     s.settings.base_model = s.root;
     s.settings.models = {"base"};
-    run::StageContext context{world(), run::RunPaths(s.root / "failed"), std::string(fingerprint)};
+    run::StageContext context{world(), run::Paths(s.root / "failed"), std::string(fingerprint)};
     const auto stage = evaluation::make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
     EXPECT_THROW(stage->check(), InputError);
     try {

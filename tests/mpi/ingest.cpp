@@ -23,7 +23,7 @@ std::filesystem::path shared_folder() {
 }
 
 void run_ingest(const pool::PoolSettings& settings, const std::filesystem::path& folder, const parallel::Communicator& ranks) {
-    run::StageContext context{ranks, run::RunPaths(folder), "fingerprint"};
+    run::StageContext context{ranks, run::Paths(folder), "fingerprint"};
     ingest::make_ingest_stage(settings)->run(context);
 }
 

@@ -11,7 +11,7 @@ namespace tg::asking {
 class Asker {
 public:
     virtual ~Asker() = default;
-    virtual void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) = 0;
+    virtual void submit(llm::Request request, llm::AnswerCheck check, std::function<void(llm::Reply)> done) = 0;
     virtual llm::RunEnd run(const std::function<bool()>& feed) = 0;
     virtual llm::EngineFigures figures() const = 0;
 };
@@ -19,12 +19,12 @@ public:
 class EngineAsker final : public Asker {
 public:
     template <class... Args> explicit EngineAsker(Args&&... args) : engine_(std::forward<Args>(args)...) {}
-    void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) override { engine_.submit(std::move(request), std::move(check), std::move(done)); }
+    void submit(llm::Request request, llm::AnswerCheck check, std::function<void(llm::Reply)> done) override { engine_.submit(std::move(request), std::move(check), std::move(done)); }
     llm::RunEnd run(const std::function<bool()>& feed) override { return engine_.run(feed); }
     llm::EngineFigures figures() const override { return engine_.figures(); }
 
 private:
-    llm::ChatEngine engine_;
+    llm::Engine engine_;
 };
 
 }  // namespace tg::asking

@@ -25,7 +25,7 @@ struct ChatImage {
     int width = 0, height = 0;  // for the token estimate
 };
 
-struct ChatRequest {
+struct Request {
     std::string endpoint;       // name of an [endpoint.NAME] section
     std::string stage;          // figures are kept per endpoint and stage
     std::string item;           // "image 17 type 2044": for failure lines, and part of the key
@@ -37,7 +37,7 @@ struct ChatRequest {
     int priority = 0;             // higher first
 };
 
-struct ChatReply {
+struct Reply {
     enum class Status {
         answered,
         failed,   // every try allowed was made; `failure` says why, `text` holds the last raw answer if there was one
@@ -99,17 +99,17 @@ enum class RunEnd {
 // For a stage that cannot end without all its answers: throws Stopped, or says that the budget is spent (ExitCode::done).
 void throw_if_ended_early(RunEnd end, const std::string& stage);
 
-class ChatEngine {
+class Engine {
 public:
     // Opens this rank's new journal file in `journal_folder` and indexes all that are there; keys are read here. Throws UsageError (settings),
     // EndpointError (no key), StorageError.
-    ChatEngine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, const std::filesystem::path& journal_folder, int api_rank, int api_ranks);
-    ~ChatEngine();
-    ChatEngine(const ChatEngine&) = delete;
-    ChatEngine& operator=(const ChatEngine&) = delete;
+    Engine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, const std::filesystem::path& journal_folder, int api_rank, int api_ranks);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
 
     // From the thread that runs run(), before it or inside `feed` and `done`. `done` is called exactly once, inside run().
-    void submit(ChatRequest request, AnswerCheck check, std::function<void(ChatReply)> done);
+    void submit(Request request, AnswerCheck check, std::function<void(Reply)> done);
 
     // Drives everything until nothing is queued or in flight. `feed` submits some more requests and returns false when it has no
     // more; it is asked while fewer than api.queued_items are queued. When the engine stops (stop request, budget, dead endpoint, too many
@@ -121,7 +121,7 @@ public:
     EngineFigures figures() const;
 
     // The key under which the answer to `request` is kept: digest of stage, item, model, sampling, texts, image digest and schema.
-    Digest key(const ChatRequest& request) const;
+    Digest key(const Request& request) const;
 
 private:
     struct Impl;

@@ -7,16 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/pipeline/job_file.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/dataset/export_stage.hpp"
 #include "taskgalaxy/evaluation/settings.hpp"
 #include "taskgalaxy/llm/settings.hpp"
-#include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/matching/settings.hpp"
+#include "taskgalaxy/pipeline/job_file.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/report/settings.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
+#include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/training/settings.hpp"
 
 namespace tg::pipeline {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/pipeline/job.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
+#include "taskgalaxy/pipeline/job.hpp"
 
 namespace tg::pipeline {
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/pictures/preprocess.hpp"
+#include "taskgalaxy/pool/pool.hpp"
 
 namespace tg::pool {
 

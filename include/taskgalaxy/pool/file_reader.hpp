@@ -13,8 +13,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "taskgalaxy/pool/container.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/pool/container.hpp"
 
 namespace tg::pool {
 

@@ -22,7 +22,7 @@ struct AuditSettings {
 
 // Writes report/audit.html (to look at, and to rate on: it saves the ratings as CSV) and report/audit.csv (to rate in a spreadsheet).
 // Fewer samples than asked for are no error: the sheet then holds all there are. Returns the page's path. Throws InputError: no samples.h5.
-std::filesystem::path write_audit_sheet(const run::RunPaths& paths, const pool::PoolSettings& pool, const AuditSettings& settings);
+std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::PoolSettings& pool, const AuditSettings& settings);
 
 // Filled sheets, one a person: columns `row` (of samples.h5) and `rating` (1 valid, 0 not, empty: not rated). Throws InputError naming
 // file and line of a rating that is neither.
@@ -39,7 +39,7 @@ struct AuditReport {
     double kappa = 0;                                // Cohen's, people against judges' decision; NaN where undefined
     double kappa_between_people = 0;                 // mean over pairs of people; NaN with fewer than two
 };
-AuditReport read_audit(const run::RunPaths& paths, const std::vector<std::filesystem::path>& filled);
+AuditReport read_audit(const run::Paths& paths, const std::vector<std::filesystem::path>& filled);
 std::string audit_text(const AuditReport& report);  // for a terminal
 
 }  // namespace tg::report

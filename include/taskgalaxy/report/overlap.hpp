@@ -25,7 +25,7 @@ struct MatchOverlap {
 };
 
 // Depths beyond the runs' k are left out. Throws InputError: a run without matches.h5, or runs that share no picture.
-MatchOverlap match_overlap(const run::RunPaths& first, const run::RunPaths& second, std::vector<std::uint64_t> depths);
+MatchOverlap match_overlap(const run::Paths& first, const run::Paths& second, std::vector<std::uint64_t> depths);
 std::string overlap_text(const MatchOverlap& overlap);  // for a terminal
 
 }  // namespace tg::report

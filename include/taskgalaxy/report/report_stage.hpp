@@ -4,10 +4,10 @@
 
 #include <memory>
 
-#include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/pool/settings.hpp"
 #include "taskgalaxy/report/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
 
 namespace tg::report {
 

@@ -8,6 +8,6 @@
 namespace tg::report {
 
 // Rank 0, from the files of the run directory; what has not been run is left out. Ends with a newline.
-std::string run_summary(const run::RunPaths& paths);
+std::string run_summary(const run::Paths& paths);
 
 }  // namespace tg::report

@@ -7,13 +7,13 @@
 
 namespace tg::run {
 
-class RunLock {
+class Lock {
 public:
     // Throws StorageError naming who holds it.
-    explicit RunLock(const std::filesystem::path& run_folder);
-    ~RunLock();
-    RunLock(const RunLock&) = delete;
-    RunLock& operator=(const RunLock&) = delete;
+    explicit Lock(const std::filesystem::path& run_folder);
+    ~Lock();
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
 
     // Who holds the lock of a run, in words; empty if nobody.
     static std::string holder(const std::filesystem::path& run_folder);

@@ -17,10 +17,10 @@ struct StageRecord {
     Figures figures;
 };
 
-class RunRecord {
+class Record {
 public:
     // Reads `file` if it exists.
-    explicit RunRecord(std::filesystem::path file);
+    explicit Record(std::filesystem::path file);
 
     const std::map<std::string, StageRecord>& stages() const { return stages_; }
     const StageRecord* find(const std::string& stage) const;

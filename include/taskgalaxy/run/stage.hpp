@@ -15,9 +15,9 @@
 namespace tg::run {
 
 // Where things lie in a run directory.
-class RunPaths {
+class Paths {
 public:
-    explicit RunPaths(std::filesystem::path root) : root_(std::move(root)) {}
+    explicit Paths(std::filesystem::path root) : root_(std::move(root)) {}
     const std::filesystem::path& root() const { return root_; }
     std::filesystem::path file(std::string_view name) const { return root_ / name; }
     std::filesystem::path parts(std::string_view stage) const { return root_ / "parts" / stage; }
@@ -38,7 +38,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 // Handed to run(): the ranks, the run directory and the fingerprint of this stage's inputs and settings (hex), which guards its parts.
 struct StageContext {
     const parallel::Communicator& ranks;
-    RunPaths paths;
+    Paths paths;
     std::string fingerprint;
     Figures figures{};  // filled by the stage; rank 0's are kept
 };
@@ -65,7 +65,7 @@ public:
     // Before any work starts, on rank 0: missing files, impossible settings. Throws UsageError or InputError.
     virtual void check() const {}
     // What run() would do; needs nothing but settings and whatever files of the run directory exist already.
-    virtual std::vector<PlanLine> plan(const RunPaths&) const { return {}; }
+    virtual std::vector<PlanLine> plan(const Paths&) const { return {}; }
     // Begins what needs no file of another stage, on a thread of its own without MPI, while stages before this one run; run() waits for
     // it. Collective, like the next: which throws on every rank if that work has failed on one.
     virtual void start_early(const StageContext&) {}

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "avx512.hpp"
-#include "taskgalaxy/nn/kernels/rows.hpp"
 #include "register_tile.hpp"
+#include "taskgalaxy/nn/kernels/rows.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
 
 namespace tg::kernels {

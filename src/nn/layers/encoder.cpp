@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 #include "dense_tensors.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 
 namespace tg::layers {
 namespace {

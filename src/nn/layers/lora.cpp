@@ -4,9 +4,9 @@
 #include <array>
 #include <cmath>
 
-#include "taskgalaxy/nn/layers/ops.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/nn/layers/ops.hpp"
 
 namespace tg::layers {
 

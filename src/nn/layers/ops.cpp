@@ -5,8 +5,8 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 #include "dense_tensors.hpp"
+#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 #include "taskgalaxy/nn/kernels/rows.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 

@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "taskgalaxy/nn/layers/ops.hpp"
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/nn/layers/ops.hpp"
 
 namespace tg::layers {
 

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/patches.hpp"
-#include "taskgalaxy/core/error.hpp"
-#include "tower_config.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
+#include "tower_config.hpp"
 
 namespace tg::models {
 namespace {

@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
 
 namespace tg::models {
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "tower_config.hpp"
+#include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
+#include "tower_config.hpp"
 
 namespace tg::models {
 

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/core/heap.hpp"
 #include "clip.hpp"
 #include "siglip.hpp"
+#include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/heap.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
 #include "tower_config.hpp"
 

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
+#include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 
 namespace tg::models {

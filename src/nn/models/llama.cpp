@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "taskgalaxy/nn/layers/ops.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
+#include "taskgalaxy/nn/layers/ops.hpp"
 
 namespace tg::models {
 

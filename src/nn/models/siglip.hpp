@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "taskgalaxy/nn/models/dual_encoder.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/models/dual_encoder.hpp"
 
 namespace tg::models {
 

@@ -26,7 +26,7 @@ ExpandSettings small() {
 }
 
 // Each parent has five children; what exists already is repeated first, as models do.
-std::string five_children(const llm::ChatRequest& request) {
+std::string five_children(const llm::Request& request) {
     // "level 2 of PARENT, round 1"
     const auto of = request.item.find(" of ");
     const auto parent = of == std::string::npos ? std::string() : request.item.substr(of + 4, request.item.rfind(", round") - of - 4);
@@ -60,7 +60,7 @@ TEST(expansion, depends_on_the_answers_and_not_on_their_order) {
 TEST(expansion, stops_asking_parents_that_have_nothing_new) {
     auto settings = small();
     settings.level1_target = 2, settings.level2_target = 100, settings.level3_target = 0;
-    FakeAsker asker([](const llm::ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("None") : five_children(request); });
+    FakeAsker asker([](const llm::Request& request) { return request.item.find("seed one") != std::string::npos ? std::string("None") : five_children(request); });
     const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_EQ(grown.taxonomy.level_counts()[1], 5u);
     EXPECT_EQ(asker.submitted["expand"], 3);  // both once, and once more the one that had something: it repeats itself
@@ -72,7 +72,7 @@ TEST(expansion, stops_asking_parents_that_have_nothing_new) {
 TEST(expansion, drops_near_duplicates_and_says_of_what) {
     auto settings = small();
     settings.level1_target = 4, settings.level2_target = 0, settings.level3_target = 0, settings.duplicate_similarity = 0.8;
-    FakeAsker asker([](const llm::ChatRequest&) { return std::string("weather map readings\nmenu reading\n"); });
+    FakeAsker asker([](const llm::Request&) { return std::string("weather map readings\nmenu reading\n"); });
     const auto grown = expand_taxonomy({"weather map reading", "x"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_FALSE(grown.taxonomy.find("weather map readings"));
     ASSERT_FALSE(grown.report.dropped.empty());
@@ -84,7 +84,7 @@ TEST(expansion, drops_near_duplicates_and_says_of_what) {
 TEST(expansion, counts_failed_parents_and_goes_on) {
     auto settings = small();
     settings.level1_target = 2, settings.level3_target = 0;
-    FakeAsker asker([](const llm::ChatRequest& request) { return request.item.find("seed one") != std::string::npos ? std::string("I cannot help with that.") : five_children(request); });
+    FakeAsker asker([](const llm::Request& request) { return request.item.find("seed one") != std::string::npos ? std::string("I cannot help with that.") : five_children(request); });
     const auto grown = expand_taxonomy({"seed one", "seed two"}, settings, prompts(), taxonomy::lexical_embedder(), asker);
     EXPECT_EQ(grown.report.failed, 1);
     EXPECT_EQ(grown.taxonomy.level_counts()[1], 5u);

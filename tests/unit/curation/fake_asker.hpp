@@ -13,10 +13,10 @@ namespace tg::curation {
 
 class FakeAsker final : public asking::Asker {
 public:
-    using Answer = std::function<std::string(const llm::ChatRequest&)>;
+    using Answer = std::function<std::string(const llm::Request&)>;
     explicit FakeAsker(Answer answer, std::uint64_t order = 1) : answer_(std::move(answer)), random_(order) {}
 
-    void submit(llm::ChatRequest request, llm::AnswerCheck check, std::function<void(llm::ChatReply)> done) override {
+    void submit(llm::Request request, llm::AnswerCheck check, std::function<void(llm::Reply)> done) override {
         ++submitted[request.stage];
         keys.push_back(request.endpoint + "|" + request.stage + "|" + request.item + "|" + request.user);
         waiting_.push_back({std::move(request), std::move(check), std::move(done)});
@@ -29,7 +29,7 @@ public:
             if (waiting_.empty()) return llm::RunEnd::finished;
             if (stop_after > 0 && delivered >= stop_after) {
                 auto left = std::exchange(waiting_, {});
-                for (auto& item : left) item.done({llm::ChatReply::Status::stopped, {}, {}, false});
+                for (auto& item : left) item.done({llm::Reply::Status::stopped, {}, {}, false});
                 return llm::RunEnd::stop_requested;
             }
             std::swap(waiting_[random_.below(waiting_.size())], waiting_.back());
@@ -39,8 +39,8 @@ public:
             ++delivered;
             const auto text = answer_(item.request);
             const auto problem = item.check(text);
-            if (problem.empty()) item.done({llm::ChatReply::Status::answered, text, {}, false});
-            else item.done({llm::ChatReply::Status::failed, text, problem, false});
+            if (problem.empty()) item.done({llm::Reply::Status::answered, text, {}, false});
+            else item.done({llm::Reply::Status::failed, text, problem, false});
         }
     }
     llm::EngineFigures figures() const override { return {}; }
@@ -52,9 +52,9 @@ public:
 
 private:
     struct Item {
-        llm::ChatRequest request;
+        llm::Request request;
         llm::AnswerCheck check;
-        std::function<void(llm::ChatReply)> done;
+        std::function<void(llm::Reply)> done;
     };
     Answer answer_;
     RandomStream random_;

@@ -36,9 +36,9 @@ CurateSettings settings(int per_request = 10) {
 }
 
 // A number that hangs on the request's content alone.
-std::uint64_t luck(const llm::ChatRequest& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
+std::uint64_t luck(const llm::Request& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
 
-std::vector<std::string> listed(const llm::ChatRequest& request) {
+std::vector<std::string> listed(const llm::Request& request) {
     std::vector<std::string> lines;
     for (const auto& line : split(request.user, '\n'))
         if (line.starts_with("field ")) lines.push_back(line);
@@ -46,7 +46,7 @@ std::vector<std::string> listed(const llm::ChatRequest& request) {
 }
 
 // Keeps about a third of the candidates; fails now and then in each step.
-std::string lively(const llm::ChatRequest& request) {
+std::string lively(const llm::Request& request) {
     if (luck(request) % 23 == 0) return "I am sorry.";
     if (request.stage == "refine") {
         std::vector<std::string> kept;
@@ -113,13 +113,13 @@ std::string text_of(const Curated& run) {
 }  // namespace
 
 TEST(a_verdict, counts_votes_and_leaves_open_what_missing_votes_could_turn) {
-    EXPECT_TRUE(verdict_of({1, 1, 0}, 2).kept);
-    EXPECT_FALSE(verdict_of({1, 0, 0}, 2).kept);
-    EXPECT_EQ(verdict_of({1, 0, 0}, 2).state, SampleState::fine);
-    EXPECT_TRUE(verdict_of({1, no_vote, 1}, 2).kept);
-    EXPECT_EQ(verdict_of({1, no_vote, 0}, 2).state, SampleState::judging_failed);
-    EXPECT_EQ(verdict_of({no_vote, 0, 0}, 2).state, SampleState::fine);
-    EXPECT_TRUE(verdict_of({}, 0).kept);  // no screening
+    EXPECT_TRUE(vote_result({1, 1, 0}, 2).kept);
+    EXPECT_FALSE(vote_result({1, 0, 0}, 2).kept);
+    EXPECT_EQ(vote_result({1, 0, 0}, 2).state, SampleState::fine);
+    EXPECT_TRUE(vote_result({1, no_vote, 1}, 2).kept);
+    EXPECT_EQ(vote_result({1, no_vote, 0}, 2).state, SampleState::judging_failed);
+    EXPECT_EQ(vote_result({no_vote, 0, 0}, 2).state, SampleState::fine);
+    EXPECT_TRUE(vote_result({}, 0).kept);  // no screening
 }
 
 TEST(the_flow, ends_every_image_once_and_gives_the_same_in_any_order) {
@@ -200,7 +200,7 @@ TEST(the_flow, keeps_all_samples_where_nobody_judges) {
 namespace {
 void add_votes(CurationFigures& figures, std::vector<std::uint8_t> votes, int times) {
     for (int i = 0; i < times; ++i) {
-        const auto verdict = verdict_of(votes, 2);
+        const auto verdict = vote_result(votes, 2);
         figures.add_sample(verdict.state, verdict.kept, votes.data());
     }
 }

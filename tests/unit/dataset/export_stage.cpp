@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
@@ -20,7 +20,7 @@ struct Export : ::testing::Test {
     pool::PoolSettings pool;
     ExportSettings settings;
     std::unique_ptr<parallel::Communicator> solo = parallel::make_solo();
-    run::RunPaths paths{folder / "run"};
+    run::Paths paths{folder / "run"};
 
     Export() {
         for (const char* name : {"a", "b", "c"}) {

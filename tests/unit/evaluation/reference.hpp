@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "taskgalaxy/core/text.hpp"
 #include "questions.hpp"
+#include "taskgalaxy/core/text.hpp"
 
 namespace tg::test {
 

@@ -17,10 +17,10 @@ const ScoreFigure& figure(const std::vector<ScoreFigure>& figures, const std::st
     throw std::runtime_error("no figure " + name);
 }
 
-// A recorded result table: its questions, and the verdicts that our reader gives for what the tool extracted.
+// A recorded result table: its questions, and the marks that our reader gives for what the tool extracted.
 struct Table {
     std::vector<Question> questions;
-    std::vector<Verdict> verdicts;
+    std::vector<Mark> marks;
     nlohmann::json expected;
 
     explicit Table(const std::string& name) : expected(test::reference()["tables"][name]["figures"]) {
@@ -28,10 +28,10 @@ struct Table {
         for (const auto& row : test::reference()["tables"][name]["rows"]) {
             questions.push_back(test::question_of(row));
             const auto said = row.contains("extracted") ? row["extracted"].get<std::string>() : row["prediction"].get<std::string>();
-            verdicts.push_back(kind.read(questions.back(), said, Convention::vlmevalkit));
+            marks.push_back(kind.read(questions.back(), said, Convention::vlmevalkit));
         }
     }
-    std::vector<ScoreFigure> figures(const std::string& kind) const { return benchmark_kind(kind).summarise(questions, verdicts); }
+    std::vector<ScoreFigure> figures(const std::string& kind) const { return benchmark_kind(kind).summarise(questions, marks); }
 };
 
 TEST(Suite, MME_totals_equal_VLMEvalKits) {
@@ -91,14 +91,14 @@ TEST(Suite, MMBench_groups_equal_VLMEvalKits) {
 TEST(Suite, MathVista_reads_what_parses_and_leaves_the_rest_to_a_judge) {
     const auto& kind = benchmark_kind("mathvista");
     for (const auto& [prediction, line, expected] : test::reference()["mathvista"].get<std::vector<std::tuple<std::string, nlohmann::json, bool>>>()) {
-        const auto verdict = kind.read(test::question_of(line), prediction, Convention::vlmevalkit);
-        EXPECT_EQ(verdict.credit > 0, expected) << prediction << " " << line;
+        const auto mark = kind.read(test::question_of(line), prediction, Convention::vlmevalkit);
+        EXPECT_EQ(mark.credit > 0, expected) << prediction << " " << line;
     }
     const Question question{.index = "1", .cells = Cells{{"question_type", "free_form"}, {"answer_type", "integer"}, {"answer", "14"}}};
     EXPECT_FALSE(kind.read(question, "There are 14.", Convention::vlmevalkit).understood);
     const std::vector<Question> questions{{"1", Cells{{"task", "geometry"}, {"skills", "['algebra', 'logic']"}}}, {"2", Cells{{"task", "tables"}, {"skills", "['logic']"}}}};
-    const std::vector<Verdict> verdicts{{.said = "14", .credit = 1}, {.said = "", .credit = 0, .understood = false}};
-    const auto figures = kind.summarise(questions, verdicts);
+    const std::vector<Mark> marks{{.said = "14", .credit = 1}, {.said = "", .credit = 0, .understood = false}};
+    const auto figures = kind.summarise(questions, marks);
     EXPECT_EQ(figures[0].value, 50);
     EXPECT_EQ(figure(figures, "answers read").value, 50);
     EXPECT_EQ(figure(figures, "skill: logic").value, 50);
@@ -143,8 +143,8 @@ TEST(Suite, ChartQA_takes_the_best_reference) {
 
 TEST(Suite, LLaVA_in_the_wild_is_relative_and_leaves_out_what_the_judge_garbled) {
     const std::vector<Question> questions{{"1", Cells{{"category", "conv"}}}, {"2", Cells{{"category", "detail"}}}, {"3", Cells{{"category", "conv"}}}};
-    const std::vector<Verdict> verdicts{{"8 9", 9, true, 8}, {"10 5", 5, true, 10}, {"", 0, false, 0}};
-    const auto figures = benchmark_kind("llava_wild").summarise(questions, verdicts);
+    const std::vector<Mark> marks{{"8 9", 9, true, 8}, {"10 5", 5, true, 10}, {"", 0, false, 0}};
+    const auto figures = benchmark_kind("llava_wild").summarise(questions, marks);
     EXPECT_NEAR(figures[0].value, 100 * 7.0 / 9.0, 1e-9);
     EXPECT_EQ(figures[0].items, 2u);
     EXPECT_NEAR(figure(figures, "category: conv").value, 112.5, 1e-9);
@@ -154,8 +154,8 @@ TEST(Suite, LLaVA_in_the_wild_is_relative_and_leaves_out_what_the_judge_garbled)
 
 TEST(Suite, MM_Vet_counts_a_question_in_each_of_its_capabilities) {
     const std::vector<Question> questions{{"1", Cells{{"category", "rec,ocr"}}}, {"2", Cells{{"category", "ocr"}}}};
-    const std::vector<Verdict> verdicts{{"0.5", 0.5}, {"1.0", 1.0}};
-    const auto figures = benchmark_kind("mmvet").summarise(questions, verdicts);
+    const std::vector<Mark> marks{{"0.5", 0.5}, {"1.0", 1.0}};
+    const auto figures = benchmark_kind("mmvet").summarise(questions, marks);
     EXPECT_EQ(figures[0].value, 75);
     EXPECT_EQ(figure(figures, "capability: ocr").value, 75);
     EXPECT_EQ(figure(figures, "capability: rec").value, 50);
@@ -176,7 +176,7 @@ TEST(Suite, every_row_is_whole) {
     for (const auto& kind : benchmark_kinds()) {
         EXPECT_TRUE(names.insert(kind.name).second) << kind.name;
         EXPECT_EQ(kind.md5.size(), kind.tsv.empty() ? 0u : 32u) << kind.name;
-        EXPECT_FALSE(kind.summarise(std::vector<Question>{}, std::vector<Verdict>{}).empty()) << kind.name;
+        EXPECT_FALSE(kind.summarise(std::vector<Question>{}, std::vector<Mark>{}).empty()) << kind.name;
     }
     EXPECT_GE(names.size(), 16u);
 }

@@ -2,9 +2,9 @@
 
 #include <map>
 
-#include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/pool/pool.hpp"
+#include "unit/pictures/fixtures.hpp"
 
 namespace tg::ingest {
 namespace {
@@ -24,7 +24,7 @@ pool::PoolSettings pool_of(const std::filesystem::path& folder) {
 run::Figures ingest(const pool::PoolSettings& settings, const std::filesystem::path& run) {
     const auto stage = make_ingest_stage(settings);
     stage->check();
-    run::StageContext context{*solo, run::RunPaths(run), "fingerprint"};
+    run::StageContext context{*solo, run::Paths(run), "fingerprint"};
     stage->run(context);
     return context.figures;
 }
@@ -149,10 +149,10 @@ TEST(ingest, says_in_the_plan_how_many_pictures_there_are) {
     const ScratchFolder folder, run;
     fill(folder);
     const auto stage = make_ingest_stage(pool_of(folder.path()));
-    const auto before = stage->plan(run::RunPaths(run.path()));
+    const auto before = stage->plan(run::Paths(run.path()));
     ASSERT_EQ(before.size(), 1u);
     ingest(pool_of(folder.path()), run.path());
-    const auto after = stage->plan(run::RunPaths(run.path()));
+    const auto after = stage->plan(run::Paths(run.path()));
     EXPECT_EQ(before[0].amount, after[0].amount);
     EXPECT_GT(before[0].amount, 50);
 }

@@ -2,9 +2,9 @@
 #include <archive_entry.h>
 #include <fmt/format.h>
 
+#include "listing.hpp"
 #include "taskgalaxy/pool/file_reader.hpp"
 #include "unit/pictures/fixtures.hpp"
-#include "listing.hpp"
 
 namespace tg::ingest {
 namespace {

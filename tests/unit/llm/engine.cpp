@@ -11,9 +11,9 @@ using test::ask;
 using test::endpoint_at;
 using test::quick_api;
 using test::TemporaryFolder;
-using Status = ChatReply::Status;
+using Status = Reply::Status;
 
-std::string stop_reason(ChatEngine& engine, int count, const std::string& endpoint = "a") {
+std::string stop_reason(Engine& engine, int count, const std::string& endpoint = "a") {
     try {
         ask(engine, count, {}, endpoint);
     } catch (const EndpointError& e) {
@@ -27,7 +27,7 @@ std::string stop_reason(ChatEngine& engine, int count, const std::string& endpoi
 TEST(chat_engine, answers_every_request_once_and_counts_what_it_cost) {
     TemporaryFolder folder;
     simulator::Simulator server({}, test::echo);
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 300);
     ASSERT_EQ(outcome.replies.size(), 300u);
     for (const auto& [number, reply] : outcome.replies) EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
@@ -46,18 +46,18 @@ TEST(chat_engine, sends_the_picture_whole_and_encodes_it_only_when_it_is_sent) {
     TemporaryFolder folder;
     std::atomic<int> encoded = 0;
     simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return std::string(reinterpret_cast<const char*>(call.image.data()), call.image.size()); });
-    const auto submit_one = [&](ChatEngine& engine, std::string& answer) {
+    const auto submit_one = [&](Engine& engine, std::string& answer) {
         auto r = test::question(1);
         r.image_digest = digest_of("picture");
         r.image = [&] {
             ++encoded;
             return std::make_shared<const ChatImage>(ChatImage{"image/jpeg", "aGVsbG8gcGljdHVyZQ==", 100, 100});
         };
-        engine.submit(r, {}, [&](ChatReply reply) { answer = reply.text; });
+        engine.submit(r, {}, [&](Reply reply) { answer = reply.text; });
         engine.run({});
     };
     for (int life = 0; life < 2; ++life) {
-        ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
         std::string answer;
         submit_one(engine, answer);
         EXPECT_EQ(answer, "hello picture");
@@ -68,12 +68,12 @@ TEST(chat_engine, sends_the_picture_whole_and_encodes_it_only_when_it_is_sent) {
 TEST(chat_engine, records_a_picture_that_cannot_be_read_and_goes_on) {
     TemporaryFolder folder;
     simulator::Simulator server({}, test::echo);
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
-    ChatReply broken, fine;
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Reply broken, fine;
     auto r = test::question(1);
     r.image = []() -> std::shared_ptr<const ChatImage> { throw InputError("x.jpg: cut short"); };
-    engine.submit(r, {}, [&](ChatReply reply) { broken = reply; });
-    engine.submit(test::question(2), {}, [&](ChatReply reply) { fine = reply; });
+    engine.submit(r, {}, [&](Reply reply) { broken = reply; });
+    engine.submit(test::question(2), {}, [&](Reply reply) { fine = reply; });
     engine.run({});
     EXPECT_EQ(broken.status, Status::failed);
     EXPECT_THAT(broken.failure, testing::HasSubstr("x.jpg: cut short"));
@@ -93,7 +93,7 @@ TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
     api.ask_again = 8;
     auto endpoint = endpoint_at(server.url());
     endpoint.timeout_s = 0.7;
-    ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     const auto outcome = ask(engine, 500);
     EXPECT_EQ(outcome.count(Status::answered), 500u);
     for (const auto& [number, reply] : outcome.replies) EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
@@ -112,7 +112,7 @@ TEST(chat_engine, a_429_burns_no_attempt) {
     auto api = quick_api();
     api.attempts = 1;
     api.backoff_longest_s = 0.02;
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 30).count(Status::answered), 30u);
 }
 
@@ -125,7 +125,7 @@ TEST(chat_engine, gives_a_request_up_after_its_attempts_and_says_why) {
     auto api = quick_api();
     api.attempts = 2;
     api.max_failure_share = 1;
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     const auto outcome = ask(engine, 200);
     EXPECT_GT(outcome.count(Status::failed), 20u);
     EXPECT_EQ(outcome.count(Status::failed) + outcome.count(Status::answered), 200u);
@@ -147,7 +147,7 @@ TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keep
     });
     auto endpoint = endpoint_at(server.url());
     endpoint.seed = 5;
-    ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 2, [](std::string_view answer) { return answer == "yes" ? "" : "neither yes nor no"; });
     EXPECT_EQ(outcome.replies.at(0).text, "yes");
     EXPECT_EQ(seeds["question 0"], (std::vector<std::int64_t>{5, 6}));
@@ -165,7 +165,7 @@ TEST(chat_engine, does_not_ask_twice_what_the_server_will_never_answer) {
         if (call.user == "question 3") throw InputError("this picture is no picture");
         return "fine";
     });
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 5);
     EXPECT_EQ(outcome.replies.at(3).status, Status::failed);
     EXPECT_THAT(outcome.replies.at(3).failure, testing::StartsWith("bad request: HTTP 400: this picture is no picture"));
@@ -177,11 +177,11 @@ TEST(chat_engine, answers_from_the_journal_in_the_next_life_and_counts_the_earli
     simulator::Simulator server({}, test::echo);
     double usd = 0;
     {
-        ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
         ask(engine, 100);
         usd = engine.figures().usd;
     }
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 120);
     EXPECT_EQ(outcome.count(Status::answered), 120u);
     EXPECT_TRUE(outcome.replies.at(99).from_journal);
@@ -198,8 +198,8 @@ TEST(chat_engine, answers_from_the_journal_in_the_next_life_and_counts_the_earli
 TEST(chat_engine, asks_anew_where_todays_grammar_refuses_the_kept_answer) {
     TemporaryFolder folder;
     simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return call.attempt == 0 ? std::string("old") : std::string("new"); });
-    { ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1); ask(engine, 1); }
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    { Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1); ask(engine, 1); }
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 1, [](std::string_view answer) { return answer == "new" ? "" : "too old"; });
     EXPECT_EQ(outcome.replies.at(0).text, "new");
 }
@@ -212,16 +212,16 @@ TEST(chat_engine, asks_failures_again_in_the_next_life_unless_told_not_to) {
         return "fine";
     });
     auto api = quick_api();
-    { ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1); EXPECT_EQ(ask(engine, 3).count(Status::failed), 3u); }
+    { Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1); EXPECT_EQ(ask(engine, 3).count(Status::failed), 3u); }
     api.retry_failed = false;
     broken = false;
-    { ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    { Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
       const auto outcome = ask(engine, 3);
       EXPECT_EQ(outcome.count(Status::failed), 3u);
       EXPECT_TRUE(outcome.replies.at(0).from_journal);
       EXPECT_THAT(outcome.replies.at(0).failure, testing::HasSubstr("not today")); }
     api.retry_failed = true;
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 3).count(Status::answered), 3u);
 }
 
@@ -230,9 +230,9 @@ TEST(chat_engine, sends_identical_requests_once) {
     simulator::SimulatorSettings slow;
     slow.latency_ms = 50;
     simulator::Simulator server(slow, test::echo);
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     int answered = 0;
-    for (int i = 0; i < 7; ++i) engine.submit(test::question(1), {}, [&](ChatReply reply) { answered += reply.text == "answer to question 1"; });
+    for (int i = 0; i < 7; ++i) engine.submit(test::question(1), {}, [&](Reply reply) { answered += reply.text == "answer to question 1"; });
     engine.run({});
     EXPECT_EQ(answered, 7);
     EXPECT_EQ(server.counts().requests, 1u);
@@ -243,12 +243,12 @@ TEST(chat_engine, serves_higher_priority_first) {
     simulator::Simulator server({}, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.concurrency = 1;
-    ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     std::vector<int> order;
     for (int i = 0; i < 6; ++i) {
         auto r = test::question(i);
         r.priority = i % 3;
-        engine.submit(r, {}, [&order, i](ChatReply) { order.push_back(i); });
+        engine.submit(r, {}, [&order, i](Reply) { order.push_back(i); });
     }
     engine.run({});
     EXPECT_EQ(order, (std::vector{2, 5, 1, 4, 0, 3}));
@@ -257,10 +257,10 @@ TEST(chat_engine, serves_higher_priority_first) {
 TEST(chat_engine, lets_answers_lead_to_further_questions) {
     TemporaryFolder folder;
     simulator::Simulator server({}, test::echo);
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     int last = 0;
     std::function<void(int)> chain = [&](int n) {
-        engine.submit(test::question(n), {}, [&, n](ChatReply) {
+        engine.submit(test::question(n), {}, [&, n](Reply) {
             last = n;
             if (n < 30) chain(n + 1);
         });
@@ -277,11 +277,11 @@ TEST(chat_engine, keeps_only_the_wanted_number_queued) {
     simulator::Simulator server(slow, test::echo);
     auto api = quick_api();
     api.queued_items = 20;
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     int fed = 0, ended = 0, most_ahead = 0;
     engine.run([&] {
         if (fed == 1000) return false;
-        engine.submit(test::question(fed++), {}, [&](ChatReply) { ++ended; });
+        engine.submit(test::question(fed++), {}, [&](Reply) { ++ended; });
         most_ahead = std::max(most_ahead, fed - ended);
         return true;
     });
@@ -295,10 +295,10 @@ TEST(chat_engine, passes_on_what_a_callback_throws_after_keeping_what_was_in_fli
     slow.latency_ms = 50;
     simulator::Simulator server(slow, test::echo);
     {
-        ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
         int ended = 0;
         for (int i = 0; i < 50; ++i)
-            engine.submit(test::question(i), {}, [&](ChatReply) {
+            engine.submit(test::question(i), {}, [&](Reply) {
                 if (++ended == 1) throw InputError("the callback fails");
             });
         EXPECT_THROW(engine.run({}), InputError);
@@ -306,7 +306,7 @@ TEST(chat_engine, passes_on_what_a_callback_throws_after_keeping_what_was_in_fli
     }
     const auto paid = server.counts().answered;
     EXPECT_LT(paid, 50u);
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     ask(engine, 50);
     EXPECT_EQ(server.counts().answered, 50u) << "nothing was bought twice";
 }
@@ -321,7 +321,7 @@ TEST(chat_engine, stops_at_once_on_a_wrong_key_and_says_so_without_the_key) {
     auto endpoint = endpoint_at(server.url());
     endpoint.api_key_env = "TG_TEST_KEY";
     {
-        ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
         const auto reason = stop_reason(engine, 1000);
         EXPECT_THAT(reason, testing::HasSubstr("endpoint a at http://127.0.0.1"));
         EXPECT_THAT(reason, testing::HasSubstr("wrong key (HTTP 401: Incorrect API key provided: (key))"));
@@ -337,7 +337,7 @@ TEST(chat_engine, stops_at_once_on_a_wrong_key_and_says_so_without_the_key) {
     EXPECT_THROW(check_endpoints({{"a", endpoint}}, quick_api()), EndpointError);
     ::setenv("TG_TEST_KEY", "right-key", 1);
     EXPECT_NO_THROW(check_endpoints({{"a", endpoint}}, quick_api()));
-    ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 20).count(Status::answered), 20u) << "the same command goes on after the mend";
 }
 
@@ -345,14 +345,14 @@ TEST(chat_engine, wants_its_key_to_exist_and_to_be_private) {
     TemporaryFolder folder;
     auto endpoint = endpoint_at("http://127.0.0.1:9/v1");
     endpoint.api_key_env = "TG_TEST_NO_SUCH_KEY";
-    EXPECT_THROW(ChatEngine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1), EndpointError);
+    EXPECT_THROW(Engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1), EndpointError);
     endpoint.api_key_env.clear();
     endpoint.api_key_file = folder / "key";
     std::ofstream(folder / "key") << "secret\n";
     ::chmod((folder / "key").c_str(), 0644);
-    EXPECT_THROW(ChatEngine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1), EndpointError);
+    EXPECT_THROW(Engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1), EndpointError);
     ::chmod((folder / "key").c_str(), 0600);
-    EXPECT_NO_THROW(ChatEngine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1));
+    EXPECT_NO_THROW(Engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1));
 }
 
 TEST(chat_engine, stops_on_an_unknown_model_an_exhausted_quota_and_an_unknown_host) {
@@ -360,14 +360,14 @@ TEST(chat_engine, stops_on_an_unknown_model_an_exhausted_quota_and_an_unknown_ho
     simulator::SimulatorSettings settings;
     settings.models = {"other"};
     simulator::Simulator other(settings, test::echo);
-    { ChatEngine engine({{"a", endpoint_at(other.url())}}, quick_api(), folder / "j1", 0, 1);
+    { Engine engine({{"a", endpoint_at(other.url())}}, quick_api(), folder / "j1", 0, 1);
       EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown model (HTTP 404: The model `stand-in` does not exist")); }
     settings = {};
     settings.quota_tokens = 200;
     simulator::Simulator poor(settings, test::echo);
-    { ChatEngine engine({{"a", endpoint_at(poor.url())}}, quick_api(), folder / "j2", 0, 1);
+    { Engine engine({{"a", endpoint_at(poor.url())}}, quick_api(), folder / "j2", 0, 1);
       EXPECT_THAT(stop_reason(engine, 500), testing::HasSubstr("quota exhausted")); }
-    { ChatEngine engine({{"a", endpoint_at("http://no-such-host.invalid/v1")}}, quick_api(), folder / "j3", 0, 1);
+    { Engine engine({{"a", endpoint_at("http://no-such-host.invalid/v1")}}, quick_api(), folder / "j3", 0, 1);
       EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown host")); }
 }
 
@@ -375,7 +375,7 @@ TEST(chat_engine, waits_for_a_server_that_is_away_and_gives_it_up_when_that_take
     TemporaryFolder folder;
     auto api = quick_api();
     api.first_answer_s = 2;
-    ChatEngine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, api, folder / "journal", 0, 1);
     EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("nothing but failures for"));
     EXPECT_LE(engine.figures().by_endpoint_and_stage.at({"a", "test"}).sent, 30u) << "a dead server is probed, not hammered";
 }
@@ -386,7 +386,7 @@ TEST(chat_engine, stops_when_too_many_requests_are_given_up) {
     auto api = quick_api();
     api.max_failure_share = 0.3;
     api.failure_share_after = 50;
-    ChatEngine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     EXPECT_THAT(stop_reason(engine, 5000), testing::HasSubstr("more than api.max_failure_share = 0.3"));
     EXPECT_LT(server.counts().requests, 400u);
 }
@@ -401,7 +401,7 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
     auto api = quick_api();
     api.budget_usd = 1;
     {
-        ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
         const auto outcome = ask(engine, 500);
         EXPECT_EQ(outcome.end, RunEnd::budget);
         EXPECT_EQ(outcome.replies.size(), 500u);
@@ -412,12 +412,12 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
     }
     const auto bought = server.counts().answered;
     {
-        ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+        Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
         EXPECT_EQ(ask(engine, 500).end, RunEnd::budget);
         EXPECT_LE(server.counts().answered, bought + 2) << "the earlier cost counts";
     }
     api.budget_usd = 0;
-    ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 500).count(Status::answered), 500u);
     EXPECT_EQ(server.counts().answered, 500u);
 }
@@ -432,7 +432,7 @@ TEST(chat_engine, never_spends_more_than_its_budget_though_answers_are_longer_th
     endpoint.max_tokens = 200;
     auto api = quick_api();
     api.budget_usd = 2.5;
-    ChatEngine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 500).end, RunEnd::budget);
     EXPECT_LE(engine.figures().usd, 2.5);
     EXPECT_GT(engine.figures().usd, 2.25);
@@ -444,7 +444,7 @@ TEST(chat_engine, wants_prices_where_there_is_a_budget) {
     endpoint.price_out = -1;
     auto api = quick_api();
     api.budget_usd = 5;
-    EXPECT_THROW(ChatEngine({{"a", endpoint}}, api, folder / "journal", 0, 1), UsageError);
+    EXPECT_THROW(Engine({{"a", endpoint}}, api, folder / "journal", 0, 1), UsageError);
 }
 
 TEST(chat_engine, spreads_over_replicas_and_sets_a_dead_one_aside) {
@@ -454,7 +454,7 @@ TEST(chat_engine, spreads_over_replicas_and_sets_a_dead_one_aside) {
     simulator::Simulator one(slow, test::echo), two(slow, test::echo);
     auto endpoint = endpoint_at(one.url());
     endpoint.urls = {one.url(), "http://127.0.0.1:9/v1", two.url()};
-    ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 400).count(Status::answered), 400u);
     EXPECT_GT(one.counts().answered, 100u);
     EXPECT_GT(two.counts().answered, 100u);
@@ -468,7 +468,7 @@ TEST(chat_engine, keeps_the_limit_it_learns_from_headers) {
     simulator::Simulator server(limited, test::echo);
     auto endpoint = endpoint_at(server.url());
     endpoint.concurrency = 8;
-    ChatEngine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 1).count(Status::answered), 1u);  // the header is there before many can be sent without it
     EXPECT_EQ(ask(engine, 60).count(Status::answered), 60u);
     const auto state = engine.figures().endpoints.at("a");
@@ -479,8 +479,8 @@ TEST(chat_engine, keeps_the_limit_it_learns_from_headers) {
 
 TEST(chat_engine, names_the_endpoints_when_one_is_unknown) {
     TemporaryFolder folder;
-    ChatEngine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, quick_api(), folder / "journal", 0, 1);
-    EXPECT_THROW(engine.submit(test::question(1, "b"), {}, [](ChatReply) {}), UsageError);
+    Engine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, quick_api(), folder / "journal", 0, 1);
+    EXPECT_THROW(engine.submit(test::question(1, "b"), {}, [](Reply) {}), UsageError);
 }
 
 }  // namespace tg::llm

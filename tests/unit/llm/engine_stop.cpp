@@ -23,7 +23,7 @@ TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
     simulator::Simulator server(slow, test::echo);
     std::uint64_t bought = 0;
     {
-        ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
         std::jthread stopper([] {
             std::this_thread::sleep_for(std::chrono::milliseconds(400));
             set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0));
@@ -31,14 +31,14 @@ TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
         const auto outcome = test::ask(engine, 1000);
         StopNow::lift();
         EXPECT_EQ(outcome.end, RunEnd::stop_requested);
-        bought = outcome.count(ChatReply::Status::answered);
+        bought = outcome.count(Reply::Status::answered);
         EXPECT_GT(bought, 16u);
         EXPECT_EQ(bought, server.counts().answered);
-        EXPECT_GT(outcome.count(ChatReply::Status::stopped), 0u);
+        EXPECT_GT(outcome.count(Reply::Status::stopped), 0u);
     }
-    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+    Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
     const auto outcome = test::ask(engine, 200);
-    EXPECT_EQ(outcome.count(ChatReply::Status::answered), 200u);
+    EXPECT_EQ(outcome.count(Reply::Status::answered), 200u);
     EXPECT_EQ(server.counts().requests, 200u);
 }
 
@@ -50,7 +50,7 @@ TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
     simulator::Simulator server(stalling, test::echo);
     auto api = test::quick_api();
     api.drain_s = 0.3;
-    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    Engine engine({{"a", test::endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     std::jthread stopper([] {
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
         set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0));
@@ -58,7 +58,7 @@ TEST(chat_engine_stop, waits_no_longer_than_the_grace_time) {
     const auto outcome = test::ask(engine, 50);
     StopNow::lift();
     EXPECT_EQ(outcome.end, RunEnd::stop_requested);
-    EXPECT_EQ(outcome.count(ChatReply::Status::stopped), outcome.replies.size());
+    EXPECT_EQ(outcome.count(Reply::Status::stopped), outcome.replies.size());
     EXPECT_GT(outcome.replies.size(), 0u);
 }
 
@@ -70,19 +70,19 @@ TEST(chat_engine_stop, says_that_the_disk_is_full_and_loses_no_item) {
     ::getrlimit(RLIMIT_FSIZE, &before);
     const auto on_limit = std::signal(SIGXFSZ, SIG_IGN);
     {
-        ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+        Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
         const rlimit small{20'000, before.rlim_max};
         ::setrlimit(RLIMIT_FSIZE, &small);
         test::Outcome outcome;
         EXPECT_THROW(test::ask_into(engine, outcome, 2000), StorageError);
         ::setrlimit(RLIMIT_FSIZE, &before);
-        EXPECT_GT(outcome.count(ChatReply::Status::answered), 0u);
-        EXPECT_GT(outcome.count(ChatReply::Status::stopped), 0u);
-        EXPECT_EQ(outcome.count(ChatReply::Status::failed), 0u);
+        EXPECT_GT(outcome.count(Reply::Status::answered), 0u);
+        EXPECT_GT(outcome.count(Reply::Status::stopped), 0u);
+        EXPECT_EQ(outcome.count(Reply::Status::failed), 0u);
     }
     std::signal(SIGXFSZ, on_limit);
-    ChatEngine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
-    EXPECT_EQ(test::ask(engine, 300).count(ChatReply::Status::answered), 300u);
+    Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
+    EXPECT_EQ(test::ask(engine, 300).count(Reply::Status::answered), 300u);
 }
 
 }  // namespace tg::llm

@@ -44,8 +44,8 @@ inline llm::ApiSettings quick_api() {
     return api;
 }
 
-inline llm::ChatRequest question(int number, const std::string& endpoint = "a") {
-    llm::ChatRequest r;
+inline llm::Request question(int number, const std::string& endpoint = "a") {
+    llm::Request r;
     r.endpoint = endpoint;
     r.stage = "test";
     r.item = fmt::format("item {}", number);
@@ -55,21 +55,21 @@ inline llm::ChatRequest question(int number, const std::string& endpoint = "a") 
 
 // What came of `count` questions, by number.
 struct Outcome {
-    std::map<int, llm::ChatReply> replies;
+    std::map<int, llm::Reply> replies;
     llm::RunEnd end = llm::RunEnd::finished;
-    std::size_t count(llm::ChatReply::Status status) const {
+    std::size_t count(llm::Reply::Status status) const {
         std::size_t n = 0;
         for (const auto& [number, reply] : replies) n += reply.status == status;
         return n;
     }
 };
 
-inline void ask_into(llm::ChatEngine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
     int next = 0;
     outcome.end = engine.run([&] {
         if (next == count) return false;
         const int number = next++;
-        engine.submit(question(number, endpoint), check, [&outcome, number](llm::ChatReply reply) {
+        engine.submit(question(number, endpoint), check, [&outcome, number](llm::Reply reply) {
             EXPECT_FALSE(outcome.replies.contains(number)) << "`done` of " << number << " ran twice";
             outcome.replies[number] = std::move(reply);
         });
@@ -77,7 +77,7 @@ inline void ask_into(llm::ChatEngine& engine, Outcome& outcome, int count, const
     });
 }
 
-inline Outcome ask(llm::ChatEngine& engine, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline Outcome ask(llm::Engine& engine, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
     Outcome outcome;
     ask_into(engine, outcome, count, check, endpoint);
     return outcome;

@@ -5,8 +5,8 @@
 #include <queue>
 #include <vector>
 
-#include "taskgalaxy/simulator/limits.hpp"
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/simulator/limits.hpp"
 
 namespace tg::llm {
 namespace {

@@ -67,8 +67,8 @@ private:
 std::string reason(const std::string& url, const std::filesystem::path& ca_bundle, const std::filesystem::path& journal, std::string& answer) {
     auto api = test::quick_api();
     api.ca_bundle = ca_bundle;
-    ChatEngine engine({{"a", test::endpoint_at(url)}}, api, journal, 0, 1);
-    engine.submit(test::question(1), {}, [&](ChatReply reply) { answer = reply.text; });
+    Engine engine({{"a", test::endpoint_at(url)}}, api, journal, 0, 1);
+    engine.submit(test::question(1), {}, [&](Reply reply) { answer = reply.text; });
     try {
         engine.run({});
     } catch (const EndpointError& e) {

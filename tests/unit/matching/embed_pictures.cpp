@@ -9,8 +9,8 @@
 #include <omp.h>
 
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/nn/layers/device.hpp"
 #include "temporary_folder.hpp"
 
 namespace tg::matching {
@@ -41,7 +41,7 @@ protected:
         pool_settings_.sources = {(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures").string(), bad_.path().string()};
         pool_settings_.threads = 2;
         const auto solo = parallel::make_solo();
-        run::StageContext context{*solo, run::RunPaths(run_.path()), "fingerprint"};
+        run::StageContext context{*solo, run::Paths(run_.path()), "fingerprint"};
         ingest::make_ingest_stage(pool_settings_)->run(context);
         pool_ = std::make_unique<pool::Pool>(run_ / "pool.h5", pool_settings_);
         recipe_.size = recipe_.shortest_edge = 24;

@@ -10,9 +10,9 @@
 #include <thread>
 #include <unistd.h>
 
+#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/matching/embed_stage.hpp"
 #include "taskgalaxy/matching/match_stage.hpp"
-#include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
@@ -32,7 +32,7 @@ pool::PoolSettings pool_settings() {
 
 void prepare(const fs::path& folder) {
     const auto solo = parallel::make_solo();
-    run::StageContext context{*solo, run::RunPaths(folder), "fingerprint"};
+    run::StageContext context{*solo, run::Paths(folder), "fingerprint"};
     ingest::make_ingest_stage(pool_settings())->run(context);
     std::vector<std::string> paths;
     for (int i = 0; i < 60; ++i) paths.push_back("counting~things of kind " + std::to_string(i % 6) + "~how many of number " + std::to_string(i));
@@ -41,7 +41,7 @@ void prepare(const fs::path& folder) {
 
 void embed_and_match(const fs::path& folder) {
     const auto solo = parallel::make_solo();
-    run::StageContext context{*solo, run::RunPaths(folder), "fingerprint"};
+    run::StageContext context{*solo, run::Paths(folder), "fingerprint"};
     EmbedSettings embed;
     embed.model = fixtures / "clip/exact";
     embed.dtype = "fp32";
@@ -76,7 +76,7 @@ TEST(embed_and_match, end_the_same_after_kill_9_twice) {
         fs::path folder;
         std::size_t files;
     };
-    const run::RunPaths paths(killed.path());
+    const run::Paths paths(killed.path());
     for (const auto& moment : {Moment{paths.parts("embed-images"), 3}, Moment{paths.parts("match"), 5}}) {
         ::setenv("TG_KILLED_RUN", killed.path().c_str(), 1);
         const auto child = ::fork();

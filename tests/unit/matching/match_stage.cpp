@@ -32,7 +32,7 @@ protected:
     run::Figures run(int k) {
         settings.k = k;
         const auto solo = parallel::make_solo();
-        run::StageContext context{*solo, run::RunPaths(folder.path()), "fingerprint"};
+        run::StageContext context{*solo, run::Paths(folder.path()), "fingerprint"};
         make_match_stage(settings)->run(context);
         return context.figures;
     }

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
 
 namespace tg::test {
 

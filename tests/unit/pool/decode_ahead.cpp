@@ -4,8 +4,8 @@
 #include <bit>
 #include <thread>
 
-#include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "unit/pictures/fixtures.hpp"
 
 namespace tg::pool {
 namespace {
@@ -21,7 +21,7 @@ protected:
         settings_.sources = {folder_.path().string()};
         settings_.threads = 1;
         const auto solo = parallel::make_solo();
-        run::StageContext context{*solo, run::RunPaths(run_.path()), "f"};
+        run::StageContext context{*solo, run::Paths(run_.path()), "f"};
         ingest::make_ingest_stage(settings_)->run(context);
         pool_ = std::make_unique<Pool>(run_.path() / "pool.h5", settings_);
         recipe_.size = recipe_.shortest_edge = 24;

@@ -3,10 +3,10 @@
 #include <fstream>
 #include <map>
 
-#include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/pool/decode_ahead.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/pool/decode_ahead.hpp"
+#include "unit/pictures/fixtures.hpp"
 
 namespace tg::pool {
 namespace {
@@ -27,7 +27,7 @@ protected:
         settings_.sources = {folder_.path().string()};
         settings_.threads = 2;
         const auto ranks = parallel::make_solo();
-        run::StageContext context{*ranks, run::RunPaths(run_.path()), "f"};
+        run::StageContext context{*ranks, run::Paths(run_.path()), "f"};
         ingest::make_ingest_stage(settings_)->run(context);
         pool_ = std::make_unique<Pool>(run_.path() / "pool.h5", settings_);
     }

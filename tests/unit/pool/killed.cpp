@@ -4,9 +4,9 @@
 #include <sys/wait.h>
 #include <thread>
 
-#include "unit/pictures/fixtures.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pool/pool.hpp"
+#include "unit/pictures/fixtures.hpp"
 
 namespace tg::pool {
 namespace {
@@ -15,7 +15,7 @@ using namespace test;
 
 void ingest_in_child(const PoolSettings& settings, const std::filesystem::path& run) {
     const auto ranks = parallel::make_solo();
-    run::StageContext context{*ranks, run::RunPaths(run), "f"};
+    run::StageContext context{*ranks, run::Paths(run), "f"};
     ingest::make_ingest_stage(settings)->run(context);
 }
 

@@ -20,7 +20,7 @@ struct Picture {
     std::string uri;
     std::vector<std::string> types;
 };
-void write_run(const run::RunPaths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures, std::uint64_t k) {
+void write_run(const run::Paths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures, std::uint64_t k) {
     std::filesystem::create_directories(paths.root());
     const taxonomy::Taxonomy tree(taxonomy);
     storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { tree.write(out); });
@@ -50,7 +50,7 @@ void write_run(const run::RunPaths& paths, const std::vector<std::string>& taxon
 class OverlapTest : public ::testing::Test {
 protected:
     tg::test::TemporaryFolder folder;
-    run::RunPaths one{folder / "one"}, two{folder / "two"};
+    run::Paths one{folder / "one"}, two{folder / "two"};
 };
 
 TEST_F(OverlapTest, of_one_run_says_what_a_smaller_k_keeps) {

@@ -9,20 +9,20 @@
 #include <vector>
 
 #include "taskgalaxy/core/random.hpp"
-#include "taskgalaxy/simulator/ground_truth.hpp"
-#include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
+#include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/pool/pool.hpp"
-#include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/simulator/ground_truth.hpp"
+#include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::test {
 
 struct SyntheticRun {
     std::filesystem::path folder, pictures;
-    run::RunPaths paths;
+    run::Paths paths;
     pool::PoolSettings pool;
     simulator::GroundTruthSettings truth;
     std::unique_ptr<parallel::Communicator> ranks = parallel::make_solo();

@@ -9,19 +9,19 @@ namespace tg::run {
 
 TEST(run_lock, keeps_a_second_job_out_and_names_the_first) {
     const test::TemporaryFolder folder;
-    EXPECT_EQ(RunLock::holder(folder.path()), "");
+    EXPECT_EQ(Lock::holder(folder.path()), "");
     {
-        const RunLock lock(folder.path());
-        EXPECT_NE(RunLock::holder(folder.path()).find("process "), std::string::npos);
+        const Lock lock(folder.path());
+        EXPECT_NE(Lock::holder(folder.path()).find("process "), std::string::npos);
         try {
-            const RunLock second(folder.path());
+            const Lock second(folder.path());
             FAIL() << "two jobs hold one run directory";
         } catch (const StorageError& error) {
             EXPECT_NE(std::string(error.what()).find("in use by process"), std::string::npos) << error.what();
         }
     }
-    EXPECT_EQ(RunLock::holder(folder.path()), "");
-    EXPECT_NO_THROW(RunLock{folder.path()});
+    EXPECT_EQ(Lock::holder(folder.path()), "");
+    EXPECT_NO_THROW(Lock{folder.path()});
 }
 
 }  // namespace tg::run

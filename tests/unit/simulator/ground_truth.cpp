@@ -8,11 +8,11 @@
 #include <set>
 
 #include "taskgalaxy/asking/picture_desk.hpp"
-#include "unit/curation/shipped_prompts.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/curation/answers.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
+#include "unit/curation/shipped_prompts.hpp"
 
 using namespace tg;
 using namespace tg::simulator;

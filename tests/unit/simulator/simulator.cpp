@@ -98,13 +98,13 @@ TEST(simulator, serves_more_connections_than_it_has_threads) {
     test::TemporaryFolder folder;
     std::map<std::string, llm::EndpointSettings> endpoints;
     for (const auto* name : {"a", "b", "c"}) endpoints[name] = test::endpoint_at(server.url());
-    llm::ChatEngine engine(endpoints, test::quick_api(), folder / "journal", 0, 1);
+    llm::Engine engine(endpoints, test::quick_api(), folder / "journal", 0, 1);
     std::size_t answered = 0;
     for (const auto* name : {"a", "b", "c"})
         for (int i = 0; i < 30; ++i) {
-            llm::ChatRequest request;
+            llm::Request request;
             request.endpoint = name, request.stage = "test", request.item = std::to_string(i), request.user = fmt::format("question {}", i);
-            engine.submit(std::move(request), {}, [&](llm::ChatReply reply) { answered += reply.status == llm::ChatReply::Status::answered; });
+            engine.submit(std::move(request), {}, [&](llm::Reply reply) { answered += reply.status == llm::Reply::Status::answered; });
         }
     engine.run({});
     EXPECT_EQ(answered, 90u);

@@ -88,7 +88,7 @@ TEST(InternVlStage, learns_from_pictures_of_several_tiles_with_and_without_the_c
         const auto stage = tg::training::make_train_stage(settings, {});
         stage->check();
         const auto solo = tg::parallel::make_solo();
-        tg::run::StageContext context{*solo, tg::run::RunPaths(scratch.path() / ("run" + std::to_string(cache))), "fingerprint"};
+        tg::run::StageContext context{*solo, tg::run::Paths(scratch.path() / ("run" + std::to_string(cache))), "fingerprint"};
         fs::create_directories(context.paths.root());
         stage->run(context);
         const auto log = tg::storage::Hdf5File::open(context.paths.file("training_log.h5"));

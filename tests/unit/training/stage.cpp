@@ -46,7 +46,7 @@ TEST(TrainStage, learns_counts_what_it_left_out_and_exports_a_model_that_loads) 
     const auto stage = tg::training::make_train_stage(job(scratch.path(), 10), {});
     stage->check();
     const auto solo = tg::parallel::make_solo();
-    tg::run::StageContext context{*solo, tg::run::RunPaths(scratch.path() / "run"), "fingerprint"};
+    tg::run::StageContext context{*solo, tg::run::Paths(scratch.path() / "run"), "fingerprint"};
     fs::create_directories(context.paths.root());
     stage->run(context);
 
@@ -77,7 +77,7 @@ TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
     const auto losses = [&](const std::string& name) { return tg::storage::Hdf5File::open(scratch.path() / name / "training_log.h5").read<double>("loss"); };
     fs::create_directories(scratch.path() / "whole");
     fs::create_directories(scratch.path() / "cut");
-    tg::run::StageContext whole{*solo, tg::run::RunPaths(scratch.path() / "whole"), "f"}, cut{*solo, tg::run::RunPaths(scratch.path() / "cut"), "f"};
+    tg::run::StageContext whole{*solo, tg::run::Paths(scratch.path() / "whole"), "f"}, cut{*solo, tg::run::Paths(scratch.path() / "cut"), "f"};
     tg::training::make_train_stage(settings, {})->run(whole);
 
     // A disk that fills while the model is exported leaves the checkpoints: here, a file where the folder should be.
@@ -123,7 +123,7 @@ struct Trained {
 Trained run_stage(const tg::training::TrainSettings& settings, const fs::path& folder) {
     const auto solo = tg::parallel::make_solo();
     fs::create_directories(folder);
-    tg::run::StageContext context{*solo, tg::run::RunPaths(folder), "f"};
+    tg::run::StageContext context{*solo, tg::run::Paths(folder), "f"};
     tg::training::make_train_stage(settings, {})->run(context);
     const auto log = tg::storage::Hdf5File::open(folder / "training_log.h5");
     const auto column = [&](const char* name) { return log.read<double>(name); };

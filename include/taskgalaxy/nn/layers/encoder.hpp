@@ -9,8 +9,8 @@
 
 #include "taskgalaxy/nn/layers/linear.hpp"
 #include "taskgalaxy/nn/layers/ops.hpp"
-#include "taskgalaxy/nn/layers/weights.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/layers/weights.hpp"
 
 namespace tg::layers {
 

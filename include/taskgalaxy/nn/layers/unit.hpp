@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
 
 namespace tg::layers {
 

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
 
 namespace tg::layers {
 

@@ -10,8 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "taskgalaxy/nn/text/tokenizer.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/text/tokenizer.hpp"
 
 namespace tg::models {
 

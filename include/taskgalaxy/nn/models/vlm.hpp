@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "taskgalaxy/nn/text/conversation.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/nn/text/conversation.hpp"
 
 namespace tg::text {
 class LanguageTokenizer;

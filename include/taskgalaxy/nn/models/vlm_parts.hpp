@@ -11,14 +11,14 @@
 #include <string>
 #include <vector>
 
-#include "taskgalaxy/nn/text/conversation.hpp"
-#include "taskgalaxy/nn/text/language_tokenizer.hpp"
-#include "taskgalaxy/nn/models/llama.hpp"
 #include "taskgalaxy/nn/layers/projector.hpp"
-#include "taskgalaxy/storage/safetensors.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
+#include "taskgalaxy/nn/models/llama.hpp"
+#include "taskgalaxy/nn/text/conversation.hpp"
+#include "taskgalaxy/nn/text/language_tokenizer.hpp"
 #include "taskgalaxy/pictures/tiles.hpp"
+#include "taskgalaxy/storage/safetensors.hpp"
 
 namespace tg::models {
 

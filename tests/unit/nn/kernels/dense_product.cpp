@@ -12,8 +12,8 @@
 
 #include <omp.h>
 
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/nn/kernels/dense_attention.hpp"
 
 namespace tg::kernels {
 namespace {

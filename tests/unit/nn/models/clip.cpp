@@ -8,12 +8,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "unit/nn/fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/storage/safetensors.hpp"
 #include "temporary_folder.hpp"
+#include "unit/nn/fixtures.hpp"
 
 namespace tg::models {
 namespace {

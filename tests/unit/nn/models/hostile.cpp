@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "unit/nn/fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
+#include "unit/nn/fixtures.hpp"
 
 namespace {
 

@@ -7,10 +7,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "unit/nn/fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "temporary_folder.hpp"
+#include "unit/nn/fixtures.hpp"
 
 namespace tg::models {
 namespace {

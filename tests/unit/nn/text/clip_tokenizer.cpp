@@ -5,10 +5,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "unit/nn/fixtures.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 #include "temporary_folder.hpp"
+#include "unit/nn/fixtures.hpp"
 
 namespace tg::text {
 namespace {
