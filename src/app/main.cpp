@@ -1,5 +1,6 @@
-// taskgalaxy: one MPI program that turns a pool of pictures and a hundred seed task types into a vision-language instruction
-// dataset, fine-tunes and evaluates models on it. The stages are listed in pipeline.cpp, the commands in commands.cpp.
+// taskgalaxy: one MPI program that turns a pool of pictures and a hundred seed task types into a vision-language
+// instruction dataset, fine-tunes and evaluates models on it. The stages are listed in pipeline.cpp, the commands in
+// commands.cpp.
 #include "commands.hpp"
 
 #include <algorithm>
@@ -16,12 +17,14 @@ int main(int argc, char** argv) {
         return tg::parallel::run_guarded(world, [&] {
             const auto& known = tg::app::find_command(command);
             // `taskgalaxy run --help` asks what `taskgalaxy help run` does.
-            const bool asks_help = std::any_of(arguments.begin(), arguments.end(), [](const auto& word) { return word == "--help" || word == "-h"; });
+            const bool asks_help = std::any_of(arguments.begin(), arguments.end(),
+                                               [](const auto& word) { return word == "--help" || word == "-h"; });
             return asks_help ? tg::app::find_command("help").act(world, {command}) : known.act(world, arguments);
         });
     };
     const auto all = tg::app::commands();
-    const bool on_ranks = std::any_of(all.begin(), all.end(), [&](const auto& row) { return row.name == command && row.on_ranks; });
+    const bool on_ranks =
+        std::any_of(all.begin(), all.end(), [&](const auto& row) { return row.name == command && row.on_ranks; });
     if (on_ranks) {
         const tg::parallel::Session session(argc, argv);
         return act(session.world());

@@ -1,5 +1,5 @@
-// `taskgalaxy status RUN`: what is done, what is under way and at which rate, also of a run in progress; reads only files that are
-// replaced by rename, so it never disturbs or waits for the run.
+// `taskgalaxy status RUN`: what is done, what is under way and at which rate, also of a run in progress; reads only
+// files that are replaced by rename, so it never disturbs or waits for the run.
 #pragma once
 
 #include <filesystem>

@@ -62,7 +62,8 @@ std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::Ap
     const auto hosts = split(ranks.broadcast_text(join(ranks.gather_text(host_name()), "\n")), '\n');
     std::map<std::string, int> nodes;
     std::vector<int> node_of_rank;
-    for (const auto& host : hosts) node_of_rank.push_back(nodes.emplace(host, static_cast<int>(nodes.size())).first->second);
+    for (const auto& host : hosts)
+        node_of_rank.push_back(nodes.emplace(host, static_cast<int>(nodes.size())).first->second);
     std::vector<int> asking;
     parallel::together(ranks, [&] {
         asking = llm::api_ranks_of(api.ranks, node_of_rank);

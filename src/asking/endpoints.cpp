@@ -13,7 +13,8 @@ void require_endpoint(const Endpoints& endpoints, const std::string& name, const
     if (endpoints.contains(name)) return;
     std::vector<std::string> names;
     for (const auto& [known, settings] : endpoints) names.push_back(known);
-    throw UsageError(fmt::format("{} names the endpoint '{}', which has no section [endpoint.{}]", setting, name, name), names.empty() ? "no endpoint is defined" : "defined are: " + join(names, ", "));
+    throw UsageError(fmt::format("{} names the endpoint '{}', which has no section [endpoint.{}]", setting, name, name),
+                     names.empty() ? "no endpoint is defined" : "defined are: " + join(names, ", "));
 }
 
 Endpoints chosen_endpoints(Endpoints endpoints, const llm::ApiSettings& api, const std::vector<std::string>& names) {

@@ -12,7 +12,8 @@ std::string base64(std::span<const std::byte> bytes) {
     out.reserve((bytes.size() + 2) / 3 * 4);
     for (std::size_t i = 0; i < bytes.size(); i += 3) {
         std::uint32_t group = 0;
-        for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
+        for (std::size_t j = 0; j < 3; ++j)
+            group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
         for (std::size_t j = 0; j < 4; ++j) out += i + j <= bytes.size() ? letters[group >> (18 - 6 * j) & 63] : '=';
     }
     return out;
@@ -23,7 +24,9 @@ llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& 
     std::vector<std::byte> jpeg;
     llm::ChatImage out{"image/jpeg", {}, image.width, image.height};
     if (longest > as.longest_side) {
-        const auto shrunk = [&](int side) { return std::max(1, static_cast<int>(std::lround(static_cast<double>(side) * as.longest_side / longest))); };
+        const auto shrunk = [&](int side) {
+            return std::max(1, static_cast<int>(std::lround(static_cast<double>(side) * as.longest_side / longest)));
+        };
         out.width = shrunk(image.width), out.height = shrunk(image.height);
         jpeg = pictures::encode_jpeg(pictures::resized(image, out.width, out.height), as.quality);
     } else {
@@ -34,7 +37,11 @@ llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& 
 }
 
 Digest digest_as_sent(const Digest& file, const SentPicture& as) {
-    return DigestBuilder().add(file).add(static_cast<std::uint64_t>(as.longest_side)).add(static_cast<std::uint64_t>(as.quality)).finish();
+    return DigestBuilder()
+        .add(file)
+        .add(static_cast<std::uint64_t>(as.longest_side))
+        .add(static_cast<std::uint64_t>(as.quality))
+        .finish();
 }
 
 std::shared_ptr<const llm::ChatImage> PictureDesk::get(std::uint64_t image) {

@@ -24,8 +24,14 @@ std::mutex phases_mutex;
 std::map<std::string, Cost> phases;
 
 Cost combined(const Cost& a, const Cost& b, int sign) {
-    return {a.calls + sign * b.calls, a.seconds + sign * b.seconds, a.collectives + sign * b.collectives, a.collective_bytes + sign * b.collective_bytes, a.collective_s + sign * b.collective_s,
-            a.file_operations + sign * b.file_operations, a.file_bytes + sign * b.file_bytes, a.file_s + sign * b.file_s};
+    return {a.calls + sign * b.calls,
+            a.seconds + sign * b.seconds,
+            a.collectives + sign * b.collectives,
+            a.collective_bytes + sign * b.collective_bytes,
+            a.collective_s + sign * b.collective_s,
+            a.file_operations + sign * b.file_operations,
+            a.file_bytes + sign * b.file_bytes,
+            a.file_s + sign * b.file_s};
 }
 
 }  // namespace
@@ -36,7 +42,16 @@ Cost operator-(const Cost& a, const Cost& b) { return combined(a, b, -1); }
 CountedCollective::~CountedCollective() { collectives.add(1, bytes_, start_); }
 CountedFileWork::~CountedFileWork() { files.add(operations_, bytes_, start_); }
 
-Cost costs_so_far() { return {0, 0, collectives.operations, collectives.bytes, collectives.seconds(), files.operations, files.bytes, files.seconds()}; }
+Cost costs_so_far() {
+    return {0,
+            0,
+            collectives.operations,
+            collectives.bytes,
+            collectives.seconds(),
+            files.operations,
+            files.bytes,
+            files.seconds()};
+}
 
 CostPhase::~CostPhase() {
     auto cost = costs_so_far() - before_;

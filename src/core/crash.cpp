@@ -30,7 +30,8 @@ void on_crash(int number) {
         if (file < 0) continue;
         say(file, "taskgalaxy: ended by signal ");
         say(file, digits.data());
-        say(file, file == STDERR_FILENO ? "; log/rank-*.log in the run directory says where\n" : "; the calls that led there (c++filt and addr2line read them):\n");
+        say(file, file == STDERR_FILENO ? "; log/rank-*.log in the run directory says where\n"
+                                        : "; the calls that led there (c++filt and addr2line read them):\n");
         if (file != STDERR_FILENO) backtrace_symbols_fd(frames.data(), depth, file);
     }
     std::signal(number, SIG_DFL);

@@ -13,7 +13,8 @@ namespace {
 
 struct Loggers {
     std::shared_ptr<spdlog::logger> console = [] {
-        auto logger = std::make_shared<spdlog::logger>("console", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+        auto logger =
+            std::make_shared<spdlog::logger>("console", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
         logger->set_pattern("%H:%M:%S %^%l%$ %v");
         return logger;
     }();
@@ -42,7 +43,8 @@ void open_log(const std::filesystem::path& folder, int rank, Level level) {
     auto& all = loggers();
     const std::lock_guard lock(all.mutex);
     std::filesystem::create_directories(folder);
-    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>((folder / fmt::format("rank-{}.log", rank)).string());
+    auto sink =
+        std::make_shared<spdlog::sinks::basic_file_sink_mt>((folder / fmt::format("rank-{}.log", rank)).string());
     all.file = std::make_shared<spdlog::logger>("file", sink);
     all.file->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
     all.file->set_level(spdlog_level(level));

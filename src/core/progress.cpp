@@ -48,7 +48,12 @@ void clear_progress_line() {
 }
 
 Progress::Progress(std::string stage, std::uint64_t total, std::string unit, std::uint64_t done)
-    : stage_(std::move(stage)), unit_(std::move(unit)), total_(total), at_start_(done), done_(done), start_(Clock::now()) {
+    : stage_(std::move(stage)),
+      unit_(std::move(unit)),
+      total_(total),
+      at_start_(done),
+      done_(done),
+      start_(Clock::now()) {
     next_show_ = (Clock::now() + interval()).time_since_epoch().count();
 }
 
@@ -83,9 +88,17 @@ void Progress::show(bool last) {
     const double rate = seconds > 0 ? static_cast<double>(done - at_start_) / seconds : 0;
     const double eta = rate > 0 && total_ > done ? static_cast<double>(total_ - done) / rate : 0;
     if (!sink.folder.empty())
-        write_file(stage_, {{"stage", stage_}, {"unit", unit_}, {"done", done}, {"total", total_}, {"per_second", rate}, {"eta_s", eta}, {"note", note_}, {"finished", last && done >= total_}});
+        write_file(stage_, {{"stage", stage_},
+                            {"unit", unit_},
+                            {"done", done},
+                            {"total", total_},
+                            {"per_second", rate},
+                            {"eta_s", eta},
+                            {"note", note_},
+                            {"finished", last && done >= total_}});
     if (sink.rank != 0) return;
-    auto line = fmt::format("{}: {}/{} {} ({:.0f} %), {:.1f}/s", stage_, done, total_, unit_, total_ ? 100.0 * static_cast<double>(done) / static_cast<double>(total_) : 100.0, rate);
+    auto line = fmt::format("{}: {}/{} {} ({:.0f} %), {:.1f}/s", stage_, done, total_, unit_,
+                            total_ ? 100.0 * static_cast<double>(done) / static_cast<double>(total_) : 100.0, rate);
     if (last) line += fmt::format(", took {}", duration_text(seconds));
     else if (eta > 0) line += fmt::format(", {} to go", duration_text(eta));
     if (!note_.empty()) line += ", " + note_;

@@ -13,8 +13,10 @@ template <class... F> struct Overloaded : F... { using F::operator()...; };
 template <class... F> Overloaded(F...) -> Overloaded<F...>;
 
 std::optional<double> number_of(const SettingValue& value) {
-    return std::visit(Overloaded{[](const int* v) { return std::optional<double>(*v); }, [](const std::int64_t* v) { return std::optional<double>(static_cast<double>(*v)); },
-                                 [](const double* v) { return std::optional<double>(*v); }, [](const auto*) { return std::optional<double>(); }},
+    return std::visit(Overloaded{[](const int* v) { return std::optional<double>(*v); },
+                                 [](const std::int64_t* v) { return std::optional<double>(static_cast<double>(*v)); },
+                                 [](const double* v) { return std::optional<double>(*v); },
+                                 [](const auto*) { return std::optional<double>(); }},
                       value);
 }
 
@@ -32,7 +34,8 @@ template <class Number> bool parse_number(std::string_view text, Number& out) {
 }  // namespace
 
 SettingRule at_least(double minimum) {
-    return {fmt::format("{} or more", minimum), [=](const SettingValue& v) { return number_of(v).value_or(minimum) >= minimum; }};
+    return {fmt::format("{} or more", minimum),
+            [=](const SettingValue& v) { return number_of(v).value_or(minimum) >= minimum; }};
 }
 
 SettingRule between(double minimum, double maximum) {
@@ -45,48 +48,68 @@ SettingRule between(double minimum, double maximum) {
 SettingRule one_of(std::vector<std::string> choices) {
     auto allowed = "one of " + join(choices, ", ");
     return {std::move(allowed), [choices = std::move(choices)](const SettingValue& v) {
-                const auto known = [&](const std::string& s) { return std::find(choices.begin(), choices.end(), s) != choices.end(); };
+                const auto known = [&](const std::string& s) {
+                    return std::find(choices.begin(), choices.end(), s) != choices.end();
+                };
                 if (const auto* text = std::get_if<std::string*>(&v)) return known(**text);
-                if (const auto* list = std::get_if<std::vector<std::string>*>(&v)) return std::all_of((*list)->begin(), (*list)->end(), known);
+                if (const auto* list = std::get_if<std::vector<std::string>*>(&v))
+                    return std::all_of((*list)->begin(), (*list)->end(), known);
                 return true;
             }};
 }
 
 std::string setting_text(const SettingValue& value) {
-    return std::visit(Overloaded{[](const bool* v) { return std::string(*v ? "true" : "false"); }, [](const std::string* v) { return *v; },
-                                 [](const std::filesystem::path* v) { return v->string(); }, [](const std::vector<std::string>* v) { return join(*v, ", "); },
-                                 [](const auto* v) { return fmt::format("{}", *v); }},
-                      value);
+    return std::visit(
+        Overloaded{[](const bool* v) { return std::string(*v ? "true" : "false"); },
+                   [](const std::string* v) { return *v; }, [](const std::filesystem::path* v) { return v->string(); },
+                   [](const std::vector<std::string>* v) { return join(*v, ", "); },
+                   [](const auto* v) { return fmt::format("{}", *v); }},
+        value);
 }
 
 std::optional<std::string> set_from_text(const SettingValue& value, std::string_view raw) {
     const auto text = trimmed(raw);
-    return std::visit(Overloaded{[&](bool* v) -> std::optional<std::string> {
-                                     const auto word = lower_ascii(text);
-                                     if (word == "true" || word == "yes" || word == "on" || word == "1") *v = true;
-                                     else if (word == "false" || word == "no" || word == "off" || word == "0") *v = false;
-                                     else return "true or false";
-                                     return {};
-                                 },
-                                 [&](int* v) -> std::optional<std::string> { return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number"); },
-                                 [&](std::int64_t* v) -> std::optional<std::string> { return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number"); },
-                                 [&](double* v) -> std::optional<std::string> { return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a number"); },
-                                 [&](std::string* v) -> std::optional<std::string> { *v = text; return {}; },
-                                 [&](std::filesystem::path* v) -> std::optional<std::string> { *v = text; return {}; },
-                                 [&](std::vector<std::string>* v) -> std::optional<std::string> {
-                                     v->clear();
-                                     for (const auto& part : split(text, ','))
-                                         if (const auto item = trimmed(part); !item.empty()) v->emplace_back(item);
-                                     return {};
-                                 }},
-                      value);
+    return std::visit(
+        Overloaded{[&](bool* v) -> std::optional<std::string> {
+                       const auto word = lower_ascii(text);
+                       if (word == "true" || word == "yes" || word == "on" || word == "1") *v = true;
+                       else if (word == "false" || word == "no" || word == "off" || word == "0") *v = false;
+                       else return "true or false";
+                       return {};
+                   },
+                   [&](int* v) -> std::optional<std::string> {
+                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number");
+                   },
+                   [&](std::int64_t* v) -> std::optional<std::string> {
+                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number");
+                   },
+                   [&](double* v) -> std::optional<std::string> {
+                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a number");
+                   },
+                   [&](std::string* v) -> std::optional<std::string> {
+                       *v = text;
+                       return {};
+                   },
+                   [&](std::filesystem::path* v) -> std::optional<std::string> {
+                       *v = text;
+                       return {};
+                   },
+                   [&](std::vector<std::string>* v) -> std::optional<std::string> {
+                       v->clear();
+                       for (const auto& part : split(text, ','))
+                           if (const auto item = trimmed(part); !item.empty()) v->emplace_back(item);
+                       return {};
+                   }},
+        value);
 }
 
 std::string_view setting_kind(const SettingValue& value) {
-    return std::visit(Overloaded{[](const bool*) { return "true|false"; }, [](const int*) { return "integer"; }, [](const std::int64_t*) { return "integer"; },
-                                 [](const double*) { return "number"; }, [](const std::string*) { return "text"; }, [](const std::filesystem::path*) { return "path"; },
-                                 [](const std::vector<std::string>*) { return "list"; }},
-                      value);
+    return std::visit(
+        Overloaded{[](const bool*) { return "true|false"; }, [](const int*) { return "integer"; },
+                   [](const std::int64_t*) { return "integer"; }, [](const double*) { return "number"; },
+                   [](const std::string*) { return "text"; }, [](const std::filesystem::path*) { return "path"; },
+                   [](const std::vector<std::string>*) { return "list"; }},
+        value);
 }
 
 }  // namespace tg

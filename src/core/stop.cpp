@@ -27,7 +27,8 @@ void install_stop_handlers() {
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
     for (int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
-    // A reader that went away (`taskgalaxy status | head`, a server that hung up) is an error of the write, not a death.
+    // A reader that went away (`taskgalaxy status | head`, a server that hung up) is an error of the write, not a
+    // death.
     std::signal(SIGPIPE, SIG_IGN);
 }
 

@@ -40,10 +40,13 @@ std::vector<std::string> split(std::string_view text, char separator) {
     }
 }
 
-std::string join(const std::vector<std::string>& parts, std::string_view separator) { return fmt::format("{}", fmt::join(parts, separator)); }
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+    return fmt::format("{}", fmt::join(parts, separator));
+}
 
 std::string replace_all(std::string text, std::string_view from, std::string_view to) {
-    for (auto at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+    for (auto at = text.find(from); at != text.npos; at = text.find(from, at + to.size()))
+        text.replace(at, from.size(), to);
     return text;
 }
 
@@ -74,7 +77,9 @@ std::string excerpt(std::string_view text, std::size_t limit) {
     return end < text.size() ? out + "..." : out;
 }
 
-std::string fill_template(std::string_view text, const std::vector<std::pair<std::string_view, std::string_view>>& values, const std::string& where) {
+std::string fill_template(std::string_view text,
+                          const std::vector<std::pair<std::string_view, std::string_view>>& values,
+                          const std::string& where) {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
         const char c = text[i];
@@ -85,11 +90,18 @@ std::string fill_template(std::string_view text, const std::vector<std::pair<std
             const auto end = text.find('}', i);
             if (end == text.npos) throw UsageError(where + ": a '{' is never closed", "write '{{' for a literal brace");
             const auto name = text.substr(i + 1, end - i - 1);
-            const auto value = std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first == name; });
-            if (value == values.end()) throw UsageError(fmt::format("{}: placeholder '{{{}}}' is not known", where, name), fmt::format("known here: {}", fmt::join([&] {
-                std::vector<std::string_view> names;
-                for (const auto& v : values) names.push_back(v.first);
-                return names; }(), ", ")));
+            const auto value =
+                std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first == name; });
+            if (value == values.end())
+                throw UsageError(fmt::format("{}: placeholder '{{{}}}' is not known", where, name),
+                                 fmt::format("known here: {}", fmt::join(
+                                                                   [&] {
+                                                                       std::vector<std::string_view> names;
+                                                                       for (const auto& v : values)
+                                                                           names.push_back(v.first);
+                                                                       return names;
+                                                                   }(),
+                                                                   ", ")));
             out += value->second;
             i = end + 1;
         } else {
@@ -102,7 +114,9 @@ std::string fill_template(std::string_view text, const std::vector<std::pair<std
 
 std::string read_text_file(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
-    if (!in || std::filesystem::is_directory(path)) throw InputError(fmt::format("{}: cannot be read ({})", path.string(), std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno)));
+    if (!in || std::filesystem::is_directory(path))
+        throw InputError(fmt::format("{}: cannot be read ({})", path.string(),
+                                     std::filesystem::is_directory(path) ? "it is a folder" : std::strerror(errno)));
     std::ostringstream text;
     text << in.rdbuf();
     return std::move(text).str();

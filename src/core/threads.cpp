@@ -43,7 +43,8 @@ std::size_t usable_cores() {
     if (const char* set = std::getenv("OMP_NUM_THREADS"))
         if (const int threads = std::atoi(set); threads > 0) return static_cast<std::size_t>(threads);
     cpu_set_t cores;
-    if (sched_getaffinity(0, sizeof cores, &cores) == 0) return static_cast<std::size_t>(std::max(1, CPU_COUNT(&cores)));
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
+        return static_cast<std::size_t>(std::max(1, CPU_COUNT(&cores)));
     return std::max(1u, std::thread::hardware_concurrency());
 }
 

@@ -82,7 +82,8 @@ std::string without_fence(std::string_view answer, Notes& notes) {
         const auto line_end = rest.find('\n');
         // The word behind the mark is the language; an answer may also stand on the mark's own line.
         const auto language = rest.substr(0, std::min(line_end, rest.find(fence)));
-        if (line_end != rest.npos && language.find_first_of("[]{}~,:\" ") == language.npos) rest.remove_prefix(std::min(language.size(), rest.size()));
+        if (line_end != rest.npos && language.find_first_of("[]{}~,:\" ") == language.npos)
+            rest.remove_prefix(std::min(language.size(), rest.size()));
         const auto end = rest.find(fence);
         inside += rest.substr(0, end);
         inside += '\n';

@@ -16,11 +16,12 @@ std::string without_fence(std::string_view answer, Notes& notes);
 // The answer as one JSON value, if it is one as a whole.
 std::optional<nlohmann::json> whole_json(std::string_view text);
 
-// Every outermost {...} of a text that may have prose around and between; braces inside strings do not count. Objects that do
-// not parse are mended once (raw line breaks inside strings, trailing commas), else counted as broken.
+// Every outermost {...} of a text that may have prose around and between; braces inside strings do not count. Objects
+// that do not parse are mended once (raw line breaks inside strings, trailing commas), else counted as broken.
 std::vector<nlohmann::json> json_objects(std::string_view text, Notes& notes);
 
-// Finds which of the labels a model meant: the normalised spelling, else the last name alone where only one label ends so.
+// Finds which of the labels a model meant: the normalised spelling, else the last name alone where only one label ends
+// so.
 class LabelFinder {
 public:
     explicit LabelFinder(const std::vector<std::string>& labels);

@@ -14,8 +14,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, note_count> note_names{"code_fence",  "chatter",    "json_form",     "relabelled",  "unknown_label", "repeated_label", "wrong_parent", "bad_path",
-                                                              "known_path",  "broken_json", "missing_field", "empty_field", "extra_sample",  "left_out",       "contradiction"};
+constexpr std::array<std::string_view, note_count> note_names{
+    "code_fence",     "chatter",      "json_form",    "relabelled", "unknown_label",
+    "repeated_label", "wrong_parent", "bad_path",     "known_path", "broken_json",
+    "missing_field",  "empty_field",  "extra_sample", "left_out",   "contradiction"};
 
 // "None", "[none]", "none.", "(none)"; not "none of these types" amid a sentence.
 bool says_none(std::string_view text) {
@@ -50,7 +52,9 @@ std::vector<std::string> lines_of(std::string_view text) {
     return lines;
 }
 
-bool has_tilde(std::string_view line) { return line.find('~') != line.npos || line.find("\u223C") != line.npos || line.find("\uFF5E") != line.npos; }
+bool has_tilde(std::string_view line) {
+    return line.find('~') != line.npos || line.find("\u223C") != line.npos || line.find("\uFF5E") != line.npos;
+}
 
 // A line that is talk, not a name: a sentence, an introduction, or many words.
 bool is_talk(std::string_view line) {
@@ -59,9 +63,13 @@ bool is_talk(std::string_view line) {
     const auto words = 1 + std::count(bare.begin(), bare.end(), ' ');
     if (bare.ends_with('.') && words >= 4) return true;
     const auto lower = lower_ascii(bare);
-    for (const std::string_view start : {"i ", "i'", "i\u2019", "here ", "sure", "sorry", "of course", "certainly", "okay", "note", "these ", "let me", "as an "})
+    for (const std::string_view start : {"i ", "i'", "i\u2019", "here ", "sure", "sorry", "of course", "certainly",
+                                         "okay", "note", "these ", "let me", "as an "})
         if (lower.starts_with(start)) return true;
-    if (bare.find(". ") != bare.npos && !std::all_of(bare.begin(), bare.begin() + static_cast<std::ptrdiff_t>(bare.find(". ")), [](char c) { return c >= '0' && c <= '9'; })) return true;
+    if (bare.find(". ") != bare.npos &&
+        !std::all_of(bare.begin(), bare.begin() + static_cast<std::ptrdiff_t>(bare.find(". ")),
+                     [](char c) { return c >= '0' && c <= '9'; }))
+        return true;
     return words >= 10 || (bare.find(',') != bare.npos && !bare.ends_with(','));
 }
 
@@ -69,7 +77,8 @@ bool is_talk(std::string_view line) {
 std::optional<std::string> field(const json& object, std::initializer_list<std::string_view> names) {
     for (const auto& [key, value] : object.items()) {
         auto plain = lower_ascii(key);
-        std::replace_if(plain.begin(), plain.end(), [](char c) { return c == ' ' || c == '-'; }, '_');
+        std::replace_if(
+            plain.begin(), plain.end(), [](char c) { return c == ' ' || c == '-'; }, '_');
         if (std::find(names.begin(), names.end(), plain) == names.end()) continue;
         if (value.is_string()) return std::string(trimmed(value.get<std::string>()));
         if (value.is_number() || value.is_boolean()) return value.dump();
@@ -89,7 +98,9 @@ void collect_samples(const json& value, std::vector<json>& out, int depth = 0) {
     if (value.is_array()) {
         for (const auto& item : value) collect_samples(item, out, depth + 1);
     } else if (value.is_object()) {
-        const bool wraps = std::any_of(value.begin(), value.end(), [](const json& inner) { return inner.is_array() && !inner.empty() && inner.front().is_object(); });
+        const bool wraps = std::any_of(value.begin(), value.end(), [](const json& inner) {
+            return inner.is_array() && !inner.empty() && inner.front().is_object();
+        });
         if (!wraps) return out.push_back(value);
         for (const auto& inner : value)
             if (inner.is_array()) collect_samples(inner, out, depth + 1);
@@ -101,7 +112,10 @@ using Schema = nlohmann::ordered_json;
 Schema strict_object(Schema properties) {
     Schema required = Schema::array();
     for (const auto& [name, rule] : properties.items()) required.push_back(name);
-    return {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}, {"additionalProperties", false}};
+    return {{"type", "object"},
+            {"properties", std::move(properties)},
+            {"required", std::move(required)},
+            {"additionalProperties", false}};
 }
 
 }  // namespace
@@ -128,8 +142,8 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
         }
     }
     if (!from_json) lines = lines_of(text);
-    // Below a parent full paths are asked for. Bare names are taken only from answers that hold no path at all: beside paths,
-    // a line without a tilde is talk.
+    // Below a parent full paths are asked for. Bare names are taken only from answers that hold no path at all: beside
+    // paths, a line without a tilde is talk.
     const bool bare_names = !from_json && (parent.empty() || std::none_of(lines.begin(), lines.end(), has_tilde));
 
     std::unordered_set<std::string> seen;
@@ -150,7 +164,8 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
             ++out.notes[Note::relabelled];
         }
         const bool child = parent.empty() ? taxonomy::level_of(path) == 1 : taxonomy::parent_of(path) == parent;
-        if (!child) ++out.notes[taxonomy::is_within(path, parent) && path != parent ? Note::bad_path : Note::wrong_parent];
+        if (!child)
+            ++out.notes[taxonomy::is_within(path, parent) && path != parent ? Note::bad_path : Note::wrong_parent];
         else if (!seen.insert(path).second) ++out.notes[Note::repeated_label];
         else out.paths.push_back(std::move(path));
     }
@@ -160,7 +175,8 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
 
 namespace {
 
-// Labels out of one bracketed or listed text. A label may hold commas itself, so neighbouring pieces are joined until they match.
+// Labels out of one bracketed or listed text. A label may hold commas itself, so neighbouring pieces are joined until
+// they match.
 struct ListReading {
     std::vector<std::size_t> found;
     Notes notes;
@@ -185,7 +201,8 @@ ListReading read_list(const std::vector<std::string>& pieces, const LabelFinder&
             if (!match) continue;
             used = n;
             if (!match->exact) ++out.notes[Note::relabelled];
-            if (std::find(out.found.begin(), out.found.end(), match->index) != out.found.end()) ++out.notes[Note::repeated_label];
+            if (std::find(out.found.begin(), out.found.end(), match->index) != out.found.end())
+                ++out.notes[Note::repeated_label];
             else out.found.push_back(match->index);
         }
         if (used == 0 && !trimmed(pieces[i]).empty()) ++out.unknown;
@@ -229,12 +246,14 @@ RefineAnswer read_refine_answer(std::string_view answer, const std::vector<std::
         }
     }
     if (!best) {
-        // No brackets: one label a line or between commas, nothing else on the line. A sentence that names a label proves nothing.
+        // No brackets: one label a line or between commas, nothing else on the line. A sentence that names a label
+        // proves nothing.
         auto reading = read_list(pieces_of(text), labels);
         if (!reading.found.empty() || reading.none) best = std::move(reading);
     }
     if (!best) {
-        out.problem = text.empty() ? "the answer is empty" : "the answer holds none of the offered task types and no [None]";
+        out.problem =
+            text.empty() ? "the answer is empty" : "the answer holds none of the offered task types and no [None]";
         return out;
     }
     out.notes += best->notes;
@@ -279,9 +298,13 @@ GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<s
         if (out.samples[index]) ++out.notes[Note::extra_sample];
         else out.samples[index] = QuestionAnswer{std::move(*question), std::move(*reply)};
     }
-    const auto made = std::count_if(out.samples.begin(), out.samples.end(), [](const auto& sample) { return sample.has_value(); });
+    const auto made =
+        std::count_if(out.samples.begin(), out.samples.end(), [](const auto& sample) { return sample.has_value(); });
     if (made == 0) {
-        if (!says_none(text)) out.problem = objects.empty() ? "the answer holds no JSON object" : "no object of the answer has a task type that was asked for, a question and an answer";
+        if (!says_none(text))
+            out.problem = objects.empty()
+                              ? "the answer holds no JSON object"
+                              : "no object of the answer has a task type that was asked for, a question and an answer";
     }
     out.notes[Note::left_out] += static_cast<std::int64_t>(types.size()) - made;
     return out;
@@ -289,7 +312,9 @@ GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<s
 
 namespace {
 
-bool is_word_byte(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || (static_cast<unsigned char>(c) & 0x80) != 0; }
+bool is_word_byte(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || (static_cast<unsigned char>(c) & 0x80) != 0;
+}
 
 // 1 or 0 with nothing but marks around it: "**1**", "[0]", "1.".
 std::optional<int> bare_vote(std::string_view text) {
@@ -306,7 +331,9 @@ std::set<int> votes_on_own_lines(std::string_view text) {
     for (const auto& line : split(text, '\n')) {
         if (const auto vote = bare_vote(line)) votes.insert(*vote);
         const auto bare = trimmed(line);
-        if (bare.size() > 2 && (bare[0] == '0' || bare[0] == '1') && std::string_view(".,:;)-").find(bare[1]) != std::string_view::npos && bare[2] == ' ') votes.insert(bare[0] - '0');
+        if (bare.size() > 2 && (bare[0] == '0' || bare[0] == '1') &&
+            std::string_view(".,:;)-").find(bare[1]) != std::string_view::npos && bare[2] == ' ')
+            votes.insert(bare[0] - '0');
     }
     return votes;
 }
@@ -315,14 +342,17 @@ std::set<int> votes_on_own_lines(std::string_view text) {
 std::set<int> votes_behind_words(std::string_view text) {
     std::set<int> votes;
     const auto lower = lower_ascii(text);
-    for (const std::string_view word : {"answer", "vote", "score", "verdict", "valid", "rating", "output", "result", "judgement", "judgment"}) {
+    for (const std::string_view word :
+         {"answer", "vote", "score", "verdict", "valid", "rating", "output", "result", "judgement", "judgment"}) {
         for (auto at = lower.find(word); at != lower.npos; at = lower.find(word, at + 1)) {
             auto rest = trimmed(std::string_view(lower).substr(at + word.size()));
             while (!rest.empty() && !is_word_byte(rest.front())) rest.remove_prefix(1);
             if (rest.starts_with("is ")) rest = rest.substr(3);
             while (!rest.empty() && !is_word_byte(rest.front())) rest.remove_prefix(1);
             if (rest.empty() || (rest[0] != '0' && rest[0] != '1')) continue;
-            const bool alone = rest.size() == 1 || (!is_word_byte(rest[1]) && !((rest[1] == '.' || rest[1] == '/') && rest.size() > 2 && is_word_byte(rest[2])));
+            const bool alone =
+                rest.size() == 1 || (!is_word_byte(rest[1]) &&
+                                     !((rest[1] == '.' || rest[1] == '/') && rest.size() > 2 && is_word_byte(rest[2])));
             if (alone) votes.insert(rest[0] - '0');
         }
     }
@@ -358,14 +388,18 @@ JudgeAnswer read_judge_answer(std::string_view answer) {
     return out;
 }
 
-std::string expand_schema() { return strict_object({{"paths", {{"type", "array"}, {"items", {{"type", "string"}}}}}}).dump(); }
+std::string expand_schema() {
+    return strict_object({{"paths", {{"type", "array"}, {"items", {{"type", "string"}}}}}}).dump();
+}
 
 std::string refine_schema(const std::vector<std::string>& candidates) {
     return strict_object({{"keep", {{"type", "array"}, {"items", {{"type", "string"}, {"enum", candidates}}}}}}).dump();
 }
 
 std::string generate_schema(const std::vector<std::string>& types) {
-    const Schema sample = strict_object({{"task_type", {{"type", "string"}, {"enum", types}}}, {"question", {{"type", "string"}}}, {"answer", {{"type", "string"}}}});
+    const Schema sample = strict_object({{"task_type", {{"type", "string"}, {"enum", types}}},
+                                         {"question", {{"type", "string"}}},
+                                         {"answer", {{"type", "string"}}}});
     return strict_object({{"samples", {{"type", "array"}, {"items", sample}}}}).dump();
 }
 

@@ -37,7 +37,10 @@ struct Matches {
     std::uint64_t images = 0, k = 0;
     static Matches shape_of(const std::filesystem::path& matches_h5) {
         const auto shape = storage::Hdf5File::open(matches_h5).shape("type");
-        if (shape.size() != 2) throw StorageError(fmt::format("{}: 'type' has {} dimensions instead of 2", matches_h5.string(), shape.size()), "make it again with --redo match");
+        if (shape.size() != 2)
+            throw StorageError(
+                fmt::format("{}: 'type' has {} dimensions instead of 2", matches_h5.string(), shape.size()),
+                "make it again with --redo match");
         return {shape[0], shape[1]};
     }
 };
@@ -80,29 +83,34 @@ void write_part(storage::Hdf5File& out, std::vector<ImageResult>& results, std::
     out.write("type", type);
     out.write_texts("question", question);
     out.write_texts("answer", answer);
-    const std::uint64_t votes_shape[] = {image.size(), judges}, kept_shape[] = {results.size(), k}, notes_shape[] = {1, 3 * note_count};
+    const std::uint64_t votes_shape[] = {image.size(), judges}, kept_shape[] = {results.size(), k},
+                        notes_shape[] = {1, 3 * note_count};
     out.write("votes", std::span<const std::uint8_t>(votes), votes_shape);
     out.write("kept", kept);
     out.write("state", state);
     out.write("refine/state", image_state);
     out.write("refine/kept", std::span<const std::uint8_t>(candidate_kept), kept_shape);
     std::vector<std::int64_t> notes;
-    for (const auto* step : {&refine, &generate, &screen}) notes.insert(notes.end(), step->counts.begin(), step->counts.end());
+    for (const auto* step : {&refine, &generate, &screen})
+        notes.insert(notes.end(), step->counts.begin(), step->counts.end());
     out.write("figures/notes_per_part", std::span<const std::int64_t>(notes), notes_shape);
 }
 
-// One API rank's share: takes images part by part, keeps results until a part is whole, and hands whole parts to the main thread.
+// One API rank's share: takes images part by part, keeps results until a part is whole, and hands whole parts to the
+// main thread.
 class Share {
 public:
     struct Part {
         std::uint64_t index = 0;
         parallel::Slice images;
-        std::vector<std::int64_t> types;  // [images, k]
+        std::vector<std::int64_t> types;     // [images, k]
         std::vector<ImageResult> results{};  // room is made when the part is begun: a whole pool of them would not fit
         std::uint64_t open = 0;              // images without a result
     };
 
-    Share(std::vector<Part> parts, std::uint64_t k, const pool::Pool& pool, std::function<bool(std::uint64_t)> chosen, asking::SentPicture as_sent) : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
+    Share(std::vector<Part> parts, std::uint64_t k, const pool::Pool& pool, std::function<bool(std::uint64_t)> chosen,
+          asking::SentPicture as_sent)
+        : parts_(std::move(parts)), k_(k), pool_(pool), chosen_(std::move(chosen)), as_sent_(as_sent) {
         for (std::size_t i = 0; i < parts_.size(); ++i) {
             parts_[i].open = parts_[i].images.size();
             place_.emplace(parts_[i].index, i);
@@ -115,7 +123,8 @@ public:
         return sum;
     }
 
-    // Starts the next image that is to be asked about; false when there is none left. On the asking thread, as the next two.
+    // Starts the next image that is to be asked about; false when there is none left. On the asking thread, as the next
+    // two.
     bool start_next(CurationFlow& flow) {
         while (at_part_ < parts_.size()) {
             auto& part = parts_[at_part_];
@@ -125,7 +134,8 @@ public:
             }
             if (at_image_ == 0) part.results.resize(part.images.size());
             const auto image = part.images.begin + at_image_;
-            ImageTask task{image, std::string(pool_.uri(image)), asking::digest_as_sent(pool_.digest(image), as_sent_), {}};
+            ImageTask task{
+                image, std::string(pool_.uri(image)), asking::digest_as_sent(pool_.digest(image), as_sent_), {}};
             for (std::uint64_t i = 0; i < k_; ++i)
                 if (const auto type = part.types[at_image_ * k_ + i]; type >= 0) task.types.push_back(type);
             ++at_image_;
@@ -140,7 +150,9 @@ public:
         }
         return false;
     }
-    void take(ImageResult&& result, std::uint64_t part_index) { take(std::move(result), parts_[place_.at(part_index)]); }
+    void take(ImageResult&& result, std::uint64_t part_index) {
+        take(std::move(result), parts_[place_.at(part_index)]);
+    }
 
     // Main thread: parts that became whole since the last call.
     std::vector<Part*> whole_parts() {
@@ -175,33 +187,46 @@ std::function<bool(std::uint64_t)> pilot_of(const pool::Pool& pool, std::int64_t
         if (pool.usable(image)) usable.push_back(image);
     auto chosen = std::make_shared<std::unordered_set<std::uint64_t>>();
     const auto wanted = std::min<std::uint64_t>(static_cast<std::uint64_t>(limit), usable.size());
-    for (std::uint64_t i = 0; i < wanted; ++i) chosen->insert(usable[parallel::slice_of(usable.size(), i, wanted).begin]);
+    for (std::uint64_t i = 0; i < wanted; ++i)
+        chosen->insert(usable[parallel::slice_of(usable.size(), i, wanted).begin]);
     return [chosen](std::uint64_t image) { return chosen->contains(image); };
 }
 
 class CurateStage final : public run::Stage {
 public:
-    CurateStage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool, const asking::Endpoints& endpoints, const llm::ApiSettings& api) : settings_(settings), prompts_(prompts), pool_(pool), endpoints_(endpoints), api_(api) {}
+    CurateStage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool,
+                const asking::Endpoints& endpoints, const llm::ApiSettings& api)
+        : settings_(settings), prompts_(prompts), pool_(pool), endpoints_(endpoints), api_(api) {}
 
     std::string_view name() const override { return "curate"; }
-    std::string_view purpose() const override { return "refine, generate and screen as one stream: which types fit each image, a question and answer for each, votes of the judges"; }
+    std::string_view purpose() const override {
+        return "refine, generate and screen as one stream: which types fit each image, a question and answer for each, "
+               "votes of the judges";
+    }
     std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "matches.h5"}; }
     std::vector<std::string> writes() const override { return {"samples.h5"}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
         auto api = api_;
-        inputs.add(result_settings(settings.refine)).add(result_settings(settings.generate)).add(result_settings(settings.screen)).add(result_settings(api));
+        inputs.add(result_settings(settings.refine))
+            .add(result_settings(settings.generate))
+            .add(result_settings(settings.screen))
+            .add(result_settings(api));
         Prompts(prompts_.folder).add_curate(inputs);
         for (const auto& name : endpoint_names()) asking::add_endpoint(inputs, endpoints_, name);
     }
 
     void check() const override {
         if (settings_.screen.keep_votes > static_cast<int>(settings_.screen.judges.size()))
-            throw UsageError(fmt::format("screen.keep_votes = {} with {} judges: nothing could be kept", settings_.screen.keep_votes, settings_.screen.judges.size()), "lower it or name more judges");
+            throw UsageError(fmt::format("screen.keep_votes = {} with {} judges: nothing could be kept",
+                                         settings_.screen.keep_votes, settings_.screen.judges.size()),
+                             "lower it or name more judges");
         auto judges = settings_.screen.judges;
         std::sort(judges.begin(), judges.end());
-        if (const auto twice = std::adjacent_find(judges.begin(), judges.end()); twice != judges.end()) throw UsageError(fmt::format("screen.judges names '{}' twice", *twice), "its two votes would be one opinion");
+        if (const auto twice = std::adjacent_find(judges.begin(), judges.end()); twice != judges.end())
+            throw UsageError(fmt::format("screen.judges names '{}' twice", *twice),
+                             "its two votes would be one opinion");
         static_cast<void>(Prompts(prompts_.folder));
         asking::check_reachable(endpoints_, api_, endpoint_names());
     }
@@ -216,13 +241,23 @@ private:
         return names;
     }
     [[noreturn]] void raise_none_alarm(std::int64_t none, std::int64_t refined) const {
-        throw InputError(fmt::format("refine: {} of {} images ({:.0f} %) fit none of their candidates, more than refine.max_none_rate = {}", none, refined, 100.0 * static_cast<double>(none) / static_cast<double>(refined), settings_.refine.max_none_rate),
-                         "look at the matches and the taxonomy, raise match.k, or raise refine.max_none_rate; every answer paid for is kept");
+        throw InputError(
+            fmt::format(
+                "refine: {} of {} images ({:.0f} %) fit none of their candidates, more than refine.max_none_rate = {}",
+                none, refined, 100.0 * static_cast<double>(none) / static_cast<double>(refined),
+                settings_.refine.max_none_rate),
+            "look at the matches and the taxonomy, raise match.k, or raise refine.max_none_rate; every answer paid for "
+            "is kept");
     }
-    bool too_many_none(std::int64_t none, std::int64_t refined) const { return refined > 0 && static_cast<double>(none) > settings_.refine.max_none_rate * static_cast<double>(refined); }
+    bool too_many_none(std::int64_t none, std::int64_t refined) const {
+        return refined > 0 && static_cast<double>(none) > settings_.refine.max_none_rate * static_cast<double>(refined);
+    }
 
-    llm::EngineFigures ask(run::StageContext& context, const storage::PartStore& store, const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const;
-    CurationFigures count(const storage::PartStore& store, const parallel::Communicator& ranks, const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
+    llm::EngineFigures ask(run::StageContext& context, const storage::PartStore& store,
+                           const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank,
+                           int api_ranks) const;
+    CurationFigures count(const storage::PartStore& store, const parallel::Communicator& ranks,
+                          const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
 
     CurateSettings settings_;
     PromptSettings prompts_;
@@ -243,8 +278,11 @@ void CurateStage::run(run::StageContext& context) {
     const auto asking = asking::asking_ranks(ranks, api_);
     asking::fold_together(context);
     const auto me = std::find(asking.begin(), asking.end(), ranks.rank());
-    const storage::PartStore store(context.paths.parts("curate"), {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)}, context.fingerprint, ranks);
-    const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(), static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
+    const storage::PartStore store(context.paths.parts("curate"),
+                                   {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)},
+                                   context.fingerprint, ranks);
+    const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(),
+                                    static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
     asking::fold_together(context);
 
     const auto figures = count(store, ranks, *taxonomy, matches_h5);
@@ -252,7 +290,8 @@ void CurateStage::run(run::StageContext& context) {
     parallel::together(ranks, [&] {
         if (too_many_none(none, refined)) raise_none_alarm(none, refined);
     });
-    const auto costs = asking::sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
+    const auto costs =
+        asking::sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
     parallel::together(ranks, [&] {
         if (ranks.is_root()) asking::write_costs(context.paths.file(curate_costs), costs);
     });
@@ -270,7 +309,9 @@ void CurateStage::run(run::StageContext& context) {
     asking::add_cost_figures(context.figures, costs);
 }
 
-llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::PartStore& store, const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank, int api_ranks) const {
+llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::PartStore& store,
+                                    const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank,
+                                    int api_ranks) const {
     const auto& ranks = context.ranks;
     std::optional<pool::Pool> pool;
     std::optional<Prompts> prompts;
@@ -288,15 +329,20 @@ llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::P
         if (!here) return;
         prompts.emplace(prompts_.folder);
         pool.emplace(context.paths.file("pool.h5"), pool_);
-        if (pool->size() != matches.images) throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images), "make the later file again with --redo embed");
+        if (pool->size() != matches.images)
+            throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images),
+                               "make the later file again with --redo embed");
         const auto file = storage::Hdf5File::open(context.paths.file("matches.h5"));
         std::vector<Share::Part> parts;
-        for (std::size_t i = static_cast<std::size_t>(api_rank); i < store.missing().size(); i += static_cast<std::size_t>(api_ranks)) {
+        for (std::size_t i = static_cast<std::size_t>(api_rank); i < store.missing().size();
+             i += static_cast<std::size_t>(api_ranks)) {
             const auto index = store.missing()[i];
             const auto images = store.parts().part(index);
             parts.push_back({index, images, file.read_rows<std::int64_t>("type", images.begin, images.size())});
             for (const auto type : parts.back().types)
-                if (type >= static_cast<std::int64_t>(taxonomy.size())) throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()), "make it again with --redo match");
+                if (type >= static_cast<std::int64_t>(taxonomy.size()))
+                    throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()),
+                                       "make it again with --redo match");
         }
         share.emplace(std::move(parts), matches.k, *pool, pilot_of(*pool, settings_.refine.limit_items), as_sent);
         progress.emplace("curate", share->images(), "images");
@@ -305,18 +351,25 @@ llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::P
     asking::Company company;
     company.counts = [&] { return std::vector<std::int64_t>{counts.refined, counts.none}; };
     company.look = [&](std::span<const std::int64_t> sums) {
-        if (sums[0] >= settings_.refine.none_rate_after && too_many_none(sums[1], sums[0])) raise_none_alarm(sums[1], sums[0]);
+        if (sums[0] >= settings_.refine.none_rate_after && too_many_none(sums[1], sums[0]))
+            raise_none_alarm(sums[1], sums[0]);
     };
     if (here) {
         company.work = [&] {
-            const auto asker = std::make_shared<asking::EngineAsker>(asking::chosen_endpoints(endpoints_, api_, endpoint_names()), api_, context.paths.journal(), api_rank, api_ranks);
+            const auto asker =
+                std::make_shared<asking::EngineAsker>(asking::chosen_endpoints(endpoints_, api_, endpoint_names()),
+                                                      api_, context.paths.journal(), api_rank, api_ranks);
             {
                 const std::lock_guard lock(asking_mutex);
                 asking = asker;
             }
-            asking::PictureDesk desk([&](std::uint64_t image) { return pictures::decode(pool->read(image), pool->decode_options()); }, as_sent);
+            asking::PictureDesk desk(
+                [&](std::uint64_t image) { return pictures::decode(pool->read(image), pool->decode_options()); },
+                as_sent);
             CurationFlow flow(
-                settings_, *prompts, [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); }, [&](std::uint64_t image) { return desk.get(image); }, *asker, counts,
+                settings_, *prompts,
+                [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); },
+                [&](std::uint64_t image) { return desk.get(image); }, *asker, counts,
                 [&](ImageResult&& result) {
                     const auto part = part_of(result.image);
                     share->take(std::move(result), part);
@@ -337,7 +390,9 @@ llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::P
         std::int64_t shown = 0;
         company.serve = [&, shown]() mutable {
             for (auto* part : share->whole_parts()) {
-                store.write(part->index, [&](storage::Hdf5File& out) { write_part(out, part->results, matches.k, settings_.screen.judges.size()); });
+                store.write(part->index, [&](storage::Hdf5File& out) {
+                    write_part(out, part->results, matches.k, settings_.screen.judges.size());
+                });
                 *part = {part->index, part->images, {}};  // on disk now
             }
             const auto finished = counts.finished.load();
@@ -349,21 +404,26 @@ llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::P
                 const std::lock_guard lock(asking_mutex);
                 if (const auto asker = asking.lock()) live = ", " + asking::live_text(asker->figures());
             }
-            progress->note(fmt::format("None {:.0f} %, {} samples, {} votes, {} kept{}", refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined), counts.generated.load(), counts.judged.load(), counts.kept.load(), live));
+            progress->note(fmt::format(
+                "None {:.0f} %, {} samples, {} votes, {} kept{}",
+                refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined),
+                counts.generated.load(), counts.judged.load(), counts.kept.load(), live));
         };
     }
     asking::run_in_company(ranks, company);
     return figures;
 }
 
-CurationFigures CurateStage::count(const storage::PartStore& store, const parallel::Communicator& ranks, const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
+CurationFigures CurateStage::count(const storage::PartStore& store, const parallel::Communicator& ranks,
+                                   const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
     std::vector<std::string> level1_names;
     const auto level1 = level1_of_types(taxonomy, level1_names);
     const auto judges = settings_.screen.judges.size();
     CurationFigures figures(settings_.screen.judges, std::move(level1_names));
     parallel::together(ranks, [&] {
         const auto matches = storage::Hdf5File::open(matches_h5);
-        const auto mine = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+        const auto mine = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()),
+                                             static_cast<std::uint64_t>(ranks.size()));
         for (auto index = mine.begin; index < mine.end; ++index) {
             const auto images = store.parts().part(index);
             const auto types = matches.read_rows<std::int64_t>("type", images.begin, images.size());
@@ -376,10 +436,14 @@ CurationFigures CurateStage::count(const storage::PartStore& store, const parall
                 figures.add_image(state, best < 0 ? -1 : level1[static_cast<std::size_t>(best)]);
                 if (state != ImageState::kept_some && state != ImageState::none) continue;
                 for (std::size_t c = 0; c < k; ++c)
-                    if (const auto type = types[i * k + c]; type >= 0) figures.add_candidate(level1[static_cast<std::size_t>(type)], kept[i * k + c] != 0);
+                    if (const auto type = types[i * k + c]; type >= 0)
+                        figures.add_candidate(level1[static_cast<std::size_t>(type)], kept[i * k + c] != 0);
             }
-            const auto sample_states = part.read<std::uint8_t>("state"), sample_kept = part.read<std::uint8_t>("kept"), votes = part.read<std::uint8_t>("votes");
-            for (std::size_t i = 0; i < sample_states.size(); ++i) figures.add_sample(static_cast<SampleState>(sample_states[i]), sample_kept[i] != 0, votes.data() + i * judges);
+            const auto sample_states = part.read<std::uint8_t>("state"), sample_kept = part.read<std::uint8_t>("kept"),
+                       votes = part.read<std::uint8_t>("votes");
+            for (std::size_t i = 0; i < sample_states.size(); ++i)
+                figures.add_sample(static_cast<SampleState>(sample_states[i]), sample_kept[i] != 0,
+                                   votes.data() + i * judges);
             figures.add_notes(part.read<std::int64_t>("figures/notes_per_part"));
         }
     });
@@ -389,11 +453,13 @@ CurationFigures CurateStage::count(const storage::PartStore& store, const parall
 
 std::vector<run::PlanLine> CurateStage::plan(const run::Paths& paths) const {
     CurationLoad load;
-    const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"), samples_h5 = paths.file("samples.h5");
+    const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"),
+               samples_h5 = paths.file("samples.h5");
     if (!std::filesystem::exists(pool_h5)) return {{"images to refine", 0, "images", "known once ingest has run"}};
     const auto status = storage::Hdf5File::open(pool_h5).read<std::uint8_t>("status");
     const auto usable = static_cast<double>(std::count(status.begin(), status.end(), std::uint8_t{0}));
-    load.images = settings_.refine.limit_items > 0 ? std::min(usable, static_cast<double>(settings_.refine.limit_items)) : usable;
+    load.images =
+        settings_.refine.limit_items > 0 ? std::min(usable, static_cast<double>(settings_.refine.limit_items)) : usable;
     if (std::filesystem::exists(matches_h5)) load.candidates = static_cast<double>(Matches::shape_of(matches_h5).k);
     if (std::filesystem::exists(samples_h5)) {
         const auto states = storage::Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
@@ -405,7 +471,10 @@ std::vector<run::PlanLine> CurateStage::plan(const run::Paths& paths) const {
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts, const pool::PoolSettings& pool, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api) {
+std::unique_ptr<run::Stage> make_curate_stage(const CurateSettings& settings, const PromptSettings& prompts,
+                                              const pool::PoolSettings& pool,
+                                              const std::map<std::string, llm::EndpointSettings>& endpoints,
+                                              const llm::ApiSettings& api) {
     return std::make_unique<CurateStage>(settings, prompts, pool, endpoints, api);
 }
 

@@ -27,7 +27,8 @@ constexpr auto expand_costs = "costs/expand.json";
 
 class ExpandStage final : public run::Stage {
 public:
-    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const asking::Endpoints& endpoints, const llm::ApiSettings& api, NameEmbedder clip)
+    ExpandStage(const ExpandSettings& settings, const PromptSettings& prompts, const asking::Endpoints& endpoints,
+                const llm::ApiSettings& api, NameEmbedder clip)
         : settings_(settings), prompts_(prompts), endpoints_(endpoints), api_(api), clip_(std::move(clip)) {}
 
     ~ExpandStage() override {
@@ -37,7 +38,9 @@ public:
     }
 
     std::string_view name() const override { return "expand"; }
-    std::string_view purpose() const override { return "grow the taxonomy of task types from the seeds, level by level, and drop near-duplicates"; }
+    std::string_view purpose() const override {
+        return "grow the taxonomy of task types from the seeds, level by level, and drop near-duplicates";
+    }
     std::vector<std::string> reads() const override { return {}; }
     std::vector<std::string> writes() const override { return {"taxonomy.h5", "taxonomy.txt"}; }
 
@@ -52,8 +55,12 @@ public:
     }
 
     void check() const override {
-        if (given().empty()) throw InputError(fmt::format("{}: no task type in it", settings_.seeds.string()), "give seeds or a taxonomy_file");
-        if (settings_.embedder == "clip" && !std::filesystem::exists(clip_.model / "config.json")) throw UsageError("expand.embedder = clip needs the weights of [embed]", "set embed.model, or choose expand.embedder = lexical");
+        if (given().empty())
+            throw InputError(fmt::format("{}: no task type in it", settings_.seeds.string()),
+                             "give seeds or a taxonomy_file");
+        if (settings_.embedder == "clip" && !std::filesystem::exists(clip_.model / "config.json"))
+            throw UsageError("expand.embedder = clip needs the weights of [embed]",
+                             "set embed.model, or choose expand.embedder = lexical");
         if (!settings_.ask) return;
         static_cast<void>(Prompts(prompts_.folder));
         asking::check_reachable(endpoints_, api_, {settings_.endpoint});
@@ -65,7 +72,11 @@ public:
         asking_ = asking::asking_ranks(context.ranks, api_).front();
         asking::fold_together(context);
         if (context.ranks.rank() != asking_) return;
-        progress_.emplace("expand", static_cast<std::uint64_t>(settings_.level1_target) + static_cast<std::uint64_t>(settings_.level2_target) + static_cast<std::uint64_t>(settings_.level3_target), "task types");
+        progress_.emplace("expand",
+                          static_cast<std::uint64_t>(settings_.level1_target) +
+                              static_cast<std::uint64_t>(settings_.level2_target) +
+                              static_cast<std::uint64_t>(settings_.level3_target),
+                          "task types");
         grown_ = std::async(std::launch::async, [this, journal = context.paths.journal()] {
             try {
                 return grow(journal);
@@ -114,14 +125,20 @@ public:
             asking::write_costs(context.paths.file(expand_costs), costs);
             const auto counts = result->taxonomy.level_counts();
             const auto& report = result->report;
-            counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2], result->taxonomy.leaves().size(), report.requests, report.failed, report.exact_duplicates, report.dropped.size());
-            log::info("expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates dropped; {} requests, {} failed", counts[0], counts[1], counts[2], report.exact_duplicates, report.dropped.size(),
-                      report.requests, report.failed);
+            counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2],
+                                  result->taxonomy.leaves().size(), report.requests, report.failed,
+                                  report.exact_duplicates, report.dropped.size());
+            log::info(
+                "expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates "
+                "dropped; {} requests, {} failed",
+                counts[0], counts[1], counts[2], report.exact_duplicates, report.dropped.size(), report.requests,
+                report.failed);
             asking::log_costs(costs);
         });
         // Rank 0's figures are kept, and the asking rank may be another.
         const auto numbers = split_numbers(ranks.broadcast_text(counted, asking_));
-        constexpr std::array names{"level1", "level2", "level3", "leaves", "answers", "failed", "exact_duplicates", "near_duplicates"};
+        constexpr std::array names{"level1",  "level2", "level3",           "leaves",
+                                   "answers", "failed", "exact_duplicates", "near_duplicates"};
         for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));
         asking::add_cost_figures(context.figures, costs);
     }
@@ -137,7 +154,8 @@ private:
         const auto embedder = settings_.embedder == "clip" ? clip_.make() : taxonomy::lexical_embedder();
         if (!settings_.ask) return {given_taxonomy(given(), settings_, embedder), {}};
         const Prompts prompts(prompts_.folder);
-        asking::EngineAsker asker(asking::chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0, 1);
+        asking::EngineAsker asker(asking::chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0,
+                                  1);
         auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) {
             progress_->note(asking::live_text(asker.figures()));
             progress_->add(static_cast<std::uint64_t>(fresh));
@@ -164,10 +182,12 @@ private:
     }
 
     static void write_report(storage::Hdf5File& file, const ExpansionReport& report) {
-        const auto pairs = [&](const std::string& group, const char* first, const char* second, const std::vector<taxonomy::DuplicateFilter::Pair>& list) {
+        const auto pairs = [&](const std::string& group, const char* first, const char* second,
+                               const std::vector<taxonomy::DuplicateFilter::Pair>& list) {
             std::vector<std::string> a, b;
             std::vector<float> cosine;
-            for (const auto& pair : list) a.push_back(pair.text), b.push_back(pair.other), cosine.push_back(pair.cosine);
+            for (const auto& pair : list)
+                a.push_back(pair.text), b.push_back(pair.other), cosine.push_back(pair.cosine);
             file.write_texts(group + "/" + first, a);
             file.write_texts(group + "/" + second, b);
             file.write(group + "/cosine", cosine);
@@ -184,7 +204,8 @@ private:
             file.set_attribute(fmt::format("parents_exhausted_level{}", level + 1), report.exhausted[level]);
         }
         for (std::size_t i = 0; i < note_count; ++i)
-            if (report.notes.counts[i] != 0) file.set_attribute(fmt::format("answers_{}", note_name(static_cast<Note>(i))), report.notes.counts[i]);
+            if (report.notes.counts[i] != 0)
+                file.set_attribute(fmt::format("answers_{}", note_name(static_cast<Note>(i))), report.notes.counts[i]);
     }
 
     ExpandSettings settings_;
@@ -203,12 +224,14 @@ std::vector<run::PlanLine> ExpandStage::plan(const run::Paths& paths) const {
     // Each parent is asked about once for its share and about once more until it has nothing new.
     const auto per_level = [&](double parents, double wanted) {
         if (wanted <= 0 || parents <= 0) return 0.0;
-        const auto rounds = std::min<double>(settings_.rounds, std::ceil(wanted / parents / settings_.names_per_request) + 0.5);
+        const auto rounds =
+            std::min<double>(settings_.rounds, std::ceil(wanted / parents / settings_.names_per_request) + 0.5);
         return std::ceil(parents * rounds);
     };
     const auto seeds = static_cast<double>(given().size());
     const double level1 = std::max<double>(settings_.level1_target, seeds);
-    const double requests = per_level(1, level1 - seeds) + per_level(level1, settings_.level2_target) + per_level(settings_.level2_target, settings_.level3_target);
+    const double requests = per_level(1, level1 - seeds) + per_level(level1, settings_.level2_target) +
+                            per_level(settings_.level2_target, settings_.level3_target);
     const double names = std::max(0.0, level1 - seeds) + settings_.level2_target + settings_.level3_target;
 
     const Prompts prompts(prompts_.folder);
@@ -216,14 +239,18 @@ std::vector<run::PlanLine> ExpandStage::plan(const run::Paths& paths) const {
     constexpr double tokens_a_path = 16;
     const auto in = static_cast<std::int64_t>(requests * (static_cast<double>(prompt_tokens) + 4 * tokens_a_path));
     const auto out = static_cast<std::int64_t>(1.2 * names * tokens_a_path);  // a fifth of the paths exist already
-    std::vector<run::PlanLine> lines{{"task types wanted", level1 + settings_.level2_target + settings_.level3_target, "types"}, {"requests", requests, "requests"}};
+    std::vector<run::PlanLine> lines{
+        {"task types wanted", level1 + settings_.level2_target + settings_.level3_target, "types"},
+        {"requests", requests, "requests"}};
     lines.push_back({"tokens in", static_cast<double>(in), "tokens"});
     lines.push_back({"tokens out", static_cast<double>(out), "tokens"});
     const auto at = endpoints_.find(settings_.endpoint);
     if (at != endpoints_.end()) {
         const auto usd = llm::dollars(at->second, {in, out});
-        lines.push_back({"dollars", std::max(usd, 0.0), "$", usd < 0 ? "price unknown: set price_in and price_out" : ""});
-        if (at->second.requests_per_minute > 0) lines.push_back({"hours at the endpoint's limit", requests / at->second.requests_per_minute / 60, "h"});
+        lines.push_back(
+            {"dollars", std::max(usd, 0.0), "$", usd < 0 ? "price unknown: set price_in and price_out" : ""});
+        if (at->second.requests_per_minute > 0)
+            lines.push_back({"hours at the endpoint's limit", requests / at->second.requests_per_minute / 60, "h"});
     }
     static_cast<void>(paths);
     return lines;
@@ -231,7 +258,9 @@ std::vector<run::PlanLine> ExpandStage::plan(const run::Paths& paths) const {
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api, NameEmbedder clip) {
+std::unique_ptr<run::Stage> make_expand_stage(const ExpandSettings& settings, const PromptSettings& prompts,
+                                              const std::map<std::string, llm::EndpointSettings>& endpoints,
+                                              const llm::ApiSettings& api, NameEmbedder clip) {
     return std::make_unique<ExpandStage>(settings, prompts, endpoints, api, std::move(clip));
 }
 

@@ -10,11 +10,14 @@
 namespace tg::curation {
 namespace {
 
-bool unrelated(const std::string& a, const std::string& b) { return !taxonomy::is_within(a, b) && !taxonomy::is_within(b, a); }
+bool unrelated(const std::string& a, const std::string& b) {
+    return !taxonomy::is_within(a, b) && !taxonomy::is_within(b, a);
+}
 
 class Expansion {
 public:
-    Expansion(const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker)
+    Expansion(const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder,
+              asking::Asker& asker)
         : settings_(settings), prompts_(prompts), asker_(asker), filter_(embedder, settings.duplicate_similarity) {}
 
     void give(const std::vector<std::string>& paths) {
@@ -29,7 +32,8 @@ public:
         for (int round = 1; round <= settings_.rounds && !parents.empty(); ++round) {
             const auto missing = static_cast<std::int64_t>(target) - static_cast<std::int64_t>(draft_.count(level));
             if (missing <= 0) return;
-            const auto share = (missing + static_cast<std::int64_t>(parents.size()) - 1) / static_cast<std::int64_t>(parents.size());
+            const auto share =
+                (missing + static_cast<std::int64_t>(parents.size()) - 1) / static_cast<std::int64_t>(parents.size());
             const auto count = static_cast<int>(std::min<std::int64_t>(share, settings_.names_per_request));
             const auto answers = ask(parents, level, round, count);
             std::vector<std::string> fertile;
@@ -41,7 +45,9 @@ public:
                 else ++report_.exhausted[static_cast<std::size_t>(level - 1)];
             }
             ++report_.rounds[static_cast<std::size_t>(level - 1)];
-            log::info("expand: level {}, round {}: {} parents asked for {} each, {} new types, {} at this level of {} wanted", level, round, parents.size(), count, fresh, draft_.count(level), target);
+            log::info(
+                "expand: level {}, round {}: {} parents asked for {} each, {} new types, {} at this level of {} wanted",
+                level, round, parents.size(), count, fresh, draft_.count(level), target);
             if (progress) progress(fresh);
             parents = std::move(fertile);
         }
@@ -65,12 +71,14 @@ private:
             llm::Request request;
             request.endpoint = settings_.endpoint;
             request.stage = "expand";
-            request.item = parent.empty() ? fmt::format("level 1, round {}", round) : fmt::format("level {} of {}, round {}", level, parent, round);
+            request.item = parent.empty() ? fmt::format("level 1, round {}", round)
+                                          : fmt::format("level {} of {}, round {}", level, parent, round);
             request.user = prompts_.expand(parent, draft_.children(parent), count);
             request.response_schema = expand_schema();
             ++report_.requests;
             asker_.submit(
-                std::move(request), [parent](std::string_view answer) { return read_expand_answer(answer, parent).problem; },
+                std::move(request),
+                [parent](std::string_view answer) { return read_expand_answer(answer, parent).problem; },
                 [this, &answers, i](llm::Reply reply) {
                     if (reply.status == llm::Reply::Status::answered) answers[i] = std::move(reply.text);
                     else if (reply.status == llm::Reply::Status::failed) ++report_.failed;
@@ -111,15 +119,19 @@ private:
 
 }  // namespace
 
-Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker, const std::function<void(std::int64_t)>& progress) {
+Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts,
+                         const taxonomy::Embedder& embedder, asking::Asker& asker,
+                         const std::function<void(std::int64_t)>& progress) {
     Expansion expansion(settings, prompts, embedder, asker);
     expansion.give(given);
     const std::array targets{settings.level1_target, settings.level2_target, settings.level3_target};
-    for (int level = 1; level <= taxonomy::deepest_level; ++level) expansion.fill_level(level, targets[static_cast<std::size_t>(level - 1)], progress);
+    for (int level = 1; level <= taxonomy::deepest_level; ++level)
+        expansion.fill_level(level, targets[static_cast<std::size_t>(level - 1)], progress);
     return std::move(expansion).finished();
 }
 
-Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const taxonomy::Embedder& embedder) {
+Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings,
+                        const taxonomy::Embedder& embedder) {
     taxonomy::TaxonomyDraft draft;
     ExpansionReport report;
     for (const auto& path : given)

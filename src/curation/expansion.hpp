@@ -1,5 +1,6 @@
-// Growing the taxonomy by asking: rounds over the parents of one level after the other, until the target is met or no parent has
-// anything new. The result depends on the answers alone: each round's answers are merged in the order of the parents.
+// Growing the taxonomy by asking: rounds over the parents of one level after the other, until the target is met or no
+// parent has anything new. The result depends on the answers alone: each round's answers are merged in the order of the
+// parents.
 #pragma once
 
 #include <functional>
@@ -18,7 +19,7 @@ namespace tg::curation {
 struct ExpansionReport {
     Notes notes;
     std::int64_t requests = 0, failed = 0;
-    std::int64_t given = 0;           // paths from seeds and files
+    std::int64_t given = 0;  // paths from seeds and files
     std::int64_t exact_duplicates = 0;
     std::array<std::int64_t, 3> exhausted{};  // parents that had nothing new, by the level asked for
     std::array<std::int64_t, 3> rounds{};
@@ -30,10 +31,13 @@ struct Expanded {
     ExpansionReport report;
 };
 
-// `given`: normalised paths of seeds and files, kept as they are. Throws Stopped, EndpointError, or Error with ExitCode::done when
-// the budget is spent. `progress` is told the new types of each round.
-Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts, const taxonomy::Embedder& embedder, asking::Asker& asker, const std::function<void(std::int64_t)>& progress = {});
+// `given`: normalised paths of seeds and files, kept as they are. Throws Stopped, EndpointError, or Error with
+// ExitCode::done when the budget is spent. `progress` is told the new types of each round.
+Expanded expand_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const Prompts& prompts,
+                         const taxonomy::Embedder& embedder, asking::Asker& asker,
+                         const std::function<void(std::int64_t)>& progress = {});
 // Without asking: the given paths alone, with their near-duplicates reported.
-Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings, const taxonomy::Embedder& embedder);
+Expanded given_taxonomy(const std::vector<std::string>& given, const ExpandSettings& settings,
+                        const taxonomy::Embedder& embedder);
 
 }  // namespace tg::curation

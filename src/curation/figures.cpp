@@ -14,11 +14,14 @@ constexpr std::size_t image_state_count = 5, sample_state_count = 4;
 constexpr std::size_t level1_columns = 4;  // images, none, offered, kept
 constexpr std::array<const char*, 3> steps{"refine", "generate", "screen"};
 
-double share(std::int64_t part, std::int64_t whole) { return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole); }
+double share(std::int64_t part, std::int64_t whole) {
+    return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
 
 }  // namespace
 
-CurationFigures::CurationFigures(std::vector<std::string> judges, std::vector<std::string> level1_names) : judges_(std::move(judges)), level1_(std::move(level1_names)) {
+CurationFigures::CurationFigures(std::vector<std::string> judges, std::vector<std::string> level1_names)
+    : judges_(std::move(judges)), level1_(std::move(level1_names)) {
     const auto j = judges_.size();
     std::size_t end = 0;
     const auto table = [&](std::size_t size) { return std::exchange(end, end + size); };
@@ -77,12 +80,18 @@ void CurationFigures::add_notes(const std::vector<std::int64_t>& counts) {
     for (std::size_t i = 0; i < counts.size(); ++i) at(notes_ + i) += counts[i];
 }
 
-std::int64_t CurationFigures::images(ImageState state) const { return counts_[image_states_ + static_cast<std::size_t>(state)]; }
-std::int64_t CurationFigures::samples(SampleState state) const { return counts_[sample_states_ + static_cast<std::size_t>(state)]; }
+std::int64_t CurationFigures::images(ImageState state) const {
+    return counts_[image_states_ + static_cast<std::size_t>(state)];
+}
+std::int64_t CurationFigures::samples(SampleState state) const {
+    return counts_[sample_states_ + static_cast<std::size_t>(state)];
+}
 std::int64_t CurationFigures::kept() const { return counts_[kept_]; }
 std::int64_t CurationFigures::votes_for(std::size_t ones) const { return counts_[votes_for_ + ones]; }
 
-double CurationFigures::none_rate() const { return share(images(ImageState::none), images(ImageState::none) + images(ImageState::kept_some)); }
+double CurationFigures::none_rate() const {
+    return share(images(ImageState::none), images(ImageState::none) + images(ImageState::kept_some));
+}
 double CurationFigures::kept_rate() const { return share(kept(), samples(SampleState::fine)); }
 
 double CurationFigures::agreement(std::size_t a, std::size_t b) const {
@@ -103,7 +112,8 @@ double CurationFigures::fleiss_kappa() const {
 }
 
 void CurationFigures::write(storage::Hdf5File& file, bool root) const {
-    const auto put = [&]<class T>(const std::string& name, const std::vector<T>& values, std::vector<std::uint64_t> shape) {
+    const auto put = [&]<class T>(const std::string& name, const std::vector<T>& values,
+                                  std::vector<std::uint64_t> shape) {
         file.make_dataset(name, storage::hdf5_type<T>(), shape);
         file.write_rows(name, 0, root ? shape[0] : 0, root ? std::span<const T>(values) : std::span<const T>());
     };
@@ -117,7 +127,10 @@ void CurationFigures::write(storage::Hdf5File& file, bool root) const {
         put(name + "/bytes", bytes, {bytes.size()});
         put(name + "/lengths", lengths, {lengths.size()});
     };
-    const auto slice = [&](std::size_t first, std::size_t count) { return std::vector<std::int64_t>(counts_.begin() + static_cast<std::ptrdiff_t>(first), counts_.begin() + static_cast<std::ptrdiff_t>(first + count)); };
+    const auto slice = [&](std::size_t first, std::size_t count) {
+        return std::vector<std::int64_t>(counts_.begin() + static_cast<std::ptrdiff_t>(first),
+                                         counts_.begin() + static_cast<std::ptrdiff_t>(first + count));
+    };
     const auto j = judges();
     put("figures/image_states", slice(image_states_, image_state_count), {image_state_count});
     put("figures/sample_states", slice(sample_states_, sample_state_count), {sample_state_count});
@@ -128,7 +141,8 @@ void CurationFigures::write(storage::Hdf5File& file, bool root) const {
         for (std::size_t b = 0; b < j; ++b) agree.push_back(agreement(a, b));
     put("figures/agreement", agree, {j, j});
     put_texts("figures/level1/name", level1_);
-    put("figures/level1/counts", slice(level1_counts_, level1_columns * level1_.size()), {level1_.size(), level1_columns});
+    put("figures/level1/counts", slice(level1_counts_, level1_columns * level1_.size()),
+        {level1_.size(), level1_columns});
     std::vector<std::string> names;
     for (std::size_t i = 0; i < note_count; ++i) names.emplace_back(note_name(static_cast<Note>(i)));
     put_texts("figures/notes/name", names);
@@ -142,7 +156,8 @@ void CurationFigures::write(storage::Hdf5File& file, bool root) const {
 
 void CurationFigures::add_to(run::Figures& figures) const {
     const auto put = [&](const std::string& name, double value) { figures.emplace_back(name, value); };
-    put("refine.images", static_cast<double>(images(ImageState::kept_some) + images(ImageState::none) + images(ImageState::failed)));
+    put("refine.images",
+        static_cast<double>(images(ImageState::kept_some) + images(ImageState::none) + images(ImageState::failed)));
     put("refine.none_rate", none_rate());
     put("refine.failed", static_cast<double>(images(ImageState::failed)));
     std::int64_t all = 0;
@@ -154,24 +169,36 @@ void CurationFigures::add_to(run::Figures& figures) const {
     put("screen.failed", static_cast<double>(samples(SampleState::judging_failed)));
     put("screen.kept", static_cast<double>(kept()));
     put("screen.rejected", static_cast<double>(samples(SampleState::fine) - kept()));
-    for (std::size_t ones = 0; ones <= judges(); ++ones) put(fmt::format("screen.votes_{}_{}", ones, judges() - ones), static_cast<double>(votes_for(ones)));
+    for (std::size_t ones = 0; ones <= judges(); ++ones)
+        put(fmt::format("screen.votes_{}_{}", ones, judges() - ones), static_cast<double>(votes_for(ones)));
     if (std::isfinite(fleiss_kappa())) put("screen.fleiss_kappa", fleiss_kappa());
     for (std::size_t step = 0; step < steps.size(); ++step)
         for (std::size_t i = 0; i < note_count; ++i)
-            if (const auto count = counts_[notes_ + step * note_count + i]; count > 0) put(fmt::format("{}.answers_{}", steps[step], note_name(static_cast<Note>(i))), static_cast<double>(count));
+            if (const auto count = counts_[notes_ + step * note_count + i]; count > 0)
+                put(fmt::format("{}.answers_{}", steps[step], note_name(static_cast<Note>(i))),
+                    static_cast<double>(count));
 }
 
 void CurationFigures::log() const {
     const auto none = images(ImageState::none), some = images(ImageState::kept_some);
-    log::info("refine: {} images kept some types, {} none ({:.1f} %), {} failed, {} unusable, {} not asked", some, none, 100 * none_rate(), images(ImageState::failed), images(ImageState::unusable), images(ImageState::not_asked));
-    log::info("generate: {} samples, {} left out, {} failed", samples(SampleState::fine) + samples(SampleState::judging_failed), samples(SampleState::left_out), samples(SampleState::generation_failed));
+    log::info("refine: {} images kept some types, {} none ({:.1f} %), {} failed, {} unusable, {} not asked", some, none,
+              100 * none_rate(), images(ImageState::failed), images(ImageState::unusable),
+              images(ImageState::not_asked));
+    log::info("generate: {} samples, {} left out, {} failed",
+              samples(SampleState::fine) + samples(SampleState::judging_failed), samples(SampleState::left_out),
+              samples(SampleState::generation_failed));
     std::vector<std::string> patterns;
-    for (std::size_t ones = judges() + 1; ones-- > 0;) patterns.push_back(fmt::format("{}-{}: {}", ones, judges() - ones, votes_for(ones)));
-    log::info("screen: {} kept ({:.1f} %), {} rejected, {} unjudged; votes {}; Fleiss' kappa {:.3f}", kept(), 100 * kept_rate(), samples(SampleState::fine) - kept(), samples(SampleState::judging_failed), join(patterns, ", "), fleiss_kappa());
+    for (std::size_t ones = judges() + 1; ones-- > 0;)
+        patterns.push_back(fmt::format("{}-{}: {}", ones, judges() - ones, votes_for(ones)));
+    log::info("screen: {} kept ({:.1f} %), {} rejected, {} unjudged; votes {}; Fleiss' kappa {:.3f}", kept(),
+              100 * kept_rate(), samples(SampleState::fine) - kept(), samples(SampleState::judging_failed),
+              join(patterns, ", "), fleiss_kappa());
     for (std::size_t step = 0; step < steps.size(); ++step) {
         std::vector<std::string> seen;
         for (std::size_t i = 0; i < note_count; ++i)
-            if (const auto count = counts_[notes_ + step * note_count + i]; count > 0) seen.push_back(fmt::format("{} {}", replace_all(std::string(note_name(static_cast<Note>(i))), "_", " "), count));
+            if (const auto count = counts_[notes_ + step * note_count + i]; count > 0)
+                seen.push_back(
+                    fmt::format("{} {}", replace_all(std::string(note_name(static_cast<Note>(i))), "_", " "), count));
         if (!seen.empty()) log::info("{}: in the answers: {}", steps[step], join(seen, ", "));
     }
 }

@@ -24,7 +24,7 @@ struct CurationFlow::Work {
     ImageTask task;
     ImageResult result;
     std::vector<Block> blocks;
-    int requests = 0;         // under way
+    int requests = 0;          // under way
     std::size_t refining = 0;  // blocks not yet refined
     bool stopped = false;
 };
@@ -36,12 +36,20 @@ VoteResult vote_result(const std::vector<std::uint8_t>& votes, int keep_votes) {
     return {false, ones + missing >= keep_votes ? SampleState::judging_failed : SampleState::fine};
 }
 
-CurationFlow::CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, asking::Asker& asker, FlowCounts& counts, Finished finished)
-    : settings_(settings), prompts_(prompts), path_of_(std::move(path_of)), picture_of_(std::move(picture_of)), asker_(asker), counts_(counts), finished_(std::move(finished)) {}
+CurationFlow::CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of,
+                           asking::Asker& asker, FlowCounts& counts, Finished finished)
+    : settings_(settings),
+      prompts_(prompts),
+      path_of_(std::move(path_of)),
+      picture_of_(std::move(picture_of)),
+      asker_(asker),
+      counts_(counts),
+      finished_(std::move(finished)) {}
 
 CurationFlow::~CurationFlow() = default;
 
-llm::Request CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const {
+llm::Request CurationFlow::request(const Work& work, const std::string& endpoint, const char* stage, std::string item,
+                                   int priority) const {
     llm::Request request;
     request.endpoint = endpoint;
     request.stage = stage;
@@ -61,7 +69,8 @@ void CurationFlow::start(ImageTask task) {
     for (std::size_t first = 0; first < work->task.types.size(); first += step) {
         Block block;
         block.first = first;
-        for (auto i = first; i < std::min(first + step, work->task.types.size()); ++i) block.candidates.push_back(path_of_(work->task.types[i]));
+        for (auto i = first; i < std::min(first + step, work->task.types.size()); ++i)
+            block.candidates.push_back(path_of_(work->task.types[i]));
         work->blocks.push_back(std::move(block));
     }
     work->refining = work->blocks.size();
@@ -72,12 +81,14 @@ void CurationFlow::start(ImageTask task) {
 
 void CurationFlow::refine(const std::shared_ptr<Work>& work, std::size_t index) {
     const auto& candidates = work->blocks[index].candidates;
-    auto asked = request(*work, settings_.refine.endpoint, "refine", fmt::format("{} block {}", work->task.name, index), refine_first);
+    auto asked = request(*work, settings_.refine.endpoint, "refine", fmt::format("{} block {}", work->task.name, index),
+                         refine_first);
     asked.user = prompts_.refine(candidates);
     asked.response_schema = refine_schema(candidates);
     ++work->requests;
     asker_.submit(
-        std::move(asked), [candidates](std::string_view answer) { return read_refine_answer(answer, candidates).problem; },
+        std::move(asked),
+        [candidates](std::string_view answer) { return read_refine_answer(answer, candidates).problem; },
         [this, work, index](llm::Reply reply) {
             auto& block = work->blocks[index];
             --work->refining;
@@ -92,14 +103,23 @@ void CurationFlow::refine(const std::shared_ptr<Work>& work, std::size_t index) 
                     if (answer.kept[i] == 0) continue;
                     work->result.kept[block.first + i] = 1;
                     block.types.push_back(block.candidates[i]);
-                    block.samples.push_back({work->task.types[block.first + i], {}, {}, std::vector<std::uint8_t>(settings_.screen.judges.size(), no_vote), false, SampleState::generation_failed});
+                    block.samples.push_back({work->task.types[block.first + i],
+                                             {},
+                                             {},
+                                             std::vector<std::uint8_t>(settings_.screen.judges.size(), no_vote),
+                                             false,
+                                             SampleState::generation_failed});
                 }
                 if (!block.types.empty()) generate(work, index);
             }
             if (work->refining == 0 && !work->stopped) {
-                const bool any_kept = std::any_of(work->blocks.begin(), work->blocks.end(), [](const Block& b) { return !b.types.empty(); });
-                const bool any_failed = std::any_of(work->blocks.begin(), work->blocks.end(), [](const Block& b) { return b.failed; });
-                work->result.state = any_kept ? ImageState::kept_some : any_failed ? ImageState::failed : ImageState::none;
+                const bool any_kept = std::any_of(work->blocks.begin(), work->blocks.end(),
+                                                  [](const Block& b) { return !b.types.empty(); });
+                const bool any_failed =
+                    std::any_of(work->blocks.begin(), work->blocks.end(), [](const Block& b) { return b.failed; });
+                work->result.state = any_kept     ? ImageState::kept_some
+                                     : any_failed ? ImageState::failed
+                                                  : ImageState::none;
                 ++counts_.refined;
                 if (work->result.state == ImageState::none) ++counts_.none;
             }
@@ -109,7 +129,8 @@ void CurationFlow::refine(const std::shared_ptr<Work>& work, std::size_t index) 
 
 void CurationFlow::generate(const std::shared_ptr<Work>& work, std::size_t index) {
     const auto& types = work->blocks[index].types;
-    auto asked = request(*work, settings_.generate.endpoint, "generate", fmt::format("{} block {}", work->task.name, index), generate_next);
+    auto asked = request(*work, settings_.generate.endpoint, "generate",
+                         fmt::format("{} block {}", work->task.name, index), generate_next);
     asked.user = prompts_.generate(types);
     asked.response_schema = generate_schema(types);
     asked.max_tokens = settings_.generate.max_tokens;
@@ -143,7 +164,8 @@ void CurationFlow::screen(const std::shared_ptr<Work>& work, std::size_t index) 
     for (std::size_t i = 0; i < block.samples.size(); ++i) {
         if (block.samples[i].state != SampleState::fine) continue;
         for (std::size_t judge = 0; judge < settings_.screen.judges.size(); ++judge) {
-            auto asked = request(*work, settings_.screen.judges[judge], "screen", fmt::format("{} type {}", work->task.name, block.types[i]), screen_last);
+            auto asked = request(*work, settings_.screen.judges[judge], "screen",
+                                 fmt::format("{} type {}", work->task.name, block.types[i]), screen_last);
             asked.user = prompts_.judge(block.types[i], block.samples[i].question, block.samples[i].answer);
             asked.response_schema = judge_schema();
             asked.max_tokens = vote_tokens;

@@ -1,7 +1,8 @@
-// refine -> generate -> screen as one stream: an image's candidates are refined, what is kept gets questions, each question goes to
-// every judge, while other images are at any other step. Work nearest its end has priority. Candidates travel in blocks of fixed
-// size, each on its own: a larger k adds blocks and leaves the requests of the old ones, and so their journal entries, alone.
-// Everything happens on the thread that runs the asker; results depend on the answers, not on their order.
+// refine -> generate -> screen as one stream: an image's candidates are refined, what is kept gets questions, each
+// question goes to every judge, while other images are at any other step. Work nearest its end has priority. Candidates
+// travel in blocks of fixed size, each on its own: a larger k adds blocks and leaves the requests of the old ones, and
+// so their journal entries, alone. Everything happens on the thread that runs the asker; results depend on the answers,
+// not on their order.
 #pragma once
 
 #include <atomic>
@@ -24,8 +25,8 @@ constexpr std::uint8_t no_vote = 255;
 
 struct ImageTask {
     std::uint64_t image = 0;
-    std::string name;    // for failure lines and request keys: the uri
-    Digest digest;       // of what decides the picture's bytes as sent
+    std::string name;                 // for failure lines and request keys: the uri
+    Digest digest;                    // of what decides the picture's bytes as sent
     std::vector<std::int64_t> types;  // candidates, best first; rows of the taxonomy
 };
 
@@ -60,12 +61,15 @@ struct FlowCounts {
 class CurationFlow {
 public:
     using PathOf = std::function<const std::string&(std::int64_t type)>;
-    using PictureOf = std::function<std::shared_ptr<const llm::ChatImage>(std::uint64_t image)>;  // called on the asker's encoding threads
+    using PictureOf = std::function<std::shared_ptr<const llm::ChatImage>(
+        std::uint64_t image)>;  // called on the asker's encoding threads
     using Finished = std::function<void(ImageResult&&)>;
 
-    CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of, asking::Asker& asker, FlowCounts& counts, Finished finished);
+    CurationFlow(const CurateSettings& settings, const Prompts& prompts, PathOf path_of, PictureOf picture_of,
+                 asking::Asker& asker, FlowCounts& counts, Finished finished);
     ~CurationFlow();
-    // Submits the image's first requests. `finished` is called once for each image that came to its end; never for one that was stopped.
+    // Submits the image's first requests. `finished` is called once for each image that came to its end; never for one
+    // that was stopped.
     void start(ImageTask task);
 
 private:
@@ -75,7 +79,8 @@ private:
     void generate(const std::shared_ptr<Work>& work, std::size_t block);
     void screen(const std::shared_ptr<Work>& work, std::size_t block);
     void end_request(const std::shared_ptr<Work>& work);
-    llm::Request request(const Work& work, const std::string& endpoint, const char* stage, std::string item, int priority) const;
+    llm::Request request(const Work& work, const std::string& endpoint, const char* stage, std::string item,
+                         int priority) const;
 
     CurateSettings settings_;
     const Prompts& prompts_;

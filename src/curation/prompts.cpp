@@ -13,7 +13,9 @@ namespace {
 std::string read_prompt(const std::filesystem::path& file, const std::vector<std::string_view>& placeholders) {
     auto text = read_text_file(file);
     for (const auto name : placeholders)
-        if (text.find(fmt::format("{{{}}}", name)) == text.npos) throw UsageError(fmt::format("{}: the placeholder '{{{}}}' is missing", file.string(), name), "without it the model would not know what it is asked");
+        if (text.find(fmt::format("{{{}}}", name)) == text.npos)
+            throw UsageError(fmt::format("{}: the placeholder '{{{}}}' is missing", file.string(), name),
+                             "without it the model would not know what it is asked");
     std::vector<std::pair<std::string_view, std::string_view>> values;
     for (const auto name : placeholders) values.emplace_back(name, "");
     static_cast<void>(fill_template(text, values, file.string()));
@@ -27,7 +29,9 @@ Prompts::Prompts(const std::filesystem::path& folder) {
         const auto file = folder / name;
         return Text{file.string(), read_prompt(file, placeholders)};
     };
-    expand_ = {read("expand_level1.txt", {"existing", "count"}), read("expand_level2.txt", {"parent", "existing", "count"}), read("expand_level3.txt", {"parent", "existing", "count"})};
+    expand_ = {read("expand_level1.txt", {"existing", "count"}),
+               read("expand_level2.txt", {"parent", "existing", "count"}),
+               read("expand_level3.txt", {"parent", "existing", "count"})};
     refine_ = read("refine.txt", {"candidates"});
     generate_ = read("generate.txt", {"types"});
     judge_ = read("judge.txt", {"task_type", "question", "answer"});
@@ -40,12 +44,17 @@ std::string Prompts::expand(std::string_view parent, const std::vector<std::stri
     return fill_template(prompt.text, {{"parent", parent}, {"existing", list}, {"count", number}}, prompt.file);
 }
 
-std::string Prompts::refine(const std::vector<std::string>& candidates) const { return fill_template(refine_.text, {{"candidates", join(candidates, "\n")}}, refine_.file); }
+std::string Prompts::refine(const std::vector<std::string>& candidates) const {
+    return fill_template(refine_.text, {{"candidates", join(candidates, "\n")}}, refine_.file);
+}
 
-std::string Prompts::generate(const std::vector<std::string>& types) const { return fill_template(generate_.text, {{"types", join(types, "\n")}}, generate_.file); }
+std::string Prompts::generate(const std::vector<std::string>& types) const {
+    return fill_template(generate_.text, {{"types", join(types, "\n")}}, generate_.file);
+}
 
 std::string Prompts::judge(std::string_view task_type, std::string_view question, std::string_view answer) const {
-    return fill_template(judge_.text, {{"task_type", task_type}, {"question", question}, {"answer", answer}}, judge_.file);
+    return fill_template(judge_.text, {{"task_type", task_type}, {"question", question}, {"answer", answer}},
+                         judge_.file);
 }
 
 void Prompts::add_expand(DigestBuilder& inputs) const {

@@ -23,7 +23,8 @@ std::string uuid_of(const Digest& digest) {
     auto hex = digest.hex();
     hex[12] = '4';
     hex[16] = "89ab"[hex[16] % 4];
-    return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4), hex.substr(20));
+    return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
+                       hex.substr(20));
 }
 
 std::unordered_set<std::string> lines_of(const std::filesystem::path& file) {
@@ -38,7 +39,11 @@ std::unordered_set<std::string> lines_of(const std::filesystem::path& file) {
 class Exporter {
 public:
     Exporter(const ExportSettings& settings, const pool::PoolSettings& pool_settings, const run::Paths& paths)
-        : settings_(settings), paths_(paths), pool_(paths.file("pool.h5"), pool_settings), taxonomy_(taxonomy::Taxonomy::read(paths.file("taxonomy.h5"))), samples_(paths.file("samples.h5")) {}
+        : settings_(settings),
+          paths_(paths),
+          pool_(paths.file("pool.h5"), pool_settings),
+          taxonomy_(taxonomy::Taxonomy::read(paths.file("taxonomy.h5"))),
+          samples_(paths.file("samples.h5")) {}
 
     void run(run::Figures& figures) {
         const auto held_out = lines_of(settings_.hold_out);
@@ -50,12 +55,16 @@ public:
             else candidates.push_back({row, samples_.type(row), identity(row)});
         }
         const auto rows = select_samples(candidates, settings_);
-        if (rows.empty()) log::warn("export: no sample is left to train on ({} kept by screening, {} of held-out pictures)", candidates.size() + held_rows.size(), held_rows.size());
+        if (rows.empty())
+            log::warn("export: no sample is left to train on ({} kept by screening, {} of held-out pictures)",
+                      candidates.size() + held_rows.size(), held_rows.size());
 
         for (const auto& name : settings_.formats) {
             const auto& format = find_format(name);
             write(format, format.file, rows);
-            if (!format.sidecar.empty()) storage::publish_text(paths_.exported() / format.sidecar, format.sidecar_text(settings_.image_prefix, rows.size()));
+            if (!format.sidecar.empty())
+                storage::publish_text(paths_.exported() / format.sidecar,
+                                      format.sidecar_text(settings_.image_prefix, rows.size()));
         }
         write(find_format("llava"), "held_out.json", held_rows);
 
@@ -65,14 +74,27 @@ public:
             ++per_type[samples_.type(row)];
             images.insert(samples_.image(row));
         }
-        storage::publish_text(paths_.exported() / "README.md", card(rows.size(), held_rows.size(), images.size(), per_type));
-        figures = {{"samples", static_cast<double>(rows.size())}, {"held_out_samples", static_cast<double>(held_rows.size())}, {"types", static_cast<double>(per_type.size())}, {"images", static_cast<double>(images.size())}};
+        storage::publish_text(paths_.exported() / "README.md",
+                              card(rows.size(), held_rows.size(), images.size(), per_type));
+        figures = {{"samples", static_cast<double>(rows.size())},
+                   {"held_out_samples", static_cast<double>(held_rows.size())},
+                   {"types", static_cast<double>(per_type.size())},
+                   {"images", static_cast<double>(images.size())}};
     }
 
 private:
     std::string_view uri(std::size_t row) const { return pool_.uri(static_cast<std::uint64_t>(samples_.image(row))); }
-    const std::string& type(std::size_t row) const { return taxonomy_.path(static_cast<std::size_t>(samples_.type(row))); }
-    Digest identity(std::size_t row) const { return DigestBuilder().add(uri(row)).add(type(row)).add(samples_.question(row)).add(samples_.answer(row)).finish(); }
+    const std::string& type(std::size_t row) const {
+        return taxonomy_.path(static_cast<std::size_t>(samples_.type(row)));
+    }
+    Digest identity(std::size_t row) const {
+        return DigestBuilder()
+            .add(uri(row))
+            .add(type(row))
+            .add(samples_.question(row))
+            .add(samples_.answer(row))
+            .finish();
+    }
 
     void write(const Format& format, std::string_view file, const std::vector<std::size_t>& rows) const {
         storage::publish_stream(paths_.exported() / file, [&](std::ostream& out) {
@@ -80,13 +102,15 @@ private:
             for (const auto row : rows) {
                 const auto image = static_cast<std::uint64_t>(samples_.image(row));
                 const auto path = settings_.image_prefix + std::string(uri(row));
-                writer->add({uuid_of(identity(row)), path, type(row), samples_.question(row), samples_.answer(row), pool_.width(image), pool_.height(image)});
+                writer->add({uuid_of(identity(row)), path, type(row), samples_.question(row), samples_.answer(row),
+                             pool_.width(image), pool_.height(image)});
             }
             writer->finish();
         });
     }
 
-    std::string card(std::size_t samples, std::size_t held_out, std::size_t images, const std::map<std::int64_t, std::uint64_t>& per_type) const {
+    std::string card(std::size_t samples, std::size_t held_out, std::size_t images,
+                     const std::map<std::int64_t, std::uint64_t>& per_type) const {
         std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> by_level1;  // types, samples
         std::map<std::string_view, std::uint64_t> types_in_band;
         for (const auto& [row, count] : per_type) {
@@ -96,15 +120,24 @@ private:
             total += count;
             ++types_in_band[taxonomy::band_of(count)];
         }
-        auto text = fmt::format("# Dataset card\n\n{} samples of {} task types over {} pictures; {} samples of held-out pictures are in `held_out.json` and in no other file.\n\n", samples, per_type.size(), images, held_out);
-        text += fmt::format("Each sample was written by a model for one picture and one task type and {}.\nJudges: {}.\n\n", settings_.screened ? "kept by the votes of the judges" : "not screened", join(samples_.judges(), ", "));
+        auto text = fmt::format(
+            "# Dataset card\n\n{} samples of {} task types over {} pictures; {} samples of held-out pictures are in "
+            "`held_out.json` and in no other file.\n\n",
+            samples, per_type.size(), images, held_out);
+        text += fmt::format(
+            "Each sample was written by a model for one picture and one task type and {}.\nJudges: {}.\n\n",
+            settings_.screened ? "kept by the votes of the judges" : "not screened", join(samples_.judges(), ", "));
         text += "| file | format |\n| --- | --- |\n";
         for (const auto& name : settings_.formats) text += fmt::format("| `{}` | {} |\n", find_format(name).file, name);
         text += "\n| samples a type | types |\n| --- | --- |\n";
-        for (const auto& band : taxonomy::sample_bands()) text += fmt::format("| {} | {} |\n", band.name, types_in_band[band.name]);
+        for (const auto& band : taxonomy::sample_bands())
+            text += fmt::format("| {} | {} |\n", band.name, types_in_band[band.name]);
         text += "\n| level-1 type | types | samples |\n| --- | --- | --- |\n";
-        for (const auto& [name, counts] : by_level1) text += fmt::format("| {} | {} | {} |\n", name, counts.first, counts.second);
-        return text + "\nPictures keep the terms of their sources; questions and answers those of the model that wrote them.\n";
+        for (const auto& [name, counts] : by_level1)
+            text += fmt::format("| {} | {} | {} |\n", name, counts.first, counts.second);
+        return text +
+               "\nPictures keep the terms of their sources; questions and answers those of the model that wrote "
+               "them.\n";
     }
 
     const ExportSettings& settings_;
@@ -118,7 +151,9 @@ class ExportStage final : public run::Stage {
 public:
     ExportStage(const ExportSettings& settings, const pool::PoolSettings& pool) : settings_(settings), pool_(pool) {}
     std::string_view name() const override { return "export"; }
-    std::string_view purpose() const override { return "writes the kept samples as dataset files (LLaVA, InternVL) with a card; held-out pictures apart"; }
+    std::string_view purpose() const override {
+        return "writes the kept samples as dataset files (LLaVA, InternVL) with a card; held-out pictures apart";
+    }
     std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "samples.h5"}; }
     std::vector<std::string> writes() const override {
         std::vector<std::string> files{"export/held_out.json", "export/README.md"};
@@ -147,6 +182,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_export_stage(const ExportSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<ExportStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_export_stage(const ExportSettings& settings, const pool::PoolSettings& pool) {
+    return std::make_unique<ExportStage>(settings, pool);
+}
 
 }  // namespace tg::dataset

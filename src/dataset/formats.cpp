@@ -15,7 +15,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json conversation(const ExportedSample& sample) {
-    return Json::array({Json{{"from", "human"}, {"value", "<image>\n" + std::string(sample.question)}}, Json{{"from", "gpt"}, {"value", sample.answer}}});
+    return Json::array({Json{{"from", "human"}, {"value", "<image>\n" + std::string(sample.question)}},
+                        Json{{"from", "gpt"}, {"value", sample.answer}}});
 }
 
 // Answers of models may hold bytes that are no UTF-8: they are replaced, not refused.
@@ -26,7 +27,10 @@ class LlavaWriter final : public FormatWriter {
 public:
     explicit LlavaWriter(std::ostream& out) : out_(out) { out_ << '['; }
     void add(const ExportedSample& sample) override {
-        const Json object{{"id", sample.id}, {"image", sample.image}, {"task_type", sample.task_type}, {"conversations", conversation(sample)}};
+        const Json object{{"id", sample.id},
+                          {"image", sample.image},
+                          {"task_type", sample.task_type},
+                          {"conversations", conversation(sample)}};
         out_ << (first_ ? "\n" : ",\n") << "  " << replace_all(dump(object, 2), "\n", "\n  ");
         first_ = false;
     }
@@ -41,7 +45,9 @@ class InternvlWriter final : public FormatWriter {
 public:
     explicit InternvlWriter(std::ostream& out) : out_(out) {}
     void add(const ExportedSample& sample) override {
-        const Json object{{"id", sample.id}, {"image", sample.image}, {"width", sample.width}, {"height", sample.height}, {"task_type", sample.task_type}, {"conversations", conversation(sample)}};
+        const Json object{
+            {"id", sample.id},         {"image", sample.image},         {"width", sample.width},
+            {"height", sample.height}, {"task_type", sample.task_type}, {"conversations", conversation(sample)}};
         out_ << dump(object, -1) << '\n';
     }
     void finish() override {}
@@ -53,7 +59,14 @@ private:
 template <class Writer> std::unique_ptr<FormatWriter> make(std::ostream& out) { return std::make_unique<Writer>(out); }
 
 std::string internvl_data_list(std::string_view image_root, std::size_t samples) {
-    return dump({{"taskgalaxy", {{"root", image_root}, {"annotation", "train.internvl.jsonl"}, {"data_augment", false}, {"repeat_time", 1}, {"length", samples}}}}, 2) + "\n";
+    return dump({{"taskgalaxy",
+                  {{"root", image_root},
+                   {"annotation", "train.internvl.jsonl"},
+                   {"data_augment", false},
+                   {"repeat_time", 1},
+                   {"length", samples}}}},
+                2) +
+           "\n";
 }
 
 constexpr std::array table{

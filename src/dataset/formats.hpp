@@ -11,7 +11,8 @@ namespace tg::dataset {
 
 // A sample with everything looked up.
 struct ExportedSample {
-    std::string id;  // shaped like a UUID of version 4, made from the content: the same sample has the same id in every export
+    std::string
+        id;  // shaped like a UUID of version 4, made from the content: the same sample has the same id in every export
     std::string_view image, task_type, question, answer;
     int width = 0, height = 0;
 };

@@ -1,5 +1,5 @@
-// Which samples enter a dataset: by screening, by how frequent their type is, by number. Pure functions of content and seed, so that
-// the same samples are chosen whatever was asked first and on how many ranks.
+// Which samples enter a dataset: by screening, by how frequent their type is, by number. Pure functions of content and
+// seed, so that the same samples are chosen whatever was asked first and on how many ranks.
 #pragma once
 
 #include <cstdint>

@@ -26,7 +26,9 @@ struct Answerer::Impl {
           batch(settings.batch),
           pictures_seen(model.image_size() > 0 ? 1 : 0),
           decoders(settings.threads > 0 ? static_cast<std::size_t>(settings.threads) : usable_cores()) {
-        if (pictures_seen == 0) throw InputError(fmt::format("{}: a language model without eyes cannot answer questions about pictures", folder.string()));
+        if (pictures_seen == 0)
+            throw InputError(fmt::format("{}: a language model without eyes cannot answer questions about pictures",
+                                         folder.string()));
         recipe = model.parts().picture_recipe(settings.pad_images);
     }
 
@@ -52,7 +54,8 @@ struct Answerer::Impl {
     }
 };
 
-Answerer::Answerer(const std::filesystem::path& model, const EvaluateSettings& settings) : impl_(std::make_unique<Impl>(model, settings, layers::choose_device(settings.device))) {}
+Answerer::Answerer(const std::filesystem::path& model, const EvaluateSettings& settings)
+    : impl_(std::make_unique<Impl>(model, settings, layers::choose_device(settings.device))) {}
 Answerer::~Answerer() = default;
 Answerer::Answerer(Answerer&&) noexcept = default;
 Answerer& Answerer::operator=(Answerer&&) noexcept = default;
@@ -60,7 +63,8 @@ Answerer& Answerer::operator=(Answerer&&) noexcept = default;
 Answers Answerer::answer(const QuestionFile& file, parallel::Slice questions, PromptStyle style, int max_new_tokens) {
     std::vector<std::future<Impl::Prepared>> ahead;
     for (auto index = questions.begin; index < questions.end; ++index)
-        ahead.push_back(impl_->decoders.submit([this, &file, index, style] { return impl_->prepare(file, index, style); }));
+        ahead.push_back(
+            impl_->decoders.submit([this, &file, index, style] { return impl_->prepare(file, index, style); }));
 
     Answers out;
     out.texts.resize(questions.size());

@@ -1,5 +1,5 @@
-// A loaded model that answers benchmark questions: pictures decoded by threads, prompts worded, answers generated greedily.
-// Keeps torch out of the rest of the room.
+// A loaded model that answers benchmark questions: pictures decoded by threads, prompts worded, answers generated
+// greedily. Keeps torch out of the rest of the room.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,10 @@
 namespace tg::evaluation {
 
 struct Answers {
-    std::vector<std::string> texts;      // one a question of the slice
-    std::vector<std::string> problems;   // one a question: why its picture could not be shown (the answer is then empty), or empty
-    std::uint64_t pictures_left_out = 0; // of questions with more pictures than the model sees
+    std::vector<std::string> texts;  // one a question of the slice
+    std::vector<std::string>
+        problems;  // one a question: why its picture could not be shown (the answer is then empty), or empty
+    std::uint64_t pictures_left_out = 0;  // of questions with more pictures than the model sees
 };
 
 class Answerer {

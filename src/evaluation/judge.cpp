@@ -14,9 +14,11 @@ namespace {
 std::string ask_mmvet(const Question& question, std::string_view prediction) {
     const auto truth = replace_all(replace_all(question.text("answer"), "<AND>", " <AND> "), "<OR>", " <OR> ");
     return fmt::format(
-        "Grade an answer to a question about a picture against the true answer. The grade is one of 0.0, 0.1, 0.2, ... 1.0:\n"
+        "Grade an answer to a question about a picture against the true answer. The grade is one of 0.0, 0.1, 0.2, ... "
+        "1.0:\n"
         "0.0 for entirely wrong, 1.0 for entirely right, something between for partly right.\n"
-        "Where the true answer holds <AND>, an answer is entirely right only if it says every part; where it holds <OR>, one of the parts is enough.\n"
+        "Where the true answer holds <AND>, an answer is entirely right only if it says every part; where it holds "
+        "<OR>, one of the parts is enough.\n"
         "Reply with the grade alone.\n\n"
         "Question | True answer | Given answer | Grade\n"
         "--- | --- | --- | ---\n"
@@ -25,8 +27,10 @@ std::string ask_mmvet(const Question& question, std::string_view prediction) {
         "Which two numbers solve it? | 4 <AND> -7 | Either 4 or 7 | 0.5\n"
         "Which two numbers solve it? | 4 <AND> -7 | -7 as well as 4 | 1.0\n"
         "What does the sign forbid? | parking <OR> stopping | You may not park here. | 1.0\n"
-        "What makes this drawing funny? | The snail overtakes the racing car because the car is stuck in a jam, so the slowest is the fastest. | A snail and a car are on a road. | 0.2\n"
-        "What makes this drawing funny? | The snail overtakes the racing car because the car is stuck in a jam, so the slowest is the fastest. | The fast car stands still in traffic while a snail crawls past it. | 1.0\n"
+        "What makes this drawing funny? | The snail overtakes the racing car because the car is stuck in a jam, so the "
+        "slowest is the fastest. | A snail and a car are on a road. | 0.2\n"
+        "What makes this drawing funny? | The snail overtakes the racing car because the car is stuck in a jam, so the "
+        "slowest is the fastest. | The fast car stands still in traffic while a snail crawls past it. | 1.0\n"
         "{} | {} | {} |",
         question.text("question"), truth, prediction);
 }
@@ -39,10 +43,14 @@ std::optional<Mark> read_mmvet(const Question&, std::string_view reply, Conventi
 
 std::string ask_llava_wild(const Question& question, std::string_view prediction) {
     return fmt::format(
-        "[Context]\n{}\n\n[Question]\n{}\n\n[Assistant 1]\n{}\n\n[End of Assistant 1]\n\n[Assistant 2]\n{}\n\n[End of Assistant 2]\n\n"
-        "[System]\nTwo AI assistants answered the question above about a picture. You cannot see the picture; the sentences under [Context] describe it.\n"
-        "Judge each answer by how helpful, relevant, accurate and detailed it is, and give each assistant a score from 1 to 10; higher is better.\n"
-        "The first line of your reply must hold the two scores and nothing else, that of Assistant 1 first, with a space between them.\n"
+        "[Context]\n{}\n\n[Question]\n{}\n\n[Assistant 1]\n{}\n\n[End of Assistant 1]\n\n[Assistant 2]\n{}\n\n[End of "
+        "Assistant 2]\n\n"
+        "[System]\nTwo AI assistants answered the question above about a picture. You cannot see the picture; the "
+        "sentences under [Context] describe it.\n"
+        "Judge each answer by how helpful, relevant, accurate and detailed it is, and give each assistant a score from "
+        "1 to 10; higher is better.\n"
+        "The first line of your reply must hold the two scores and nothing else, that of Assistant 1 first, with a "
+        "space between them.\n"
         "Then explain the scores. The order in which the answers stand must not sway you.\n",
         question.text("caption"), question.text("question"), question.text("gpt4_ans"), prediction);
 }
@@ -50,17 +58,25 @@ std::string ask_llava_wild(const Question& question, std::string_view prediction
 std::optional<Mark> read_llava_wild(const Question&, std::string_view reply, Convention) {
     const auto scores = score_pair_in(reply);
     if (!scores) return std::nullopt;
-    return Mark{.said = fmt::format("{} {}", scores->first, scores->second), .credit = scores->second, .against = scores->first};
+    return Mark{.said = fmt::format("{} {}", scores->first, scores->second),
+                .credit = scores->second,
+                .against = scores->first};
 }
 
 std::string ask_mathvista(const Question& question, std::string_view prediction) {
     return fmt::format(
-        "Find the final answer in a model's response and write it alone, in the form that the question's hint asks for. Examples:\n\n"
-        "Hint: Give an integer, e.g., 1, 2, 3, at the end.\nQuestion: How many apples are left?\nModel response: After giving two away there are 9 apples left.\nExtracted answer: 9\n\n"
-        "Hint: Give a number with one decimal place, e.g., 1.2, 1.3, 1.4, at the end.\nQuestion: What share of the boxes is red?\nModel response: Three of ten boxes, so 0.3, are red.\nExtracted answer: 0.3\n\n"
-        "Hint: Give a number with two decimal places, e.g., 1.23, 1.34, 1.45, at the end.\nQuestion: What does the ticket cost? (Unit: $)\nModel response: Together that makes $4.75.\nExtracted answer: 4.75\n\n"
-        "Hint: Give a Python list, e.g., [1, 2, 3], at the end.\nQuestion: Between which years did it fall?\nModel response: It fell from 1998 until 2001.\nExtracted answer: [1998, 2001]\n\n"
-        "Hint: Give the letter of the option, e.g., A, B, C, D, at the end.\nQuestion: Which part is shaded?\nChoices: (A) 1/4 (B) 1/3 (C) 1/2\nModel response: One third of it is shaded.\nExtracted answer: B\n\n"
+        "Find the final answer in a model's response and write it alone, in the form that the question's hint asks "
+        "for. Examples:\n\n"
+        "Hint: Give an integer, e.g., 1, 2, 3, at the end.\nQuestion: How many apples are left?\nModel response: After "
+        "giving two away there are 9 apples left.\nExtracted answer: 9\n\n"
+        "Hint: Give a number with one decimal place, e.g., 1.2, 1.3, 1.4, at the end.\nQuestion: What share of the "
+        "boxes is red?\nModel response: Three of ten boxes, so 0.3, are red.\nExtracted answer: 0.3\n\n"
+        "Hint: Give a number with two decimal places, e.g., 1.23, 1.34, 1.45, at the end.\nQuestion: What does the "
+        "ticket cost? (Unit: $)\nModel response: Together that makes $4.75.\nExtracted answer: 4.75\n\n"
+        "Hint: Give a Python list, e.g., [1, 2, 3], at the end.\nQuestion: Between which years did it fall?\nModel "
+        "response: It fell from 1998 until 2001.\nExtracted answer: [1998, 2001]\n\n"
+        "Hint: Give the letter of the option, e.g., A, B, C, D, at the end.\nQuestion: Which part is shaded?\nChoices: "
+        "(A) 1/4 (B) 1/3 (C) 1/2\nModel response: One third of it is shaded.\nExtracted answer: B\n\n"
         "{}\nModel response: {}\nExtracted answer:",
         question.text("question"), prediction);
 }
@@ -100,7 +116,8 @@ std::optional<std::pair<double, double>> score_pair_in(std::string_view reply) {
     return std::pair(*first, *second);
 }
 
-JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge, const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
+JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge,
+                        const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
                         const std::filesystem::path& journal) {
     llm::Engine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
     for (auto& benchmark : benchmarks)
@@ -109,13 +126,23 @@ JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention con
             if (mark.understood) continue;
             const auto& question = (*benchmark.questions)[i];
             ++benchmark.asked;
-            llm::Request request{.endpoint = judge, .stage = "judge", .item = fmt::format("{} question {}", benchmark.label, question.index), .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]), .max_tokens = benchmark.protocol->max_tokens};
-            const auto read = [&question, &benchmark, convention](std::string_view reply) { return benchmark.protocol->read(question, reply, convention); };
+            llm::Request request{.endpoint = judge,
+                                 .stage = "judge",
+                                 .item = fmt::format("{} question {}", benchmark.label, question.index),
+                                 .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]),
+                                 .max_tokens = benchmark.protocol->max_tokens};
+            const auto read = [&question, &benchmark, convention](std::string_view reply) {
+                return benchmark.protocol->read(question, reply, convention);
+            };
             engine.submit(
-                std::move(request), [read](std::string_view reply) { return read(reply) ? std::string() : std::string("the reply does not hold the score"); },
+                std::move(request),
+                [read](std::string_view reply) {
+                    return read(reply) ? std::string() : std::string("the reply does not hold the score");
+                },
                 [read, &mark, &benchmark](llm::Reply reply) {
                     if (reply.status == llm::Reply::Status::stopped) return;
-                    if (auto found = reply.status == llm::Reply::Status::answered ? read(reply.text) : std::nullopt) mark = std::move(*found);
+                    if (auto found = reply.status == llm::Reply::Status::answered ? read(reply.text) : std::nullopt)
+                        mark = std::move(*found);
                     else ++benchmark.unread;
                 });
         }

@@ -19,12 +19,15 @@ std::string_view strip_of(std::string_view text, char c) {
     return text;
 }
 
-// Grouped by commas, scientific, plain: each pattern over the whole text, as the reference does, so a number may come twice.
+// Grouped by commas, scientific, plain: each pattern over the whole text, as the reference does, so a number may come
+// twice.
 void add_numbers(const std::string& text, std::vector<std::string>& out) {
-    static const std::array patterns{Pattern(R"(-?\b\d{1,3}(?:,\d{3})+\b)"), Pattern(R"(-?\d+(?:\.\d+)?[eE][+-]?\d+)"), Pattern(R"(-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d]))")};
+    static const std::array patterns{Pattern(R"(-?\b\d{1,3}(?:,\d{3})+\b)"), Pattern(R"(-?\d+(?:\.\d+)?[eE][+-]?\d+)"),
+                                     Pattern(R"(-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d]))")};
     try {
         for (const auto& pattern : patterns)
-            for (const auto& found : pattern.matches(text)) out.push_back(text.substr(found.begin, found.end - found.begin));
+            for (const auto& found : pattern.matches(text))
+                out.push_back(text.substr(found.begin, found.end - found.begin));
     } catch (const InputError& error) {
         log::warn("evaluate: an open answer is scored without its numbers: {}", error.what());
     }
@@ -32,7 +35,8 @@ void add_numbers(const std::string& text, std::vector<std::string>& out) {
 
 // The shortest tail behind a word that announces the answer, of each line.
 std::vector<std::string> announced_parts(const std::string& response) {
-    constexpr std::array announcers{"could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ", "="};
+    constexpr std::array announcers{"could be ", "so ",     "is ",     "thus ", "therefore ",
+                                    "final ",    "answer ", "result ", "="};
     std::vector<std::string> out;
     const auto lines = split(response, '\n');
     for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -45,7 +49,8 @@ std::vector<std::string> announced_parts(const std::string& response) {
             const auto tail = python::strip(std::string_view(lines[i]).substr(at + announcer.size()));
             if (shortest.empty() || python::length(tail) < python::length(shortest)) shortest = tail;
         }
-        const bool only_a_mark = shortest.size() == 1 && std::string_view(":,.!?;'").find(shortest[0]) != std::string_view::npos;
+        const bool only_a_mark =
+            shortest.size() == 1 && std::string_view(":,.!?;'").find(shortest[0]) != std::string_view::npos;
         if (!shortest.empty() && !only_a_mark) out.push_back(shortest);
     }
     if (out.empty()) out.push_back(response);
@@ -83,7 +88,9 @@ bool mmmu_open_match(std::string_view prediction, std::span<const std::string> r
         for (const auto& want : wanted) {
             if (said.index() != want.index()) continue;
             if (said == want) return true;
-            if (const auto* text = std::get_if<std::string>(&said); text && python::contains(*text, std::get<std::string>(want))) return true;
+            if (const auto* text = std::get_if<std::string>(&said);
+                text && python::contains(*text, std::get<std::string>(want)))
+                return true;
         }
     return false;
 }

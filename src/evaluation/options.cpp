@@ -14,7 +14,8 @@ bool is_option(std::span<const Option> options, char letter) {
     return std::any_of(options.begin(), options.end(), [&](const Option& o) { return o.letter == letter; });
 }
 
-// "answer is" with any blanks, then asterisks, then a letter A-D, all without regard to case. The first place that matches counts.
+// "answer is" with any blanks, then asterisks, then a letter A-D, all without regard to case. The first place that
+// matches counts.
 std::optional<char> after_answer_is(std::string_view text) {
     const auto low = lower_ascii(text);
     const auto blanks = [&](std::size_t& at) {
@@ -50,16 +51,21 @@ std::optional<char> by_content(std::string_view prediction, std::span<const Opti
 }  // namespace
 
 std::optional<char> option_named(std::string_view prediction, std::span<const Option> options) {
-    constexpr std::array refusals{"Sorry, I can't help with images of people yet.", "I can't process this file.", "I'm sorry, but without the image provided", "Cannot determine the answer"};
+    constexpr std::array refusals{"Sorry, I can't help with images of people yet.", "I can't process this file.",
+                                  "I'm sorry, but without the image provided", "Cannot determine the answer"};
     constexpr std::string_view punctuation = ".()[],:;!*#{}";
     constexpr std::size_t tail = 4;  // words at the end in which a letter counts as the answer
 
-    if (std::any_of(refusals.begin(), refusals.end(), [&](const char* refusal) { return python::contains(prediction, refusal); })) return 'Z';
+    if (std::any_of(refusals.begin(), refusals.end(),
+                    [&](const char* refusal) { return python::contains(prediction, refusal); }))
+        return 'Z';
     std::string clean(prediction);
     for (char& c : clean)
         if (punctuation.find(c) != punctuation.npos) c = ' ';
     const auto words = python::split(clean);
-    const auto place = [&](char letter) { return static_cast<std::size_t>(std::find(words.begin(), words.end(), std::string(1, letter)) - words.begin()); };
+    const auto place = [&](char letter) {
+        return static_cast<std::size_t>(std::find(words.begin(), words.end(), std::string(1, letter)) - words.begin());
+    };
 
     std::size_t named = 0;
     char letter = 0;
@@ -90,7 +96,8 @@ std::optional<char> option_science_qa(std::string_view prediction, std::span<con
         std::size_t matches = 0;
         for (auto at = prediction.find(phrase); at != prediction.npos;) {
             const auto letter = at + phrase.size();
-            const bool matched = letter + 1 < prediction.size() && prediction[letter] >= 'A' && prediction[letter] <= 'Z' && prediction[letter + 1] != '\n';
+            const bool matched = letter + 1 < prediction.size() && prediction[letter] >= 'A' &&
+                                 prediction[letter] <= 'Z' && prediction[letter + 1] != '\n';
             if (matched) {
                 ++matches;
                 told = prediction[letter];
@@ -103,7 +110,8 @@ std::optional<char> option_science_qa(std::string_view prediction, std::span<con
 }
 
 std::optional<char> option_mmmu(std::string_view prediction, std::span<const Option> options) {
-    for (const char c : std::string_view(",.!?;:'")) {  // one after the other, as the reference does: ".,A" keeps its period
+    for (const char c :
+         std::string_view(",.!?;:'")) {  // one after the other, as the reference does: ".,A" keeps its period
         while (prediction.starts_with(c)) prediction.remove_prefix(1);
         while (prediction.ends_with(c)) prediction.remove_suffix(1);
     }
@@ -122,8 +130,10 @@ std::optional<char> option_mmmu(std::string_view prediction, std::span<const Opt
         }
         return best;
     };
-    if (const auto found = latest(padded, [](const Option& o) { return std::string("(") + o.letter + ")"; })) return found;
-    if (const auto found = latest(padded, [](const Option& o) { return std::string(" ") + o.letter + " "; })) return found;
+    if (const auto found = latest(padded, [](const Option& o) { return std::string("(") + o.letter + ")"; }))
+        return found;
+    if (const auto found = latest(padded, [](const Option& o) { return std::string(" ") + o.letter + " "; }))
+        return found;
     constexpr std::size_t wordy = 5;  // only longer answers are searched for the options' texts
     if (python::split(padded).size() <= wordy) return std::nullopt;
     return latest(low, [](const Option& o) { return python::lower(o.text); });

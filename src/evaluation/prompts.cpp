@@ -18,7 +18,9 @@ std::string with_options(const Question& question) {
     const auto options = question.options();
     for (const auto& option : options) text += fmt::format("\n{}. {}", option.letter, option.text);
     const bool chinese = python::has_cjk(text);
-    if (!options.empty()) text += chinese ? "\n请直接回答选项字母。" : "\nAnswer with the option's letter from the given choices directly.";
+    if (!options.empty())
+        text +=
+            chinese ? "\n请直接回答选项字母。" : "\nAnswer with the option's letter from the given choices directly.";
     else text += chinese ? "\n请直接回答问题。" : "\nAnswer the question directly.";
     return text;
 }
@@ -38,7 +40,8 @@ std::string words(const Question& question, PromptStyle style, PromptFamily fami
         case PromptStyle::short_answer: return fmt::format("{}\n{}", text, short_suffix);
         case PromptStyle::mme: return fmt::format("{}{}{}", text, internvl ? " " : "\n", short_suffix);
         case PromptStyle::pope: return internvl ? text : fmt::format("{}\n{}", text, short_suffix);
-        case PromptStyle::hallusion: return internvl ? fmt::format("{} Please answer yes or no. {}", text, short_suffix) : text;
+        case PromptStyle::hallusion:
+            return internvl ? fmt::format("{} Please answer yes or no. {}", text, short_suffix) : text;
         case PromptStyle::bare: return text;
         case PromptStyle::in_detail: return internvl ? text + "\nAnswer this question in detail." : text;
     }
@@ -47,13 +50,17 @@ std::string words(const Question& question, PromptStyle style, PromptFamily fami
 
 }  // namespace
 
-WordedQuestion word_question(const Question& question, PromptStyle style, PromptFamily family, std::size_t pictures, std::size_t most_pictures) {
+WordedQuestion word_question(const Question& question, PromptStyle style, PromptFamily family, std::size_t pictures,
+                             std::size_t most_pictures) {
     auto text = question.prompt_is_ready ? question.text("question") : words(question, style, family);
     WordedQuestion out{std::move(text), {}};
     if (style == PromptStyle::mmmu)
-        for (auto at = out.text.find("<image "); at != out.text.npos && out.pictures.size() < most_pictures; at = out.text.find("<image ", at + 1)) {
+        for (auto at = out.text.find("<image "); at != out.text.npos && out.pictures.size() < most_pictures;
+             at = out.text.find("<image ", at + 1)) {
             const auto digit = at + 7;
-            if (digit + 1 >= out.text.size() || out.text[digit + 1] != '>' || out.text[digit] < '1' || out.text[digit] > '9') continue;
+            if (digit + 1 >= out.text.size() || out.text[digit + 1] != '>' || out.text[digit] < '1' ||
+                out.text[digit] > '9')
+                continue;
             const auto picture = static_cast<std::size_t>(out.text[digit] - '1');
             if (picture >= pictures) continue;
             out.text.replace(at, 9, image_mark);

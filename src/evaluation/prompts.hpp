@@ -1,5 +1,6 @@
-// The words put to a model for each kind of question, by model family, exactly as the reference evaluations put them (LLaVA's
-// scripts, VLMEvalKit's wrappers for LLaVA-v1.5 and InternVL-Chat). The turn template around them belongs to the model (nn).
+// The words put to a model for each kind of question, by model family, exactly as the reference evaluations put them
+// (LLaVA's scripts, VLMEvalKit's wrappers for LLaVA-v1.5 and InternVL-Chat). The turn template around them belongs to
+// the model (nn).
 #pragma once
 
 #include <string>
@@ -13,14 +14,14 @@ namespace tg::evaluation {
 enum class PromptFamily { llava, internvl };
 
 enum class PromptStyle {
-    choice,         // hint, question, lettered options, "answer with the letter"
-    mmmu,           // choice, with `<image n>` marks in question or options
-    short_answer,   // "a single word or phrase"
-    mme,            // yes/no with the suffix of the family's own script
+    choice,        // hint, question, lettered options, "answer with the letter"
+    mmmu,          // choice, with `<image n>` marks in question or options
+    short_answer,  // "a single word or phrase"
+    mme,           // yes/no with the suffix of the family's own script
     pope,
     hallusion,
-    bare,           // the question alone
-    in_detail,      // LLaVA-in-the-wild
+    bare,       // the question alone
+    in_detail,  // LLaVA-in-the-wild
 };
 
 struct WordedQuestion {
@@ -28,8 +29,9 @@ struct WordedQuestion {
     std::vector<std::size_t> pictures;  // which of the question's pictures stands at each mark, in order
 };
 
-// `pictures` is how many the question has. Marks `<image n>` of MMMU are places; elsewhere pictures stand in front. A model that sees
-// one picture gets `most_pictures` = 1: the first one is shown and later marks stay as words.
-WordedQuestion word_question(const Question& question, PromptStyle style, PromptFamily family, std::size_t pictures, std::size_t most_pictures);
+// `pictures` is how many the question has. Marks `<image n>` of MMMU are places; elsewhere pictures stand in front. A
+// model that sees one picture gets `most_pictures` = 1: the first one is shown and later marks stay as words.
+WordedQuestion word_question(const Question& question, PromptStyle style, PromptFamily family, std::size_t pictures,
+                             std::size_t most_pictures);
 
 }  // namespace tg::evaluation

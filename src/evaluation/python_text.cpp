@@ -34,12 +34,14 @@ bool is_ascii(std::string_view text) {
     return true;
 }
 
-// The text of a number in ASCII: decimal digits of any script become 0-9, underscores between digits go. Nothing where an underscore
-// stands elsewhere.
+// The text of a number in ASCII: decimal digits of any script become 0-9, underscores between digits go. Nothing where
+// an underscore stands elsewhere.
 std::optional<std::string> number_text(std::string_view text) {
     std::string plain;
     characters(text, [&](char32_t c, std::size_t begin, std::size_t end) {
-        const auto digit = u_charType(static_cast<UChar32>(c)) == U_DECIMAL_DIGIT_NUMBER ? u_charDigitValue(static_cast<UChar32>(c)) : -1;
+        const auto digit = u_charType(static_cast<UChar32>(c)) == U_DECIMAL_DIGIT_NUMBER
+                               ? u_charDigitValue(static_cast<UChar32>(c))
+                               : -1;
         if (digit >= 0) plain += static_cast<char>('0' + digit);
         else plain += text.substr(begin, end - begin);
         return true;
@@ -56,14 +58,16 @@ std::optional<std::string> number_text(std::string_view text) {
 }  // namespace
 
 bool is_blank(char32_t c) {
-    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 std::string lower(std::string_view text) {
     if (is_ascii(text)) return lower_ascii(text);
     std::string out;
-    icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size()))).toLower(icu::Locale::getRoot()).toUTF8String(out);
+    icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())))
+        .toLower(icu::Locale::getRoot())
+        .toUTF8String(out);
     return out;
 }
 
@@ -109,11 +113,13 @@ std::optional<double> to_float(std::string_view text) {
         negative = digits.front() == '-';
         digits.remove_prefix(1);
     }
-    if (digits.empty() || digits.front() == '+' || digits.front() == '-' || digits.find('(') != digits.npos) return std::nullopt;  // from_chars knows "nan(x)"
+    if (digits.empty() || digits.front() == '+' || digits.front() == '-' || digits.find('(') != digits.npos)
+        return std::nullopt;  // from_chars knows "nan(x)"
     double value = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (end != digits.data() + digits.size() || error == std::errc::invalid_argument) return std::nullopt;
-    if (error == std::errc::result_out_of_range) value = std::strtod(std::string(digits).c_str(), nullptr);  // infinite, or as small as can be
+    if (error == std::errc::result_out_of_range)
+        value = std::strtod(std::string(digits).c_str(), nullptr);  // infinite, or as small as can be
     return negative ? -value : value;
 }
 

@@ -31,7 +31,8 @@ std::vector<std::string> one_or_list(const std::string& text) {
 std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // Each line of a JSON lines file with its number.
-void each_json_line(const std::filesystem::path& path, const std::function<void(const Json&, const std::string& where)>& each) {
+void each_json_line(const std::filesystem::path& path,
+                    const std::function<void(const Json&, const std::string& where)>& each) {
     const auto all = read_text_file(path);
     std::uint64_t number = 0;
     for (std::string_view rest = all; !rest.empty();) {
@@ -42,7 +43,9 @@ void each_json_line(const std::filesystem::path& path, const std::function<void(
         if (line.empty()) continue;
         const auto where = fmt::format("{}:{}", path.string(), number);
         const auto value = parse_json_if_good(line);
-        if (!value.is_object()) throw InputError(where + ": not a JSON object: " + excerpt(line, 60), "the file must hold one object a line");
+        if (!value.is_object())
+            throw InputError(where + ": not a JSON object: " + excerpt(line, 60),
+                             "the file must hold one object a line");
         each(value, where);
     }
 }
@@ -72,7 +75,9 @@ QuestionFile QuestionFile::open(const std::filesystem::path& file, const Questio
     out.path_ = file;
     if (file.extension() == ".tsv") out.read_tsv(options);
     else if (file.extension() == ".jsonl" || file.extension() == ".json") out.read_json_lines(options);
-    else throw InputError(file.string() + ": unknown kind of benchmark file", "it must end in .tsv (VLMEvalKit) or .jsonl (LLaVA)");
+    else
+        throw InputError(file.string() + ": unknown kind of benchmark file",
+                         "it must end in .tsv (VLMEvalKit) or .jsonl (LLaVA)");
     out.check_unique();
     return out;
 }
@@ -80,15 +85,23 @@ QuestionFile QuestionFile::open(const std::filesystem::path& file, const Questio
 void QuestionFile::read_tsv(const QuestionFileOptions& options) {
     const auto table = std::make_shared<const TsvFile>(TsvFile::open(path_));
     columns_ = table->columns();
-    const auto index = table->column("index"), image = table->column("image"), image_path = table->column("image_path"), split = table->column("split");
-    if (!index) throw InputError(fmt::format("{}: column 'index' is not there (found: {})", path_.string(), join(columns_, ", ")));
-    if (!image && !image_path) throw InputError(path_.string() + ": neither column 'image' nor 'image_path' is there, so no question has a picture");
-    if (!options.split.empty() && !split) throw InputError(path_.string() + ": 'split = " + options.split + "' was asked for, but there is no column 'split'");
+    const auto index = table->column("index"), image = table->column("image"), image_path = table->column("image_path"),
+               split = table->column("split");
+    if (!index)
+        throw InputError(
+            fmt::format("{}: column 'index' is not there (found: {})", path_.string(), join(columns_, ", ")));
+    if (!image && !image_path)
+        throw InputError(path_.string() +
+                         ": neither column 'image' nor 'image_path' is there, so no question has a picture");
+    if (!options.split.empty() && !split)
+        throw InputError(path_.string() + ": 'split = " + options.split +
+                         "' was asked for, but there is no column 'split'");
 
     std::vector<std::size_t> picture_rows;  // a question: the row that holds its picture
     std::unordered_map<std::string, std::size_t> row_of_index;
     if (image)
-        for (std::size_t row = 0; row < table->rows(); ++row) row_of_index.emplace(table->cell(row, *index).value_or(""), row);
+        for (std::size_t row = 0; row < table->rows(); ++row)
+            row_of_index.emplace(table->cell(row, *index).value_or(""), row);
 
     for (std::size_t row = 0; row < table->rows(); ++row) {
         const auto where = [&] { return fmt::format("{}:{}", path_.string(), table->line(row)); };
@@ -106,7 +119,8 @@ void QuestionFile::read_tsv(const QuestionFileOptions& options) {
         for (std::size_t column = 0; column < columns_.size(); ++column) {
             if (column == index || column == image) continue;
             if (auto cell = table->cell(row, column)) question.cells.emplace(columns_[column], std::move(*cell));
-            else if (is_option_name(columns_[column]) && table->cell_bytes(row, column) > 2) ++skipped_.options_named_missing;  // more than two quotes
+            else if (is_option_name(columns_[column]) && table->cell_bytes(row, column) > 2)
+                ++skipped_.options_named_missing;  // more than two quotes
         }
         std::vector<std::filesystem::path> paths;
         std::size_t picture_row = row;
@@ -115,18 +129,23 @@ void QuestionFile::read_tsv(const QuestionFileOptions& options) {
                 const auto other = *table->cell(row, *image);
                 const auto found = row_of_index.find(other);
                 if (found == row_of_index.end() || table->cell_bytes(found->second, *image) <= shared_picture_limit)
-                    throw InputError(fmt::format("{}: the picture is said to be that of index '{}', which has none", where(), excerpt(other, 64)));
+                    throw InputError(fmt::format("{}: the picture is said to be that of index '{}', which has none",
+                                                 where(), excerpt(other, 64)));
                 picture_row = found->second;
             }
         } else {
-            for (const auto& name : one_or_list(*table->cell(row, *image_path))) paths.push_back(std::filesystem::path(name).is_absolute() ? std::filesystem::path(name) : image_root(options) / name);
+            for (const auto& name : one_or_list(*table->cell(row, *image_path)))
+                paths.push_back(std::filesystem::path(name).is_absolute() ? std::filesystem::path(name)
+                                                                          : image_root(options) / name);
         }
         picture_rows.push_back(picture_row);
         paths_.push_back(std::move(paths));
         questions_.push_back(std::move(question));
     }
     if (image)
-        embedded_ = [table, column = *image, rows = std::move(picture_rows)](std::size_t question) { return table->raw(rows[question], column); };
+        embedded_ = [table, column = *image, rows = std::move(picture_rows)](std::size_t question) {
+            return table->raw(rows[question], column);
+        };
 }
 
 void QuestionFile::read_json_lines(const QuestionFileOptions& options) {
@@ -137,20 +156,24 @@ void QuestionFile::read_json_lines(const QuestionFileOptions& options) {
             if (id == line.end()) throw InputError(where + ": no 'question_id'");
             auto& cells = answers[text_of(*id)];
             for (const auto& [key, value] : line.items())
-                if (key != "question_id" && key != "image" && key != "text" && !value.is_null()) cells.emplace(key == "label" ? "answer" : key, text_of(value));
+                if (key != "question_id" && key != "image" && key != "text" && !value.is_null())
+                    cells.emplace(key == "label" ? "answer" : key, text_of(value));
         });
 
     std::unordered_set<std::string> columns{"index"};
     each_json_line(path_, [&](const Json& line, const std::string& where) {
         for (const char* key : {"question_id", "text"})
-            if (!line.contains(key)) throw InputError(fmt::format("{}: no '{}'", where, key), "LLaVA's question files have question_id, image and text on every line");
+            if (!line.contains(key))
+                throw InputError(fmt::format("{}: no '{}'", where, key),
+                                 "LLaVA's question files have question_id, image and text on every line");
         Question question{.index = text_of(line["question_id"]), .prompt_is_ready = true};
         for (const auto& [key, value] : line.items()) {
             if (key == "question_id" || key == "image" || value.is_null()) continue;
             const std::string column = key == "text" ? "question" : key == "label" ? "answer" : key;
             question.cells.emplace(column, text_of(value));
         }
-        if (const auto found = answers.find(question.index); found != answers.end()) question.cells.insert(found->second.begin(), found->second.end());
+        if (const auto found = answers.find(question.index); found != answers.end())
+            question.cells.insert(found->second.begin(), found->second.end());
         if (!line.contains("image") || line["image"].is_null()) {
             ++skipped_.no_picture;
             return;
@@ -162,23 +185,29 @@ void QuestionFile::read_json_lines(const QuestionFileOptions& options) {
         for (const auto& [column, text] : question.cells) columns.insert(column);
         std::vector<std::filesystem::path> paths;
         const auto& image = line["image"];
-        for (const auto& name : image.is_array() ? image.get<std::vector<std::string>>() : std::vector{text_of(image)}) paths.push_back(image_root(options) / name);
+        for (const auto& name : image.is_array() ? image.get<std::vector<std::string>>() : std::vector{text_of(image)})
+            paths.push_back(image_root(options) / name);
         paths_.push_back(std::move(paths));
         questions_.push_back(std::move(question));
     });
     columns_.assign(columns.begin(), columns.end());
     std::sort(columns_.begin(), columns_.end());
-    if (!options.answers.empty() && std::none_of(questions_.begin(), questions_.end(), [&](const auto& q) { return answers.contains(q.index); }))
-        throw InputError(fmt::format("{}: none of its question_ids is among the questions of {}", options.answers.string(), path_.string()));
+    if (!options.answers.empty() &&
+        std::none_of(questions_.begin(), questions_.end(), [&](const auto& q) { return answers.contains(q.index); }))
+        throw InputError(fmt::format("{}: none of its question_ids is among the questions of {}",
+                                     options.answers.string(), path_.string()));
 }
 
 void QuestionFile::check_unique() const {
     std::unordered_set<std::string_view> seen;
     for (const auto& question : questions_)
-        if (!seen.insert(question.index).second) throw InputError(fmt::format("{}: index '{}' stands twice", path_.string(), question.index));
+        if (!seen.insert(question.index).second)
+            throw InputError(fmt::format("{}: index '{}' stands twice", path_.string(), question.index));
 }
 
-bool QuestionFile::has_column(std::string_view column) const { return std::find(columns_.begin(), columns_.end(), column) != columns_.end(); }
+bool QuestionFile::has_column(std::string_view column) const {
+    return std::find(columns_.begin(), columns_.end(), column) != columns_.end();
+}
 
 std::vector<std::vector<std::byte>> QuestionFile::pictures(std::size_t question) const {
     std::vector<std::vector<std::byte>> out;
@@ -201,7 +230,8 @@ std::vector<std::vector<std::byte>> QuestionFile::pictures(std::size_t question)
 std::pair<std::uint64_t, std::string> QuestionFile::absent_pictures() const {
     std::pair<std::uint64_t, std::string> out{0, {}};
     for (const auto& paths : paths_)
-        if (!paths.empty() && !std::filesystem::exists(paths.front()) && out.first++ == 0) out.second = paths.front().string();
+        if (!paths.empty() && !std::filesystem::exists(paths.front()) && out.first++ == 0)
+            out.second = paths.front().string();
     return out;
 }
 
@@ -211,7 +241,8 @@ std::vector<std::byte> decode_base64(std::string_view text, const std::string& w
         std::array<std::uint8_t, 256> table;
         table.fill(none);
         constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        for (std::size_t i = 0; i < letters.size(); ++i) table[static_cast<unsigned char>(letters[i])] = static_cast<std::uint8_t>(i);
+        for (std::size_t i = 0; i < letters.size(); ++i)
+            table[static_cast<unsigned char>(letters[i])] = static_cast<std::uint8_t>(i);
         table['-'] = 62;  // the URL form of the alphabet
         table['_'] = 63;
         return table;
@@ -223,7 +254,9 @@ std::vector<std::byte> decode_base64(std::string_view text, const std::string& w
     for (const char c : text) {
         if (c == '=' || c == '\n' || c == '\r' || c == ' ') continue;
         const auto value = values[static_cast<unsigned char>(c)];
-        if (value == none) throw InputError(fmt::format("{}: the picture is not base64 (character '{}')", where, excerpt(std::string(1, c), 1)));
+        if (value == none)
+            throw InputError(
+                fmt::format("{}: the picture is not base64 (character '{}')", where, excerpt(std::string(1, c), 1)));
         bits = bits << 6 | value;
         if ((count += 6) >= 8) out.push_back(static_cast<std::byte>(bits >> (count -= 8) & 0xFF));
     }

@@ -31,7 +31,8 @@ std::vector<std::string> references(const Question& question) {
 std::vector<Option> math_options(const Question& question) {
     std::vector<Option> options;
     char letter = 'A';
-    for (const auto& text : parse_list_literal(question.text("choices")).value_or(std::vector<std::string>{})) options.push_back({letter++, text});
+    for (const auto& text : parse_list_literal(question.text("choices")).value_or(std::vector<std::string>{}))
+        options.push_back({letter++, text});
     return options;
 }
 
@@ -64,14 +65,19 @@ Mark read_mmmu(const Question& question, std::string_view prediction, Convention
     return {.said = std::string(python::strip(prediction)), .credit = mmmu_open_match(prediction, wanted) ? 1.0 : 0.0};
 }
 
-Mark read_yes_no(const Question& question, std::string_view prediction, Convention) { return of_yes_no(yes_no_word(prediction), question.text("answer")); }
+Mark read_yes_no(const Question& question, std::string_view prediction, Convention) {
+    return of_yes_no(yes_no_word(prediction), question.text("answer"));
+}
 
 Mark read_mme(const Question& question, std::string_view prediction, Convention convention) {
-    return of_yes_no(convention == Convention::official ? yes_no_mme(prediction) : yes_no_word(prediction), question.text("answer"));
+    return of_yes_no(convention == Convention::official ? yes_no_mme(prediction) : yes_no_word(prediction),
+                     question.text("answer"));
 }
 
 Mark read_pope(const Question& question, std::string_view prediction, Convention convention) {
-    return of_yes_no(convention == Convention::official ? std::optional(yes_no_pope(prediction)) : yes_no_word(prediction), question.text("answer"));
+    return of_yes_no(
+        convention == Convention::official ? std::optional(yes_no_pope(prediction)) : yes_no_word(prediction),
+        question.text("answer"));
 }
 
 Mark read_textvqa(const Question& question, std::string_view prediction, Convention convention) {
@@ -81,21 +87,25 @@ Mark read_textvqa(const Question& question, std::string_view prediction, Convent
 
 Mark read_chartqa(const Question& question, std::string_view prediction, Convention) {
     const auto wanted = references(question);
-    const bool right = std::any_of(wanted.begin(), wanted.end(), [&](const auto& reference) { return relaxed_match(prediction, reference); });
+    const bool right = std::any_of(wanted.begin(), wanted.end(),
+                                   [&](const auto& reference) { return relaxed_match(prediction, reference); });
     return {.said = std::string(python::strip(prediction)), .credit = right ? 1.0 : 0.0};
 }
 
 Mark compare_mathvista(const Question& question, std::string_view extracted, Convention convention) {
-    if (question.text("question_type") == "multi_choice") return of_option(option_named(extracted, math_options(question)), question.text("answer_option"));
+    if (question.text("question_type") == "multi_choice")
+        return of_option(option_named(extracted, math_options(question)), question.text("answer_option"));
     const auto precision = python::to_float(question.text("precision"));
-    const bool right = math_match(extracted, question.text("answer"), question.text("answer_type"), precision ? static_cast<int>(*precision) : -1, convention == Convention::official);
+    const bool right = math_match(extracted, question.text("answer"), question.text("answer_type"),
+                                  precision ? static_cast<int>(*precision) : -1, convention == Convention::official);
     return {.said = std::string(python::strip(extracted)), .credit = right ? 1.0 : 0.0};
 }
 
 Mark read_mathvista(const Question& question, std::string_view prediction, Convention convention) {
     auto mark = compare_mathvista(question, prediction, convention);
     // An answer in words is no wrong number: a judge may still find the number in it.
-    if (question.text("question_type") != "multi_choice" && mark.credit == 0) mark = {.said = "", .credit = 0, .understood = false};
+    if (question.text("question_type") != "multi_choice" && mark.credit == 0)
+        mark = {.said = "", .credit = 0, .understood = false};
     return mark;
 }
 
@@ -103,10 +113,13 @@ Mark read_short(const Question& question, std::string_view prediction, Conventio
     const auto norm = convention == Convention::official ? VqaNorm::llava : VqaNorm::vlmevalkit;
     const auto said = vqa_normalised(prediction, norm);
     const auto wanted = references(question);
-    const bool right = std::any_of(wanted.begin(), wanted.end(), [&](const auto& reference) { return vqa_normalised(reference, norm) == said; });
+    const bool right = std::any_of(wanted.begin(), wanted.end(),
+                                   [&](const auto& reference) { return vqa_normalised(reference, norm) == said; });
     return {.said = said, .credit = right ? 1.0 : 0.0};
 }
 
-Mark read_nothing(const Question&, std::string_view, Convention) { return {.said = "", .credit = 0, .understood = false}; }
+Mark read_nothing(const Question&, std::string_view, Convention) {
+    return {.said = "", .credit = 0, .understood = false};
+}
 
 }  // namespace tg::evaluation

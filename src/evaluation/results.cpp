@@ -43,7 +43,8 @@ std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results) 
     return means;
 }
 
-void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings) {
+void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results,
+                   const EvaluateSettings& settings) {
     std::vector<std::string> models, benchmarks, kinds, titles, states, headlines, rules, notes, owners, of, names;
     std::vector<double> values, fulls, scores, seconds, figure_values, figure_fulls;
     std::vector<std::uint64_t> questions, unread, items;
@@ -60,7 +61,9 @@ void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& 
         unread.push_back(result.unread);
         seconds.push_back(result.seconds);
         in_mean.push_back(result.in_mean);
-        const auto headline = std::find_if(result.figures.begin(), result.figures.end(), [&](const auto& f) { return result.headline.empty() || f.name == result.headline; });
+        const auto headline = std::find_if(result.figures.begin(), result.figures.end(), [&](const auto& f) {
+            return result.headline.empty() || f.name == result.headline;
+        });
         const bool has = result.done() && headline != result.figures.end();
         headlines.push_back(has ? headline->name : result.headline);
         values.push_back(has ? headline->value : 0);
@@ -114,10 +117,12 @@ void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& 
     file.set_attribute("judge", settings.judge);
 }
 
-std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Mark>& marks, const std::vector<std::string>& problems) {
+std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions,
+                            const std::vector<Mark>& marks, const std::vector<std::string>& problems) {
     std::string out = "index\tanswer\tprediction\tunderstood\tcredit\tproblem\n";
     for (std::size_t i = 0; i < questions.size(); ++i)
-        out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", quoted(questions[i].index), quoted(questions[i].text("answer")), quoted(predictions[i]), quoted(marks[i].said), marks[i].credit, quoted(problems[i]));
+        out += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", quoted(questions[i].index), quoted(questions[i].text("answer")),
+                           quoted(predictions[i]), quoted(marks[i].said), marks[i].credit, quoted(problems[i]));
     return out;
 }
 

@@ -15,12 +15,12 @@ namespace tg::evaluation {
 inline constexpr std::string_view state_done = "done";
 
 struct BenchmarkResult {
-    std::string model, benchmark;           // "base" or "tuned"; the section's name
+    std::string model, benchmark;  // "base" or "tuned"; the section's name
     const BenchmarkKind* kind = nullptr;
-    std::string state{state_done};          // or why there is no score
-    std::string note;                       // what a reader must know: another file than published, a lower bound, a judge's name
-    std::string headline;                   // name of the figure that enters the mean
-    std::vector<ScoreFigure> figures;       // empty unless done
+    std::string state{state_done};  // or why there is no score
+    std::string note;      // what a reader must know: another file than published, a lower bound, a judge's name
+    std::string headline;  // name of the figure that enters the mean
+    std::vector<ScoreFigure> figures;  // empty unless done
     bool in_mean = true;
     std::uint64_t questions = 0, unread = 0;
     double seconds = 0;
@@ -30,16 +30,18 @@ struct BenchmarkResult {
 };
 
 struct MeanScore {
-    std::string model, name;                // "all benchmarks", "without MME"
+    std::string model, name;  // "all benchmarks", "without MME"
     double value = 0;
-    std::vector<std::string> benchmarks;    // that entered
+    std::vector<std::string> benchmarks;  // that entered
 };
 
 // Unweighted, over the benchmarks that every model has done, so that before and after are means of the same things.
 std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results);
 
-void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings);
+void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results,
+                   const EvaluateSettings& settings);
 // index, answer, prediction, what was understood, credit, problem: quoted where a reader of TSV needs it.
-std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions, const std::vector<Mark>& marks, const std::vector<std::string>& problems);
+std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions,
+                            const std::vector<Mark>& marks, const std::vector<std::string>& problems);
 
 }  // namespace tg::evaluation

@@ -3,27 +3,46 @@
 namespace tg::evaluation {
 
 void EvaluateSettings::describe(SettingsVisitor& v) {
-    v.option("base_model", &base_model, "folder of the model before fine-tuning; default: the one that [train] starts from");
-    v.option("models", &models, "which models answer: base, tuned (what the train stage exported)", one_of({"base", "tuned"}));
-    v.option("prompts", &prompts, "whose wording of the questions: llava (v1.5's scripts) or internvl (VLMEvalKit's for InternVL-Chat)", one_of({"llava", "internvl"}));
-    v.option("convention", &convention, "whose reading of the answers where tools differ: vlmevalkit (without a judge), or official (LLaVA's scripts and the benchmarks' authors)", one_of({"vlmevalkit", "official"}));
-    v.option("judge", &judge, "name of the [endpoint.NAME] that scores free answers; without one MM-Vet and LLaVA-in-the-wild are reported as not run and MathVista as a lower bound");
+    v.option("base_model", &base_model,
+             "folder of the model before fine-tuning; default: the one that [train] starts from");
+    v.option("models", &models, "which models answer: base, tuned (what the train stage exported)",
+             one_of({"base", "tuned"}));
+    v.option("prompts", &prompts,
+             "whose wording of the questions: llava (v1.5's scripts) or internvl (VLMEvalKit's for InternVL-Chat)",
+             one_of({"llava", "internvl"}));
+    v.option("convention", &convention,
+             "whose reading of the answers where tools differ: vlmevalkit (without a judge), or official (LLaVA's "
+             "scripts and the benchmarks' authors)",
+             one_of({"vlmevalkit", "official"}));
+    v.option("judge", &judge,
+             "name of the [endpoint.NAME] that scores free answers; without one MM-Vet and LLaVA-in-the-wild are "
+             "reported as not run and MathVista as a lower bound");
     v.option("max_new_tokens", &max_new_tokens, "most tokens of an answer; 0: what each benchmark needs", at_least(0));
-    v.option("pad_images", &pad_images, "pad pictures to a square first, as LLaVA-v1.5 does: yes, no, or auto: as the model's configuration says", one_of({"auto", "yes", "no"}));
+    v.option("pad_images", &pad_images,
+             "pad pictures to a square first, as LLaVA-v1.5 does: yes, no, or auto: as the model's configuration says",
+             one_of({"auto", "yes", "no"}));
     v.tuning("batch", &batch, "questions answered at once", at_least(1));
-    v.tuning("questions_per_part", &questions_per_part, "questions whose answers are written to disk together", at_least(1));
+    v.tuning("questions_per_part", &questions_per_part, "questions whose answers are written to disk together",
+             at_least(1));
     v.tuning("threads", &threads, "threads that decode pictures; 0: the cores of this rank", at_least(0));
     v.tuning("device", &device, "auto, cpu or cuda", one_of({"auto", "cpu", "cuda"}));
-    v.option("dtype", &dtype, "fp32, bf16, or auto: bf16 where the device computes it in hardware", one_of({"auto", "fp32", "bf16"}));
+    v.option("dtype", &dtype, "fp32, bf16, or auto: bf16 where the device computes it in hardware",
+             one_of({"auto", "fp32", "bf16"}));
 }
 
 void BenchmarkSettings::describe(SettingsVisitor& v) {
-    v.option("kind", &kind, "which benchmark it is: mme, ai2d, chartqa, mmmu, llava_wild, qbench, mmbench_en, mmbench_cn, pope, mmvet, scienceqa, textvqa, mathvista, hallusionbench, seedbench, mmstar, or your own: choice, yesno, short; default: the section's name");
+    v.option("kind", &kind,
+             "which benchmark it is: mme, ai2d, chartqa, mmmu, llava_wild, qbench, mmbench_en, mmbench_cn, pope, "
+             "mmvet, scienceqa, textvqa, mathvista, hallusionbench, seedbench, mmstar, or your own: choice, yesno, "
+             "short; default: the section's name");
     v.option("file", &file, "the questions: VLMEvalKit's .tsv, or LLaVA's .jsonl");
     v.option("image_root", &image_root, "folder that picture paths in the file begin from; default: beside the file");
     v.option("answers", &answers, "for .jsonl: JSON lines with question_id and answer (or label)");
-    v.option("split", &split, "only rows of this split; 'as published': the one that the benchmark is scored on; 'all': every row");
-    v.option("headline", &headline, "the figure that enters the mean, for example 'accuracy' for pope or 'perception' for mme; default: the benchmark's own");
+    v.option("split", &split,
+             "only rows of this split; 'as published': the one that the benchmark is scored on; 'all': every row");
+    v.option("headline", &headline,
+             "the figure that enters the mean, for example 'accuracy' for pope or 'perception' for mme; default: the "
+             "benchmark's own");
     v.option("in_mean", &in_mean, "whether the mean over benchmarks counts it");
     v.tuning("verify", &verify, "compare the file with the published MD5 and row count, and say so where they differ");
     v.option("max_new_tokens", &max_new_tokens, "most tokens of an answer; 0: as [evaluate] says", at_least(0));

@@ -26,7 +26,8 @@ struct Mean {
 ScoreFigure share(std::string name, const Mean& mean) { return {std::move(name), 100 * mean.value(), 100, mean.items}; }
 
 // Means by what `names_of` says of each question, appended in name order.
-template <class NamesOf> void add_groups(std::vector<ScoreFigure>& figures, std::span<const Question> questions, std::span<const Mark> marks, std::string_view prefix, NamesOf names_of) {
+template <class NamesOf> void add_groups(std::vector<ScoreFigure>& figures, std::span<const Question> questions,
+                                         std::span<const Mark> marks, std::string_view prefix, NamesOf names_of) {
     std::map<std::string, Mean> groups;
     for (std::size_t i = 0; i < questions.size(); ++i)
         for (const auto& name : names_of(questions[i])) groups[name].add(marks[i].credit);
@@ -38,9 +39,11 @@ std::vector<std::string> cell_or_none(const Question& question, const char* colu
     return cell ? std::vector{*cell} : std::vector<std::string>{};
 }
 
-void add_usual_groups(std::vector<ScoreFigure>& figures, std::span<const Question> questions, std::span<const Mark> marks) {
+void add_usual_groups(std::vector<ScoreFigure>& figures, std::span<const Question> questions,
+                      std::span<const Mark> marks) {
     for (const char* column : {"split", "l2-category", "category"})
-        add_groups(figures, questions, marks, fmt::format("{}: ", column), [&](const Question& q) { return cell_or_none(q, column); });
+        add_groups(figures, questions, marks, fmt::format("{}: ", column),
+                   [&](const Question& q) { return cell_or_none(q, column); });
 }
 
 Mean mean_credit(std::span<const Mark> marks) {
@@ -66,21 +69,25 @@ struct YesCounts {
 
     void add(const Question& question, const Mark& mark) {
         const bool yes = lower_ascii(trimmed(question.text("answer"))) == "yes";
-        const bool said_yes = mark.said == "Yes";  // what is neither yes nor no counts as no here, and as wrong in the accuracy
+        const bool said_yes =
+            mark.said == "Yes";  // what is neither yes nor no counts as no here, and as wrong in the accuracy
         true_yes += yes && said_yes;
         false_yes += !yes && said_yes;
         missed_yes += yes && !said_yes;
         right += mark.credit > 0;
         ++items;
     }
-    static double ratio(std::uint64_t part, std::uint64_t whole) { return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole); }
+    static double ratio(std::uint64_t part, std::uint64_t whole) {
+        return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+    }
     double precision() const { return ratio(true_yes, true_yes + false_yes); }
     double recall() const { return ratio(true_yes, true_yes + missed_yes); }
     double f1() const { return ratio(2 * true_yes, 2 * true_yes + false_yes + missed_yes); }
     double accuracy() const { return ratio(right, items); }
 };
 
-std::vector<ScoreFigure> yes_no_figures(std::span<const Question> questions, std::span<const Mark> marks, bool f1_first) {
+std::vector<ScoreFigure> yes_no_figures(std::span<const Question> questions, std::span<const Mark> marks,
+                                        bool f1_first) {
     YesCounts all;
     std::map<std::string, YesCounts> splits;
     for (std::size_t i = 0; i < questions.size(); ++i) {
@@ -93,7 +100,8 @@ std::vector<ScoreFigure> yes_no_figures(std::span<const Question> questions, std
                 splits[category].add(questions[i], marks[i]);
             }
     }
-    std::vector<ScoreFigure> figures{{"f1", 100 * all.f1(), 100, all.items}, {"accuracy", 100 * all.accuracy(), 100, all.items}};
+    std::vector<ScoreFigure> figures{{"f1", 100 * all.f1(), 100, all.items},
+                                     {"accuracy", 100 * all.accuracy(), 100, all.items}};
     if (!f1_first) std::swap(figures[0], figures[1]);
     figures.push_back({"precision", 100 * all.precision(), 100, all.items});
     figures.push_back({"recall", 100 * all.recall(), 100, all.items});
@@ -117,8 +125,11 @@ std::vector<ScoreFigure> by_circle(std::span<const Question> questions, std::spa
     const auto number = [](const Question& question, const std::string& text) {
         // pandas writes whole numbers of a column with gaps as 7.0
         if (const auto whole = python::to_int(text)) return *whole;
-        if (const auto real = python::to_float(text); real && *real == static_cast<double>(static_cast<long long>(*real))) return static_cast<long long>(*real);
-        throw InputError(fmt::format("question '{}': circular scoring needs whole numbers in 'index' and 'g_index'", question.index));
+        if (const auto real = python::to_float(text);
+            real && *real == static_cast<double>(static_cast<long long>(*real)))
+            return static_cast<long long>(*real);
+        throw InputError(fmt::format("question '{}': circular scoring needs whole numbers in 'index' and 'g_index'",
+                                     question.index));
     };
     std::map<long long, bool> groups;
     for (std::size_t i = 0; i < questions.size(); ++i) {
@@ -145,7 +156,8 @@ std::vector<ScoreFigure> by_circle(std::span<const Question> questions, std::spa
 }
 
 std::vector<ScoreFigure> by_mme_task(std::span<const Question> questions, std::span<const Mark> marks) {
-    constexpr std::array cognition{"commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"};
+    constexpr std::array cognition{"commonsense_reasoning", "numerical_calculation", "text_translation",
+                                   "code_reasoning"};
     std::map<std::string, Mean> answers;
     std::map<std::string, std::map<std::string, bool>> pictures;
     for (std::size_t i = 0; i < questions.size(); ++i) {
@@ -153,10 +165,12 @@ std::vector<ScoreFigure> by_mme_task(std::span<const Question> questions, std::s
         answers[task].add(marks[i].credit);
         join_group(pictures[task], questions[i].text("image_path"), marks[i].credit > 0);
     }
-    ScoreFigure total{"total", 0, 0, questions.size()}, perception{"perception", 0, 0, 0}, reasoning{"cognition", 0, 0, 0};
+    ScoreFigure total{"total", 0, 0, questions.size()}, perception{"perception", 0, 0, 0},
+        reasoning{"cognition", 0, 0, 0};
     std::vector<ScoreFigure> tasks;
     for (const auto& [task, mean] : answers) {
-        const ScoreFigure score{"task: " + task, 100 * mean.value() + 100 * all_right(pictures[task]).value(), 200, mean.items};
+        const ScoreFigure score{"task: " + task, 100 * mean.value() + 100 * all_right(pictures[task]).value(), 200,
+                                mean.items};
         auto& part = std::find(cognition.begin(), cognition.end(), task) == cognition.end() ? perception : reasoning;
         for (auto* sum : {&total, &part}) {
             sum->value += score.value;
@@ -172,9 +186,13 @@ std::vector<ScoreFigure> by_mme_task(std::span<const Question> questions, std::s
     return figures;
 }
 
-std::vector<ScoreFigure> by_f1(std::span<const Question> questions, std::span<const Mark> marks) { return yes_no_figures(questions, marks, true); }
+std::vector<ScoreFigure> by_f1(std::span<const Question> questions, std::span<const Mark> marks) {
+    return yes_no_figures(questions, marks, true);
+}
 
-std::vector<ScoreFigure> by_yes_no(std::span<const Question> questions, std::span<const Mark> marks) { return yes_no_figures(questions, marks, false); }
+std::vector<ScoreFigure> by_yes_no(std::span<const Question> questions, std::span<const Mark> marks) {
+    return yes_no_figures(questions, marks, false);
+}
 
 std::vector<ScoreFigure> by_figure_and_question(std::span<const Question> questions, std::span<const Mark> marks) {
     struct Part {
@@ -184,12 +202,17 @@ std::vector<ScoreFigure> by_figure_and_question(std::span<const Question> questi
     std::map<std::string, Part> parts{{"", {}}};  // "": all
     for (std::size_t i = 0; i < questions.size(); ++i) {
         const auto fields = split(questions[i].index, '_');
-        if (fields.size() < 6) throw InputError(fmt::format("question '{}': HallusionBench's index must have its set, figure and question as fields 4 to 6, set apart by '_'", questions[i].index));
+        if (fields.size() < 6)
+            throw InputError(
+                fmt::format("question '{}': HallusionBench's index must have its set, figure and question as fields 4 "
+                            "to 6, set apart by '_'",
+                            questions[i].index));
         const auto stem = fmt::format("{}_{}", questions[i].text("l2-category"), fields[3]);
         const bool right = marks[i].credit > 0;
         std::vector<std::string> names{""};
         for (const char* column : {"category", "l2-category"})
-            for (const auto& name : cell_or_none(questions[i], column)) names.push_back(fmt::format("{}: {}", column, name));
+            for (const auto& name : cell_or_none(questions[i], column))
+                names.push_back(fmt::format("{}: {}", column, name));
         for (const auto& name : names) {
             auto& part = parts[name];
             part.answers.add(marks[i].credit);
@@ -199,8 +222,10 @@ std::vector<ScoreFigure> by_figure_and_question(std::span<const Question> questi
     }
     std::vector<ScoreFigure> figures;
     for (const auto& [name, part] : parts) {
-        const auto answers = share("aAcc", part.answers), by_figure = share("fAcc", all_right(part.figures)), by_question = share("qAcc", all_right(part.questions));
-        const ScoreFigure mean{name.empty() ? "overall" : name, (answers.value + by_figure.value + by_question.value) / 3, 100, part.answers.items};
+        const auto answers = share("aAcc", part.answers), by_figure = share("fAcc", all_right(part.figures)),
+                   by_question = share("qAcc", all_right(part.questions));
+        const ScoreFigure mean{name.empty() ? "overall" : name,
+                               (answers.value + by_figure.value + by_question.value) / 3, 100, part.answers.items};
         figures.push_back(mean);
         for (auto figure : {answers, by_figure, by_question}) {
             if (!name.empty()) figure.name = fmt::format("{}, {}", figure.name, name);
@@ -215,13 +240,17 @@ std::vector<ScoreFigure> by_skill(std::span<const Question> questions, std::span
     for (const auto& mark : marks) read.add(mark.understood ? 1 : 0);
     std::vector<ScoreFigure> figures{share("overall", mean_credit(marks)), share("answers read", read)};
     add_groups(figures, questions, marks, "task: ", [](const Question& q) { return cell_or_none(q, "task"); });
-    add_groups(figures, questions, marks, "skill: ", [](const Question& q) { return parse_list_literal(q.text("skills")).value_or(cell_or_none(q, "skills")); });
+    add_groups(figures, questions, marks, "skill: ", [](const Question& q) {
+        return parse_list_literal(q.text("skills")).value_or(cell_or_none(q, "skills"));
+    });
     return figures;
 }
 
 std::vector<ScoreFigure> by_capability(std::span<const Question> questions, std::span<const Mark> marks) {
     std::vector<ScoreFigure> figures{share("overall", mean_credit(marks))};
-    add_groups(figures, questions, marks, "capability: ", [](const Question& q) { return q.find("category") ? split(q.text("category"), ',') : std::vector<std::string>{}; });
+    add_groups(figures, questions, marks, "capability: ", [](const Question& q) {
+        return q.find("category") ? split(q.text("category"), ',') : std::vector<std::string>{};
+    });
     return figures;
 }
 
@@ -241,12 +270,14 @@ std::vector<ScoreFigure> by_relative_score(std::span<const Question> questions, 
     std::vector<ScoreFigure> figures;
     const auto add = [&](const std::string& name) {
         const auto& [model, reference] = parts[name];
-        figures.push_back({name, reference.value() == 0 ? 0 : 100 * model.value() / reference.value(), 100, model.items});
+        figures.push_back(
+            {name, reference.value() == 0 ? 0 : 100 * model.value() / reference.value(), 100, model.items});
     };
     add("overall");
     for (const auto& [name, means] : std::map(parts))
         if (name != "overall") add(name);
-    figures.push_back({"left out: judge's scores unreadable", static_cast<double>(unread), static_cast<double>(std::max<std::size_t>(questions.size(), 1)), unread});
+    figures.push_back({"left out: judge's scores unreadable", static_cast<double>(unread),
+                       static_cast<double>(std::max<std::size_t>(questions.size(), 1)), unread});
     return figures;
 }
 

@@ -19,7 +19,9 @@ struct TsvFile::Mapping {
 
     explicit Mapping(const std::filesystem::path& path) {
         const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-        if (file < 0) throw InputError(fmt::format("{}: the benchmark file cannot be opened ({})", path.string(), std::strerror(errno)));
+        if (file < 0)
+            throw InputError(
+                fmt::format("{}: the benchmark file cannot be opened ({})", path.string(), std::strerror(errno)));
         struct stat status {};
         const bool plain = ::fstat(file, &status) == 0 && S_ISREG(status.st_mode);
         size = plain ? static_cast<std::size_t>(status.st_size) : 0;
@@ -27,7 +29,9 @@ struct TsvFile::Mapping {
         const int error = errno;
         ::close(file);
         if (!plain) throw InputError(fmt::format("{}: not a plain file", path.string()));
-        if (address == MAP_FAILED) throw InputError(fmt::format("{}: the benchmark file cannot be read ({})", path.string(), std::strerror(error)));
+        if (address == MAP_FAILED)
+            throw InputError(
+                fmt::format("{}: the benchmark file cannot be read ({})", path.string(), std::strerror(error)));
     }
     ~Mapping() {
         if (address != nullptr) ::munmap(address, size);
@@ -51,8 +55,8 @@ TsvFile TsvFile::parse(std::string_view bytes, const std::string& name) {
     return table;
 }
 
-// One pass over the bytes. A quote opens a quoted field only as its first character; what follows the closing quote belongs to the
-// field as it stands. Rows end at \n, \r\n or \r.
+// One pass over the bytes. A quote opens a quoted field only as its first character; what follows the closing quote
+// belongs to the field as it stands. Rows end at \n, \r\n or \r.
 void TsvFile::index(const std::string& name) {
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     std::size_t at = bytes_.starts_with(byte_order_mark) ? byte_order_mark.size() : 0;
@@ -65,8 +69,12 @@ void TsvFile::index(const std::string& name) {
             const auto opened = line;
             for (++at;; ++at) {
                 const auto quote = bytes_.find('"', at);
-                if (quote == bytes_.npos) throw InputError(fmt::format("{}:{}: a quoted field is never closed", name, opened), "the file may have been cut short; fetch it again");
-                line += static_cast<std::uint64_t>(std::count(bytes_.begin() + static_cast<std::ptrdiff_t>(at), bytes_.begin() + static_cast<std::ptrdiff_t>(quote), '\n'));
+                if (quote == bytes_.npos)
+                    throw InputError(fmt::format("{}:{}: a quoted field is never closed", name, opened),
+                                     "the file may have been cut short; fetch it again");
+                line +=
+                    static_cast<std::uint64_t>(std::count(bytes_.begin() + static_cast<std::ptrdiff_t>(at),
+                                                          bytes_.begin() + static_cast<std::ptrdiff_t>(quote), '\n'));
                 at = quote + 1;
                 if (at >= bytes_.size() || bytes_[at] != '"') break;
             }
@@ -107,7 +115,8 @@ void TsvFile::index(const std::string& name) {
     row_lines_.push_back(1);
     for (std::size_t c = 0; c < header.size(); ++c) columns_[c] = raw(0, c);
     for (std::size_t c = 0; c < header.size(); ++c)
-        if (std::find(columns_.begin(), columns_.begin() + static_cast<std::ptrdiff_t>(c), columns_[c]) != columns_.begin() + static_cast<std::ptrdiff_t>(c))
+        if (std::find(columns_.begin(), columns_.begin() + static_cast<std::ptrdiff_t>(c), columns_[c]) !=
+            columns_.begin() + static_cast<std::ptrdiff_t>(c))
             throw InputError(fmt::format("{}: column '{}' stands twice in the header", name, columns_[c]));
     fields_.clear();
     row_lines_.clear();
@@ -119,7 +128,9 @@ void TsvFile::index(const std::string& name) {
         while (more) {
             const auto field = next_field();
             if (found == columns_.size())
-                throw InputError(fmt::format("{}:{}: a row has more fields than the {} of the header", name, begins, columns_.size()), "a tab inside a field needs quotes around the field");
+                throw InputError(fmt::format("{}:{}: a row has more fields than the {} of the header", name, begins,
+                                             columns_.size()),
+                                 "a tab inside a field needs quotes around the field");
             fields_.push_back(field);
             ++found;
             more = step();
@@ -163,11 +174,14 @@ std::optional<std::string> TsvFile::cell(std::size_t row, std::size_t column) co
 }
 
 const std::vector<std::string_view>& missing_words() {
-    static const std::vector<std::string_view> words{"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-                                                     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"};
+    static const std::vector<std::string_view> words{"#N/A", "#N/A N/A", "#NA",     "-1.#IND", "-1.#QNAN", "-NaN",
+                                                     "-nan", "1.#IND",   "1.#QNAN", "<NA>",    "N/A",      "NA",
+                                                     "NULL", "NaN",      "None",    "n/a",     "nan",      "null"};
     return words;
 }
 
-bool is_missing_word(std::string_view text) { return std::find(missing_words().begin(), missing_words().end(), text) != missing_words().end(); }
+bool is_missing_word(std::string_view text) {
+    return std::find(missing_words().begin(), missing_words().end(), text) != missing_words().end();
+}
 
 }  // namespace tg::evaluation

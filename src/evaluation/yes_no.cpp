@@ -18,7 +18,8 @@ std::optional<bool> yes_no_word(std::string_view prediction) {
 
 std::optional<bool> yes_no_mme(std::string_view prediction) {
     const auto answer = python::lower(python::strip(prediction));
-    // The first four characters; what lies behind a longer first character cannot hold the words, so bytes serve as well.
+    // The first four characters; what lies behind a longer first character cannot hold the words, so bytes serve as
+    // well.
     const auto start = std::string_view(answer).substr(0, 4);
     if (python::contains(start, "yes")) return true;
     if (python::contains(start, "no")) return false;

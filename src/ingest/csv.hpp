@@ -7,7 +7,8 @@
 
 namespace tg::ingest {
 
-// Reads the next record into `fields`; false at the end. Empty lines are skipped. Throws std::runtime_error on an unclosed quote.
+// Reads the next record into `fields`; false at the end. Empty lines are skipped. Throws std::runtime_error on an
+// unclosed quote.
 bool read_record(std::istream& in, char separator, std::vector<std::string>& fields);
 
 }  // namespace tg::ingest

@@ -28,7 +28,8 @@ struct Finding {
 
 class Inspector {
 public:
-    Inspector(const pool::PoolSettings& settings, std::vector<pool::Container> containers) : settings_(settings), files_(std::move(containers)) {}
+    Inspector(const pool::PoolSettings& settings, std::vector<pool::Container> containers)
+        : settings_(settings), files_(std::move(containers)) {}
 
     Finding operator()(const pool::ListedPicture& picture) const {
         Finding found;
@@ -38,7 +39,8 @@ public:
             found.bytes = bytes.size();
             found.digest = digest_of(bytes);
             const auto options = settings_.decode_options();
-            const auto info = settings_.verify == "header" ? pictures::probe(bytes, options) : pictures::verify(bytes, options);
+            const auto info =
+                settings_.verify == "header" ? pictures::probe(bytes, options) : pictures::verify(bytes, options);
             found.width = info.width;
             found.height = info.height;
         } catch (const pictures::UnreadableImage& error) {
@@ -57,7 +59,8 @@ private:
 };
 
 // All pictures of a part by all threads: whoever is free takes the next, so that a slow one holds up nobody.
-std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& pictures, const Inspector& inspect, ThreadPool& threads) {
+std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& pictures, const Inspector& inspect,
+                                 ThreadPool& threads) {
     std::vector<Finding> findings(pictures.size());
     std::atomic<std::size_t> next{0};
     std::vector<std::future<void>> workers;
@@ -78,8 +81,9 @@ std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& picture
     return findings;
 }
 
-void write_part(storage::Hdf5File& out, const std::vector<pool::ListedPicture>& pictures, const std::vector<Finding>& findings) {
-    const auto column = [&]<class Row, class T>(const char* name, const std::vector<Row>& rows, T Row::* member) {
+void write_part(storage::Hdf5File& out, const std::vector<pool::ListedPicture>& pictures,
+                const std::vector<Finding>& findings) {
+    const auto column = [&]<class Row, class T>(const char* name, const std::vector<Row>& rows, T Row::*member) {
         std::vector<T> values;
         for (const auto& row : rows) values.push_back(row.*member);
         if constexpr (std::is_same_v<T, std::string>) out.write_texts(name, values);
@@ -142,7 +146,9 @@ class IngestStage final : public run::Stage {
 public:
     explicit IngestStage(const pool::PoolSettings& settings) : settings_(settings) {}
     std::string_view name() const override { return "ingest"; }
-    std::string_view purpose() const override { return "list the picture sources, read and check every picture, give each a stable index"; }
+    std::string_view purpose() const override {
+        return "list the picture sources, read and check every picture, give each a stable index";
+    }
     std::vector<std::string> reads() const override { return {}; }
     std::vector<std::string> writes() const override { return {"pool.h5"}; }
 
@@ -160,13 +166,19 @@ public:
         auto settings = settings_;
         settings.watch_sources = false;
         for (const auto& [source, kind] : sources_of(settings_)) kind->identify(source, settings, unused);
-        if (!settings_.image_root.empty() && !std::filesystem::is_directory(settings_.image_root)) throw InputError(fmt::format("{}: no such folder", settings_.image_root.string()), "check [pool] image_root");
+        if (!settings_.image_root.empty() && !std::filesystem::is_directory(settings_.image_root))
+            throw InputError(fmt::format("{}: no such folder", settings_.image_root.string()),
+                             "check [pool] image_root");
     }
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
-        if (std::filesystem::exists(paths.file("pool.h5"))) return {{"pictures in the pool", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures", "ingested"}};
+        if (std::filesystem::exists(paths.file("pool.h5")))
+            return {{"pictures in the pool",
+                     static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures",
+                     "ingested"}};
         const auto listing = list_sources(settings_);
-        return {{"pictures to read and check", static_cast<double>(listing.pictures().size()), "pictures", fmt::format("{} other files ignored", listing.counts().ignored)}};
+        return {{"pictures to read and check", static_cast<double>(listing.pictures().size()), "pictures",
+                 fmt::format("{} other files ignored", listing.counts().ignored)}};
     }
 
     void run(run::StageContext& context) override {
@@ -180,14 +192,16 @@ public:
         parallel::together(ranks, [&] { listing = std::make_unique<ListingFile>(listing_path); });
 
         const parallel::Parts parts{listing->size(), static_cast<std::uint64_t>(settings_.items_per_part)};
-        const storage::PartStore store(context.paths.parts("ingest"), parts, fmt::format("{}/{}", context.fingerprint, settings_.items_per_part), ranks);
+        const storage::PartStore store(context.paths.parts("ingest"), parts,
+                                       fmt::format("{}/{}", context.fingerprint, settings_.items_per_part), ranks);
         const Inspector inspect(settings_, listing->containers());
         {
             ThreadPool threads(settings_.worker_threads());
-            storage::for_each_part(store, ranks, "ingest", "pictures", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-                const auto pictures = listing->read(items);
-                write_part(out, pictures, inspect_all(pictures, inspect, threads));
-            });
+            storage::for_each_part(store, ranks, "ingest", "pictures",
+                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                       const auto pictures = listing->read(items);
+                                       write_part(out, pictures, inspect_all(pictures, inspect, threads));
+                                   });
         }
         Summary summary;
         parallel::together(ranks, [&] {
@@ -197,7 +211,8 @@ public:
             const std::uint64_t rows = ranks.is_root() ? listing->size() : 0, shape[] = {listing->size()};
             out.make_dataset("duplicate_of", storage::Hdf5Type::i64, shape);
             out.write_rows("duplicate_of", 0, rows, std::span<const std::int64_t>(summary.duplicate_of));
-            if (settings_.drop_duplicates) out.write_rows("status", 0, rows, std::span<const std::uint8_t>(summary.status));
+            if (settings_.drop_duplicates)
+                out.write_rows("status", 0, rows, std::span<const std::uint8_t>(summary.status));
             pool::write_containers(out, listing->containers(), ranks.is_root());
             const auto counts = listing->counts();
             out.set_attribute("ignored_files", counts.ignored);
@@ -218,12 +233,15 @@ private:
         if (std::filesystem::exists(path) && ListingFile(path).fingerprint() == fingerprint) return;
         const auto listing = list_sources(settings_);
         listing.write(path, fingerprint);
-        log::info("ingest: {} pictures listed, {} other files ignored", listing.pictures().size(), listing.counts().ignored);
+        log::info("ingest: {} pictures listed, {} other files ignored", listing.pictures().size(),
+                  listing.counts().ignored);
     }
 
     static void report(const Summary& summary, const ListingCounts& counts, run::Figures& figures) {
         std::string skipped;
-        const auto add = [&](const char* name, std::uint64_t value) { figures.emplace_back(name, static_cast<double>(value)); };
+        const auto add = [&](const char* name, std::uint64_t value) {
+            figures.emplace_back(name, static_cast<double>(value));
+        };
         add("pictures", summary.status.size());
         add("bytes", summary.bytes);
         add("duplicates", summary.duplicates);
@@ -235,7 +253,8 @@ private:
             figures.emplace_back(replace_all(std::string(name), " ", "_"), static_cast<double>(summary.count[s]));
             if (s > 0 && summary.count[s] > 0) skipped += fmt::format(", {} {}", summary.count[s], name);
         }
-        log::info("ingest: {} of {} pictures usable ({}){}; {} have the same bytes as another", summary.count[0], summary.status.size(), bytes_text(summary.bytes), skipped, summary.duplicates);
+        log::info("ingest: {} of {} pictures usable ({}){}; {} have the same bytes as another", summary.count[0],
+                  summary.status.size(), bytes_text(summary.bytes), skipped, summary.duplicates);
     }
 
     pool::PoolSettings settings_;
@@ -243,6 +262,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_ingest_stage(const pool::PoolSettings& settings) { return std::make_unique<IngestStage>(settings); }
+std::unique_ptr<run::Stage> make_ingest_stage(const pool::PoolSettings& settings) {
+    return std::make_unique<IngestStage>(settings);
+}
 
 }  // namespace tg::ingest

@@ -26,14 +26,19 @@ std::uint32_t Listing::add_container(pool::Container container) {
 }
 
 void Listing::finish() {
-    std::sort(pictures_.begin(), pictures_.end(), [](const pool::ListedPicture& a, const pool::ListedPicture& b) { return std::tie(a.uri, a.container, a.offset) < std::tie(b.uri, b.container, b.offset); });
+    std::sort(pictures_.begin(), pictures_.end(), [](const pool::ListedPicture& a, const pool::ListedPicture& b) {
+        return std::tie(a.uri, a.container, a.offset) < std::tie(b.uri, b.container, b.offset);
+    });
     std::size_t kept = 0;
     for (std::size_t i = 0; i < pictures_.size(); ++i) {
         if (kept > 0 && pictures_[kept - 1].uri == pictures_[i].uri) {
             auto& earlier = pictures_[kept - 1];
-            const auto& first = containers_[earlier.container], & second = containers_[pictures_[i].container];
+            const auto &first = containers_[earlier.container], &second = containers_[pictures_[i].container];
             if (first.kind != second.kind || first.path != second.path)
-                throw InputError(fmt::format("'{}' is two pictures, one in {} and one in {}", earlier.uri, first.path.string(), second.path.string()), "give one of the sources a name (NAME=folder:PATH), which then stands before its uris");
+                throw InputError(
+                    fmt::format("'{}' is two pictures, one in {} and one in {}", earlier.uri, first.path.string(),
+                                second.path.string()),
+                    "give one of the sources a name (NAME=folder:PATH), which then stands before its uris");
             earlier = std::move(pictures_[i]);  // in a shard the later one counts, as tar has it
             ++counts_.repeated;
             continue;
@@ -47,7 +52,7 @@ void Listing::finish() {
 void Listing::write(const std::filesystem::path& path, std::string_view fingerprint) const {
     storage::publish_hdf5(path, [&](storage::Hdf5File& file) {
         // Column by column, so that only one of them lies in memory beside the listing.
-        const auto column = [&]<class T>(const char* name, T pool::ListedPicture::* member) {
+        const auto column = [&]<class T>(const char* name, T pool::ListedPicture::*member) {
             std::vector<T> values;
             values.reserve(pictures_.size());
             for (const auto& picture : pictures_) values.push_back(picture.*member);
@@ -75,7 +80,8 @@ void Listing::write(const std::filesystem::path& path, std::string_view fingerpr
     });
 }
 
-ListingFile::ListingFile(const std::filesystem::path& path) : file_(storage::Hdf5File::open(path)), containers_(pool::read_containers(file_)) {
+ListingFile::ListingFile(const std::filesystem::path& path)
+    : file_(storage::Hdf5File::open(path)), containers_(pool::read_containers(file_)) {
     const auto lengths = file_.read<std::uint32_t>("uri/lengths");
     text_begin_.resize(lengths.size() + 1);
     for (std::size_t i = 0; i < lengths.size(); ++i) text_begin_[i + 1] = text_begin_[i] + lengths[i];
@@ -90,17 +96,22 @@ std::vector<pool::ListedPicture> ListingFile::read(parallel::Slice items) const 
     const auto first = text_begin_[items.begin];
     const auto text = file_.read_rows<std::uint8_t>("uri/bytes", first, text_begin_[items.end] - first);
     const auto containers = file_.read_rows<std::uint32_t>("container", items.begin, items.size());
-    const auto offsets = file_.read_rows<std::uint64_t>("offset", items.begin, items.size()), bytes = file_.read_rows<std::uint64_t>("bytes", items.begin, items.size());
+    const auto offsets = file_.read_rows<std::uint64_t>("offset", items.begin, items.size()),
+               bytes = file_.read_rows<std::uint64_t>("bytes", items.begin, items.size());
     std::vector<pool::ListedPicture> pictures(items.size());
     for (std::size_t i = 0; i < pictures.size(); ++i) {
         const auto begin = text_begin_[items.begin + i] - first, end = text_begin_[items.begin + i + 1] - first;
-        pictures[i] = {std::string(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end)), containers[i], offsets[i], bytes[i]};
+        pictures[i] = {std::string(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                                   text.begin() + static_cast<std::ptrdiff_t>(end)),
+                       containers[i], offsets[i], bytes[i]};
     }
     return pictures;
 }
 
 std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const pool::PoolSettings& settings) {
-    if (settings.sources.empty()) throw UsageError("[pool] sources is empty", "name a folder of pictures, for example sources = folder:/data/pictures");
+    if (settings.sources.empty())
+        throw UsageError("[pool] sources is empty",
+                         "name a folder of pictures, for example sources = folder:/data/pictures");
     std::vector<std::pair<SourceSpec, const SourceKind*>> found;
     for (const auto& text : settings.sources) {
         SourceSpec spec;
@@ -112,14 +123,17 @@ std::vector<std::pair<SourceSpec, const SourceKind*>> sources_of(const pool::Poo
         }
         // A kind is a word before the first colon; a path may hold colons of its own.
         const auto kind_end = rest.find(':');
-        const bool has_kind = kind_end != rest.npos && rest.substr(0, kind_end).find('/') == rest.npos && !std::filesystem::exists(std::filesystem::path(rest));
+        const bool has_kind = kind_end != rest.npos && rest.substr(0, kind_end).find('/') == rest.npos &&
+                              !std::filesystem::exists(std::filesystem::path(rest));
         spec.kind = has_kind ? rest.substr(0, kind_end) : "folder";
         spec.where = has_kind ? rest.substr(kind_end + 1) : rest;
-        const auto* kind = std::find_if(source_kinds.begin(), source_kinds.end(), [&](const SourceKind& k) { return k.kind == spec.kind; });
+        const auto* kind = std::find_if(source_kinds.begin(), source_kinds.end(),
+                                        [&](const SourceKind& k) { return k.kind == spec.kind; });
         if (kind == source_kinds.end()) {
             std::vector<std::string> names;
             for (const auto& k : source_kinds) names.emplace_back(k.kind);
-            throw UsageError(fmt::format("[pool] sources: '{}' is of no known kind", text), "choose from " + join(names, ", "));
+            throw UsageError(fmt::format("[pool] sources: '{}' is of no known kind", text),
+                             "choose from " + join(names, ", "));
         }
         if (spec.where.empty()) throw UsageError(fmt::format("[pool] sources: '{}' names no place", text));
         found.emplace_back(std::move(spec), kind);
@@ -131,7 +145,10 @@ Listing list_sources(const pool::PoolSettings& settings) {
     Listing listing;
     for (const auto& [spec, kind] : sources_of(settings)) kind->list(spec, settings, listing);
     listing.finish();
-    if (listing.pictures().empty()) throw InputError(fmt::format("[pool] sources: no picture in {} ({} other files)", join(settings.sources, ", "), listing.counts().ignored), "check the paths and [pool] suffixes");
+    if (listing.pictures().empty())
+        throw InputError(fmt::format("[pool] sources: no picture in {} ({} other files)", join(settings.sources, ", "),
+                                     listing.counts().ignored),
+                         "check the paths and [pool] suffixes");
     return listing;
 }
 

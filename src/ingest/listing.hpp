@@ -1,5 +1,6 @@
-// What the sources hold, before anything is read: one entry a picture, ordered by uri bytes. Made once, on one rank, and kept in a
-// small HDF5 file that every rank reads its parts from; after a kill the same file goes on, so indices do not move.
+// What the sources hold, before anything is read: one entry a picture, ordered by uri bytes. Made once, on one rank,
+// and kept in a small HDF5 file that every rank reads its parts from; after a kill the same file goes on, so indices do
+// not move.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,9 @@ struct ListingCounts {
 class Listing {
 public:
     std::uint32_t add_container(pool::Container container);
-    void add(std::string uri, std::uint32_t container, std::uint64_t offset = 0, std::uint64_t bytes = 0) { pictures_.push_back({std::move(uri), container, offset, bytes}); }
+    void add(std::string uri, std::uint32_t container, std::uint64_t offset = 0, std::uint64_t bytes = 0) {
+        pictures_.push_back({std::move(uri), container, offset, bytes});
+    }
     ListingCounts& counts() { return counts_; }
     const ListingCounts& counts() const { return counts_; }
     const std::vector<pool::Container>& containers() const { return containers_; }
@@ -66,8 +69,8 @@ struct SourceSpec {
     std::string prefix() const { return name.empty() ? "" : name + "/"; }
 };
 
-// A kind of source. `list` adds what is there; `identify` adds what decides that, more cheaply where it can. Both throw InputError
-// when it is not there at all.
+// A kind of source. `list` adds what is there; `identify` adds what decides that, more cheaply where it can. Both throw
+// InputError when it is not there at all.
 struct SourceKind {
     std::string_view kind;
     void (*list)(const SourceSpec& source, const pool::PoolSettings& settings, Listing& listing);

@@ -1,5 +1,6 @@
-// Manifests of datasets: a JSON array of records (LLaVA, ALLaVA, ShareGPT4V), JSON lines (InternVL), or CSV/TSV with a column of paths.
-// JSON is parsed as a stream of events: a manifest of a gigabyte costs no more memory than the paths in it.
+// Manifests of datasets: a JSON array of records (LLaVA, ALLaVA, ShareGPT4V), JSON lines (InternVL), or CSV/TSV with a
+// column of paths. JSON is parsed as a stream of events: a manifest of a gigabyte costs no more memory than the paths
+// in it.
 #include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
@@ -15,11 +16,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Hands over every text that stands under `field`, alone or in a list, at any depth (LLaVA has it in the record, Qwen-style data in a
-// message's content), and tells when a record (an element of the outermost list, or the outermost object) is over.
+// Hands over every text that stands under `field`, alone or in a list, at any depth (LLaVA has it in the record,
+// Qwen-style data in a message's content), and tells when a record (an element of the outermost list, or the outermost
+// object) is over.
 class PathEvents : public nlohmann::json_sax<Json> {
 public:
-    PathEvents(std::string_view field, const std::function<void(std::string&)>& path, const std::function<void(bool has_picture)>& record) : field_(field), path_(path), record_(record) {}
+    PathEvents(std::string_view field, const std::function<void(std::string&)>& path,
+               const std::function<void(bool has_picture)>& record)
+        : field_(field), path_(path), record_(record) {}
     const std::string& failure() const { return failure_; }
 
     bool null() override { return value(); }
@@ -84,31 +88,39 @@ void list_manifest(const SourceSpec& source, const pool::PoolSettings& settings,
     const std::filesystem::path file = source.where;
     std::ifstream in(file, std::ios::binary);
     if (!in) throw InputError(fmt::format("{}: the manifest cannot be read", file.string()), "check [pool] sources");
-    const auto root = std::filesystem::absolute(settings.image_root.empty() ? file.parent_path() : settings.image_root).lexically_normal();
+    const auto root = std::filesystem::absolute(settings.image_root.empty() ? file.parent_path() : settings.image_root)
+                          .lexically_normal();
     const auto prefix = source.prefix();
     const auto container = listing.add_container({pool::Container::Kind::folder, root, prefix});
     std::uint64_t found = 0;
     const auto add = [&](std::string_view path) {
-        if (!settings.strip_prefix.empty() && path.starts_with(settings.strip_prefix)) path.remove_prefix(settings.strip_prefix.size());
+        if (!settings.strip_prefix.empty() && path.starts_with(settings.strip_prefix))
+            path.remove_prefix(settings.strip_prefix.size());
         listing.add(prefix + std::filesystem::path(path).lexically_normal().string(), container);
         ++found;
     };
     const std::function<void(std::string&)> path = [&](std::string& text) { add(text); };
-    const std::function<void(bool)> record = [&](bool has_picture) { listing.counts().without_picture += has_picture ? 0 : 1; };
+    const std::function<void(bool)> record = [&](bool has_picture) {
+        listing.counts().without_picture += has_picture ? 0 : 1;
+    };
 
     const auto suffix = lower_ascii(file.extension().string());
     if (suffix == ".json") {
         PathEvents events(settings.manifest_field, path, record);
-        if (!Json::sax_parse(in, &events)) throw InputError(fmt::format("{}: not JSON ({})", file.string(), events.failure()));
+        if (!Json::sax_parse(in, &events))
+            throw InputError(fmt::format("{}: not JSON ({})", file.string(), events.failure()));
     } else if (suffix == ".jsonl") {
         std::string line;
         for (std::uint64_t number = 1; std::getline(in, line); ++number) {
             if (trimmed(line).empty()) continue;
             bool has_picture = false;
-            const std::function<void(std::string&)> path_of_line = [&](std::string& text) { has_picture = true, add(text); };
+            const std::function<void(std::string&)> path_of_line = [&](std::string& text) {
+                has_picture = true, add(text);
+            };
             const std::function<void(bool)> ignore = [](bool) {};
             PathEvents events(settings.manifest_field, path_of_line, ignore);
-            if (!Json::sax_parse(line, &events)) throw InputError(fmt::format("{}, line {}: not JSON ({})", file.string(), number, events.failure()));
+            if (!Json::sax_parse(line, &events))
+                throw InputError(fmt::format("{}, line {}: not JSON ({})", file.string(), number, events.failure()));
             record(has_picture);
         }
     } else if (suffix == ".csv" || suffix == ".tsv") {
@@ -117,8 +129,12 @@ void list_manifest(const SourceSpec& source, const pool::PoolSettings& settings,
         try {
             if (!read_record(in, separator, fields)) throw InputError(fmt::format("{}: empty", file.string()));
             if (fields[0].starts_with("\xEF\xBB\xBF")) fields[0].erase(0, 3);  // byte order mark
-            const auto column = static_cast<std::size_t>(std::find(fields.begin(), fields.end(), settings.manifest_field) - fields.begin());
-            if (column == fields.size()) throw InputError(fmt::format("{}: no column '{}'; there are {}", file.string(), settings.manifest_field, join(fields, ", ")), "set [pool] manifest_field");
+            const auto column = static_cast<std::size_t>(
+                std::find(fields.begin(), fields.end(), settings.manifest_field) - fields.begin());
+            if (column == fields.size())
+                throw InputError(fmt::format("{}: no column '{}'; there are {}", file.string(), settings.manifest_field,
+                                             join(fields, ", ")),
+                                 "set [pool] manifest_field");
             while (read_record(in, separator, fields)) {
                 const bool has_picture = column < fields.size() && !fields[column].empty();
                 if (has_picture) add(fields[column]);
@@ -132,7 +148,9 @@ void list_manifest(const SourceSpec& source, const pool::PoolSettings& settings,
     } else {
         throw InputError(fmt::format("{}: a manifest ends in .json, .jsonl, .csv or .tsv", file.string()));
     }
-    if (found == 0) throw InputError(fmt::format("{}: no picture under '{}'", file.string(), settings.manifest_field), "set [pool] manifest_field to the key that holds the path");
+    if (found == 0)
+        throw InputError(fmt::format("{}: no picture under '{}'", file.string(), settings.manifest_field),
+                         "set [pool] manifest_field to the key that holds the path");
 }
 
 void identify_manifest(const SourceSpec& source, const pool::PoolSettings&, DigestBuilder& inputs) {

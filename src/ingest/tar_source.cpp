@@ -1,5 +1,6 @@
-// WebDataset shards: uncompressed tar files whose members are found once and then read where they lie, without passing over the shard
-// again. libarchive reads the headers (ustar, GNU, pax names and sizes); where a member's data begin is walked from its header.
+// WebDataset shards: uncompressed tar files whose members are found once and then read where they lie, without passing
+// over the shard again. libarchive reads the headers (ustar, GNU, pax names and sizes); where a member's data begin is
+// walked from its header.
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -22,14 +23,20 @@ constexpr std::uint64_t block = 512;
 // `{00000..00099}` becomes its numbers, as WebDataset writes shard lists; glob() itself knows {a,b}.
 std::vector<std::string> ranges_expanded(const std::string& pattern) {
     const auto dots = pattern.find("..");
-    const auto open = dots == pattern.npos ? dots : pattern.rfind('{', dots), close = dots == pattern.npos ? dots : pattern.find('}', dots);
+    const auto open = dots == pattern.npos ? dots : pattern.rfind('{', dots),
+               close = dots == pattern.npos ? dots : pattern.find('}', dots);
     if (open == pattern.npos || close == pattern.npos) return {pattern};
     const auto first = pattern.substr(open + 1, dots - open - 1), last = pattern.substr(dots + 2, close - dots - 2);
-    const auto is_number = [](const std::string& s) { return !s.empty() && s.size() <= 9 && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; }); };
+    const auto is_number = [](const std::string& s) {
+        return !s.empty() && s.size() <= 9 &&
+               std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
+    };
     if (!is_number(first) || !is_number(last)) return {pattern};
     std::vector<std::string> out;
     for (auto n = std::stoul(first); n <= std::stoul(last); ++n)
-        for (auto& expanded : ranges_expanded(pattern.substr(0, open) + fmt::format("{:0{}}", n, first.size()) + pattern.substr(close + 1))) out.push_back(std::move(expanded));
+        for (auto& expanded : ranges_expanded(pattern.substr(0, open) + fmt::format("{:0{}}", n, first.size()) +
+                                              pattern.substr(close + 1)))
+            out.push_back(std::move(expanded));
     return out;
 }
 
@@ -41,7 +48,8 @@ std::vector<std::filesystem::path> shards_of(const SourceSpec& source) {
         const std::unique_ptr<glob_t, void (*)(glob_t*)> owned(&found, ::globfree);
         if (result == GLOB_NOMATCH) throw InputError(fmt::format("{}: no such shard", pattern), "check [pool] sources");
         if (result != 0) throw InputError(fmt::format("{}: the folder cannot be searched", pattern));
-        for (std::size_t i = 0; i < found.gl_pathc; ++i) shards.push_back(std::filesystem::absolute(found.gl_pathv[i]).lexically_normal());
+        for (std::size_t i = 0; i < found.gl_pathc; ++i)
+            shards.push_back(std::filesystem::absolute(found.gl_pathv[i]).lexically_normal());
     }
     std::sort(shards.begin(), shards.end());
     shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
@@ -59,7 +67,8 @@ std::filesystem::path base_of(const SourceSpec& source) {
 std::uint64_t data_begin(const pool::OpenFile& shard, std::uint64_t header) {
     for (;;) {
         std::array<std::byte, block> bytes;
-        if (!shard.read(header, bytes)) throw InputError(fmt::format("{}: cut off in a header at byte {}", shard.path().string(), header));
+        if (!shard.read(header, bytes))
+            throw InputError(fmt::format("{}: cut off in a header at byte {}", shard.path().string(), header));
         const auto type = std::to_integer<char>(bytes[156]);
         header += block;
         if (type != 'x' && type != 'X' && type != 'g' && type != 'L' && type != 'K') return header;
@@ -84,8 +93,12 @@ ShardContent list_shard(const std::filesystem::path& path, const pool::PoolSetti
     const std::unique_ptr<archive, int (*)(archive*)> reader(archive_read_new(), archive_read_free);
     archive_read_support_format_tar(reader.get());
     archive_read_support_format_gnutar(reader.get());
-    const auto fail = [&](const std::string& what) { return InputError(fmt::format("{}: {}", path.string(), what), "shards are uncompressed tar files; a cut-off one has to be copied again"); };
-    if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) throw fail(archive_error_string(reader.get()));
+    const auto fail = [&](const std::string& what) {
+        return InputError(fmt::format("{}: {}", path.string(), what),
+                          "shards are uncompressed tar files; a cut-off one has to be copied again");
+    };
+    if (archive_read_open_filename(reader.get(), path.c_str(), 1 << 16) != ARCHIVE_OK)
+        throw fail(archive_error_string(reader.get()));
     ShardContent content;
     archive_entry* entry = nullptr;
     for (;;) {
@@ -117,7 +130,8 @@ void list_shards(const SourceSpec& source, const pool::PoolSettings& settings, L
     // Headers lie far apart: listing waits on the disk, so several shards at once.
     ThreadPool threads(settings.worker_threads());
     std::vector<std::pair<std::filesystem::path, std::future<ShardContent>>> contents;
-    for (auto& shard : shards_of(source)) contents.emplace_back(shard, threads.submit([shard, &settings] { return list_shard(shard, settings); }));
+    for (auto& shard : shards_of(source))
+        contents.emplace_back(shard, threads.submit([shard, &settings] { return list_shard(shard, settings); }));
     for (auto& [shard, future] : contents) {
         auto content = future.get();
         const auto prefix = source.prefix() + shard.lexically_relative(base).string() + "/";

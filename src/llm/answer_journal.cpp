@@ -19,7 +19,9 @@ constexpr std::size_t most_open_files = 200;
 constexpr std::size_t most_unfolded = 16;  // of a few MiB each; API ranks of earlier runs whose answers come mixed
 constexpr int offset_bits = 40;
 
-std::string_view key_text(const Digest& key) { return {reinterpret_cast<const char*>(key.bytes.data()), sizeof(Digest::bytes)}; }
+std::string_view key_text(const Digest& key) {
+    return {reinterpret_cast<const char*>(key.bytes.data()), sizeof(Digest::bytes)};
+}
 
 // The files of a folder that hold answers: folded ones first, in the order of their writing.
 std::vector<std::filesystem::path> answer_files(const std::filesystem::path& folder) {
@@ -42,25 +44,36 @@ bool read_at(int fd, std::uint64_t offset, char* to, std::size_t size) {
 
 }  // namespace
 
-AnswerJournal::AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures)
-    : slots_(1024), files_(answer_files(folder)), folded_count_(static_cast<std::size_t>(std::ranges::count(files_, std::filesystem::path(".h5"), [](const auto& file) { return file.extension(); }))), keep_failures_(keep_failures), writer_(files_.emplace_back(storage::new_journal_name(folder, rank)), group_time) {
+AnswerJournal::AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time,
+                             bool keep_failures)
+    : slots_(1024),
+      files_(answer_files(folder)),
+      folded_count_(static_cast<std::size_t>(
+          std::ranges::count(files_, std::filesystem::path(".h5"), [](const auto& file) { return file.extension(); }))),
+      keep_failures_(keep_failures),
+      writer_(files_.emplace_back(storage::new_journal_name(folder, rank)), group_time) {
     for (std::size_t file = 0; file < folded_count_; ++file) {
         const FoldedAnswers folded(files_[file]);
         for (std::size_t row = 0; row < folded.size(); ++row) index(folded.key(row), folded.record(row), file, row);
     }
     for (std::size_t file = folded_count_; file + 1 < files_.size(); ++file) {
         const auto folded_before = folded_bytes(files_[file]);
-        const auto damage = storage::read_journal(files_[file], [&](std::string_view key, std::string_view value, std::uint64_t value_offset) {
-            if (key.size() != sizeof(Digest::bytes) || value_offset < folded_before) return;  // not an answer, or indexed already
-            const auto record = decoded(value);
-            if (!record) return;
-            Digest digest;
-            std::memcpy(digest.bytes.data(), key.data(), sizeof(Digest::bytes));
-            index(digest, *record, file, value_offset - sizeof(Digest::bytes) - header_bytes);
-        });
+        const auto damage = storage::read_journal(
+            files_[file], [&](std::string_view key, std::string_view value, std::uint64_t value_offset) {
+                if (key.size() != sizeof(Digest::bytes) || value_offset < folded_before)
+                    return;  // not an answer, or indexed already
+                const auto record = decoded(value);
+                if (!record) return;
+                Digest digest;
+                std::memcpy(digest.bytes.data(), key.data(), sizeof(Digest::bytes));
+                index(digest, *record, file, value_offset - sizeof(Digest::bytes) - header_bytes);
+            });
         for (const auto& found : damage) {
-            if (found.torn_tail) log::info("{}: the last record is cut short, as after a crash; it is dropped", found.file.string());
-            else log::warn("{}: damaged at byte {} ({}); what stood there is asked again, what follows is kept", found.file.string(), found.offset, found.what);
+            if (found.torn_tail)
+                log::info("{}: the last record is cut short, as after a crash; it is dropped", found.file.string());
+            else
+                log::warn("{}: damaged at byte {} ({}); what stood there is asked again, what follows is kept",
+                          found.file.string(), found.offset, found.what);
         }
     }
 }
@@ -106,12 +119,14 @@ int AnswerJournal::opened(std::size_t file) const {
         open_.clear();
     }
     const int fd = ::open(files_[file].c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) throw StorageError(fmt::format("{}: cannot be opened ({})", files_[file].string(), std::strerror(errno)));
+    if (fd < 0)
+        throw StorageError(fmt::format("{}: cannot be opened ({})", files_[file].string(), std::strerror(errno)));
     return open_[file] = fd;
 }
 
 const FoldedAnswers& AnswerJournal::unfolded(std::size_t file) const {
-    const auto known = std::find_if(unfolded_.begin(), unfolded_.end(), [&](const auto& entry) { return entry.first == file; });
+    const auto known =
+        std::find_if(unfolded_.begin(), unfolded_.end(), [&](const auto& entry) { return entry.first == file; });
     if (known != unfolded_.end()) {
         unfolded_.splice(unfolded_.begin(), unfolded_, known);
     } else {
@@ -124,9 +139,11 @@ const FoldedAnswers& AnswerJournal::unfolded(std::size_t file) const {
 std::optional<AnswerRecord> AnswerJournal::read_frame(std::size_t file, std::uint64_t frame) const {
     const int fd = opened(file);
     std::array<std::uint32_t, 4> header{};  // magic, key length, value length, checksum
-    if (!read_at(fd, frame, reinterpret_cast<char*>(header.data()), header_bytes) || header[1] != sizeof(Digest::bytes)) return std::nullopt;
+    if (!read_at(fd, frame, reinterpret_cast<char*>(header.data()), header_bytes) || header[1] != sizeof(Digest::bytes))
+        return std::nullopt;
     std::string value(header[2], '\0');
-    return read_at(fd, frame + header_bytes + sizeof(Digest::bytes), value.data(), value.size()) ? decoded(value) : std::nullopt;
+    return read_at(fd, frame + header_bytes + sizeof(Digest::bytes), value.data(), value.size()) ? decoded(value)
+                                                                                                 : std::nullopt;
 }
 
 std::optional<AnswerRecord> AnswerJournal::find(const Digest& key) const {
@@ -136,14 +153,17 @@ std::optional<AnswerRecord> AnswerJournal::find(const Digest& key) const {
     const auto place = (slot & ((std::uint64_t{1} << offset_bits) - 1)) - 1;
     if (file < folded_count_) return unfolded(file).record(place);
     auto record = read_frame(file, place);
-    if (!record) throw StorageError(fmt::format("{}: the record at byte {} cannot be read back", files_[file].string(), place), "the file was changed while the program ran");
+    if (!record)
+        throw StorageError(fmt::format("{}: the record at byte {} cannot be read back", files_[file].string(), place),
+                           "the file was changed while the program ran");
     return record;
 }
 
 void AnswerJournal::append(const Digest& key, const AnswerRecord& record, std::function<void()> on_durable) {
     const auto value = encoded(record);
     writer_.append(key_text(key), value, std::move(on_durable));
-    if (record.outcome == AnswerRecord::Outcome::answered) remember(key, std::uint64_t{files_.size() - 1} << offset_bits | (own_bytes_ + 1));
+    if (record.outcome == AnswerRecord::Outcome::answered)
+        remember(key, std::uint64_t{files_.size() - 1} << offset_bits | (own_bytes_ + 1));
     own_bytes_ += header_bytes + sizeof(Digest::bytes) + value.size();
 }
 

@@ -1,5 +1,5 @@
-// Every answer that was paid for, found again by its key: the journals of the run directory, and what is folded of them, behind an index
-// in memory of 32 to 64 bytes a record. Texts stay on disk.
+// Every answer that was paid for, found again by its key: the journals of the run directory, and what is folded of
+// them, behind an index in memory of 32 to 64 bytes a record. Texts stay on disk.
 #pragma once
 
 #include <chrono>
@@ -22,9 +22,10 @@ namespace tg::llm {
 
 class AnswerJournal {
 public:
-    // Indexes all that is in `folder` and opens a new journal for this rank. With `keep_failures`, failures of earlier runs are
-    // found too; else they are as if never asked.
-    AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time, bool keep_failures);
+    // Indexes all that is in `folder` and opens a new journal for this rank. With `keep_failures`, failures of earlier
+    // runs are found too; else they are as if never asked.
+    AnswerJournal(const std::filesystem::path& folder, int rank, std::chrono::milliseconds group_time,
+                  bool keep_failures);
     ~AnswerJournal();
     AnswerJournal(const AnswerJournal&) = delete;
     AnswerJournal& operator=(const AnswerJournal&) = delete;

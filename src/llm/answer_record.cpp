@@ -15,8 +15,15 @@ constexpr std::array<std::string_view, 3> outcome_names{"answered", "failed", "u
 }  // namespace
 
 std::string encoded(const AnswerRecord& r) {
-    Json line{{"outcome", outcome_names[static_cast<std::size_t>(r.outcome)]}, {"stage", r.stage}, {"item", r.item}, {"endpoint", r.endpoint}, {"model", r.model},
-              {"tries", r.tries}, {"in", r.tokens_in}, {"out", r.tokens_out}, {"at", r.at.empty() ? utc_now() : r.at}};
+    Json line{{"outcome", outcome_names[static_cast<std::size_t>(r.outcome)]},
+              {"stage", r.stage},
+              {"item", r.item},
+              {"endpoint", r.endpoint},
+              {"model", r.model},
+              {"tries", r.tries},
+              {"in", r.tokens_in},
+              {"out", r.tokens_out},
+              {"at", r.at.empty() ? utc_now() : r.at}};
     if (r.usd) line["usd"] = *r.usd;
     if (!r.kind.empty()) line["class"] = r.kind;
     if (!r.detail.empty()) line["detail"] = r.detail;

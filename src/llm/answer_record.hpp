@@ -1,4 +1,5 @@
-// What is kept of an answer, and its form in a journal: one line of JSON (who, what, how much) and the raw answer behind it.
+// What is kept of an answer, and its form in a journal: one line of JSON (who, what, how much) and the raw answer
+// behind it.
 #pragma once
 
 #include <cstdint>

@@ -19,19 +19,25 @@ void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, c
         std::vector<std::string> problems;
         for (auto url : settings.urls) {
             while (url.ends_with('/')) url.pop_back();
-            transfers.start(std::make_shared<Route>(url + "/models", key, Route::Timeouts{settings.connect_timeout_s, 10, std::min(settings.timeout_s, 20.0)}), {}, nullptr);
+            transfers.start(std::make_shared<Route>(
+                                url + "/models", key,
+                                Route::Timeouts{settings.connect_timeout_s, 10, std::min(settings.timeout_s, 20.0)}),
+                            {}, nullptr);
             std::vector<Transfers::Finished> finished;
             while (finished.empty()) finished = transfers.wait(1);
             const auto& outcome = finished.front().outcome;
             if (outcome.problem == 0 && outcome.status < 400) {
-                if (outcome.body.find("\"data\"") != std::string::npos && outcome.body.find('"' + settings.model + '"') == std::string::npos)
+                if (outcome.body.find("\"data\"") != std::string::npos &&
+                    outcome.body.find('"' + settings.model + '"') == std::string::npos)
                     log::warn("endpoint {}: {} does not list the model '{}'", name, url, settings.model);
                 continue;
             }
-            if (outcome.problem == 0 && outcome.status != 401 && outcome.status != 403 && outcome.status != 407) continue;  // no list of models, but a server
+            if (outcome.problem == 0 && outcome.status != 401 && outcome.status != 403 && outcome.status != 407)
+                continue;  // no list of models, but a server
             const auto verdict = judge(outcome, now);
             auto line = fmt::format("endpoint {} at {}: {} ({})", name, url, verdict.kind, verdict.detail);
-            line += "; " + (verdict.fix.empty() ? "check that the server runs and that this node reaches it" : verdict.fix);
+            line +=
+                "; " + (verdict.fix.empty() ? "check that the server runs and that this node reaches it" : verdict.fix);
             if (verdict.fate == Fate::stop_endpoint) throw EndpointError(line);
             problems.push_back(std::move(line));
         }

@@ -15,8 +15,8 @@ namespace tg::llm {
 namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
-constexpr int most_in_flight = 1024;       // where nobody states a concurrency
-constexpr int failures_set_aside = 5;      // in a row: the replica is in trouble, not the request
+constexpr int most_in_flight = 1024;   // where nobody states a concurrency
+constexpr int failures_set_aside = 5;  // in a row: the replica is in trouble, not the request
 constexpr int failures_of_an_outage = 3;
 constexpr double longest_aside_s = 30;
 constexpr std::int64_t first_guess_out = 256;
@@ -33,25 +33,46 @@ std::string read_key(const std::string& endpoint, const EndpointSettings& settin
     std::string key;
     if (!settings.api_key_env.empty()) {
         const char* value = std::getenv(settings.api_key_env.c_str());
-        if (!value || !*value) throw EndpointError(fmt::format("{}: the environment variable {} holds no key", where, settings.api_key_env), "export it before the program starts (and let srun or mpirun pass it on)");
+        if (!value || !*value)
+            throw EndpointError(
+                fmt::format("{}: the environment variable {} holds no key", where, settings.api_key_env),
+                "export it before the program starts (and let srun or mpirun pass it on)");
         key = trimmed(value);
     } else if (!settings.api_key_file.empty()) {
         struct stat info {};
-        if (::stat(settings.api_key_file.c_str(), &info) != 0) throw EndpointError(fmt::format("{}: the key file {} cannot be read", where, settings.api_key_file.string()), "correct api_key_file");
-        if (info.st_mode & (S_IRWXG | S_IRWXO)) throw EndpointError(fmt::format("{}: the key file {} may be read by others", where, settings.api_key_file.string()), "chmod 600 it");
+        if (::stat(settings.api_key_file.c_str(), &info) != 0)
+            throw EndpointError(
+                fmt::format("{}: the key file {} cannot be read", where, settings.api_key_file.string()),
+                "correct api_key_file");
+        if (info.st_mode & (S_IRWXG | S_IRWXO))
+            throw EndpointError(
+                fmt::format("{}: the key file {} may be read by others", where, settings.api_key_file.string()),
+                "chmod 600 it");
         key = trimmed(read_text_file(settings.api_key_file));
     }
-    if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c <= ' ' || c > '~'; })) throw EndpointError(where + ": the key holds blanks, line ends or other characters that no key has", "check where it was pasted from");
+    if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c <= ' ' || c > '~'; }))
+        throw EndpointError(where + ": the key holds blanks, line ends or other characters that no key has",
+                            "check where it was pasted from");
     return key;
 }
 
-Endpoint::Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks, double now)
-    : name_(std::move(name)), settings_(settings), api_(api), ranks_(ranks), requests_(rank, ranks), request_rate_(settings.requests_per_minute / 60 / ranks, settings.concurrency == 0),
-      token_rate_(settings.tokens_per_minute / 60 / ranks, false), concurrency_(settings.concurrency > 0 ? std::max(1, (settings.concurrency + ranks - 1 - rank) / ranks) : 0, std::max(8, most_in_flight / ranks)) {
+Endpoint::Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks,
+                   double now)
+    : name_(std::move(name)),
+      settings_(settings),
+      api_(api),
+      ranks_(ranks),
+      requests_(rank, ranks),
+      request_rate_(settings.requests_per_minute / 60 / ranks, settings.concurrency == 0),
+      token_rate_(settings.tokens_per_minute / 60 / ranks, false),
+      concurrency_(settings.concurrency > 0 ? std::max(1, (settings.concurrency + ranks - 1 - rank) / ranks) : 0,
+                   std::max(8, most_in_flight / ranks)) {
     const auto key = read_key(name_, settings);
     for (const auto& url : settings.urls) {
         Replica replica;
-        replica.route = std::make_shared<Route>(completions_url(url), key, Route::Timeouts{settings.connect_timeout_s, settings.silence_timeout_s, settings.timeout_s});
+        replica.route = std::make_shared<Route>(
+            completions_url(url), key,
+            Route::Timeouts{settings.connect_timeout_s, settings.silence_timeout_s, settings.timeout_s});
         replicas_.push_back(std::move(replica));
     }
     apply_rates(now);
@@ -78,13 +99,19 @@ double Endpoint::ready_at(double now) {
 
 std::size_t Endpoint::worth_preparing() const {
     const double per_s = request_rate_.rate();
-    const auto by_rate = per_s > 0 ? static_cast<std::size_t>(std::ceil(per_s)) : std::numeric_limits<std::size_t>::max();
+    const auto by_rate =
+        per_s > 0 ? static_cast<std::size_t>(std::ceil(per_s)) : std::numeric_limits<std::size_t>::max();
     return 2 + std::min<std::size_t>(by_rate, static_cast<std::size_t>(concurrency_.limit()));
 }
 
-std::int64_t Endpoint::expected_out(std::int64_t most) const { return std::min(most, mean_out_ < 0 ? first_guess_out : static_cast<std::int64_t>(std::ceil(mean_out_))); }
+std::int64_t Endpoint::expected_out(std::int64_t most) const {
+    return std::min(most, mean_out_ < 0 ? first_guess_out : static_cast<std::int64_t>(std::ceil(mean_out_)));
+}
 
-TokenEstimate Endpoint::most(TokenEstimate estimate) const { return {static_cast<std::int64_t>(std::ceil(static_cast<double>(estimate.in) * std::max(in_ratio_, 1.0))), estimate.out}; }
+TokenEstimate Endpoint::most(TokenEstimate estimate) const {
+    return {static_cast<std::int64_t>(std::ceil(static_cast<double>(estimate.in) * std::max(in_ratio_, 1.0))),
+            estimate.out};
+}
 
 double Endpoint::counted(TokenEstimate tokens) const {
     const auto out = settings_.tokens_counted == "reserved" ? tokens.out : expected_out(tokens.out);
@@ -115,11 +142,13 @@ void Endpoint::cancelled(const Sending& sending) {
     --in_flight_;
 }
 
-void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate, double now) {
+void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate,
+                   double now) {
     cancelled(sending);
     judge_replica(replicas_[sending.replica], verdict, sending.at, now);
     learn(outcome, verdict, sending, now);
-    const bool answered = verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
+    const bool answered =
+        verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
     if (answered) {
         concurrency_.answered(now, outcome.seconds, waited_for_place_);
         waited_for_place_ = false;
@@ -132,7 +161,10 @@ void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Ver
         // Means that follow the last few dozen answers.
         const double weight = mean_out_ < 0 ? 1 : 0.05;
         mean_out_ = (1 - weight) * std::max(mean_out_, 0.0) + weight * static_cast<double>(verdict.tokens_out);
-        if (estimate.in > 0) in_ratio_ = std::clamp((1 - weight) * in_ratio_ + weight * static_cast<double>(verdict.tokens_in) / static_cast<double>(estimate.in), 0.1, 10.0);
+        if (estimate.in > 0)
+            in_ratio_ = std::clamp((1 - weight) * in_ratio_ + weight * static_cast<double>(verdict.tokens_in) /
+                                                                  static_cast<double>(estimate.in),
+                                   0.1, 10.0);
     } else if (verdict.fate == Fate::wait) {
         tokens_.correct(-sending.tokens);  // what was refused is not counted
     }
@@ -140,7 +172,8 @@ void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Ver
 }
 
 void Endpoint::learn(const HttpOutcome& outcome, const Verdict& verdict, const Sending& sending, double now) {
-    if (std::any_of(outcome.headers.begin(), outcome.headers.end(), [](const auto& header) { return header.first.starts_with("x-ratelimit-limit-"); })) {
+    if (std::any_of(outcome.headers.begin(), outcome.headers.end(),
+                    [](const auto& header) { return header.first.starts_with("x-ratelimit-limit-"); })) {
         const auto limits = stated_limits(outcome);
         request_rate_.server_states(limits.requests / ranks_);
         token_rate_.server_states(limits.tokens / ranks_);
@@ -170,7 +203,10 @@ void Endpoint::tell_limit(double now) {
 }
 
 void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double sent_at, double now) {
-    const auto line = [&] { return fmt::format("endpoint {} at {}: {} ({})", name_, replica.route->url(), verdict.kind, verdict.detail) + (verdict.fix.empty() ? "" : "; " + verdict.fix); };
+    const auto line = [&] {
+        return fmt::format("endpoint {} at {}: {} ({})", name_, replica.route->url(), verdict.kind, verdict.detail) +
+               (verdict.fix.empty() ? "" : "; " + verdict.fix);
+    };
     switch (verdict.fate) {
         case Fate::answered:
         case Fate::ask_again:
@@ -182,7 +218,8 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double se
         case Fate::stop_url: {
             if (verdict.kind == "unknown host" && replica.answered) break;  // the name service hiccups
             replica.fatal = line();
-            const bool all = std::all_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return r.fatal.has_value(); });
+            const bool all =
+                std::all_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return r.fatal.has_value(); });
             if (all) stop_line_ = replica.fatal;
             else log::error("{}; the other {} replicas go on without it", *replica.fatal, replicas_.size() - 1);
             return;
@@ -198,18 +235,21 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double se
     concurrency_.trouble(now);
     if (sent_at < replica.aside_since) return;  // sent before it was set aside: nothing new
     ++replica.failures;
-    if (verdict.kind == "no connection" || verdict.kind == "unknown host") replica.failures = std::max(replica.failures, failures_set_aside);
+    if (verdict.kind == "no connection" || verdict.kind == "unknown host")
+        replica.failures = std::max(replica.failures, failures_set_aside);
     if (replica.failures < failures_set_aside) return;
     const double aside = std::min(longest_aside_s, std::exp2(std::min(replica.failures - failures_set_aside, 10)));
     replica.aside_since = now;
     replica.aside_until = now + aside;
     if (now - replica.told_at < 60) return;
     replica.told_at = now;
-    log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.route->url(), duration_text(aside), verdict.kind, verdict.detail);
+    log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.route->url(), duration_text(aside),
+              verdict.kind, verdict.detail);
 }
 
 void Endpoint::check_outage(const Verdict& verdict, double now) {
-    const bool good = verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
+    const bool good =
+        verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
     if (good) {
         answered_ever_ = true;
         failing_since_ = -1;
@@ -221,21 +261,31 @@ void Endpoint::check_outage(const Verdict& verdict, double now) {
     ++failures_since_good_;
     if (stop_line_) return;
     if (verdict.fate == Fate::wait && verdict.wait_s.value_or(0) > api_.outage_s) {
-        stop_line_ = fmt::format("endpoint {}: the server asks to wait {} ({}); a limit of the day is used up: give the same command again then", name_, duration_text(*verdict.wait_s), verdict.detail);
+        stop_line_ = fmt::format(
+            "endpoint {}: the server asks to wait {} ({}); a limit of the day is used up: give the same command again "
+            "then",
+            name_, duration_text(*verdict.wait_s), verdict.detail);
         return;
     }
-    const double patience = answered_ever_ || verdict.fate == Fate::wait ? api_.outage_s : std::min(api_.first_answer_s, api_.outage_s);
+    const double patience =
+        answered_ever_ || verdict.fate == Fate::wait ? api_.outage_s : std::min(api_.first_answer_s, api_.outage_s);
     if (failures_since_good_ >= failures_of_an_outage && now - failing_since_ >= patience)
-        stop_line_ = fmt::format("endpoint {}: nothing but failures for {}, the last: {}; the same command goes on once it answers again", name_, duration_text(now - failing_since_), last_failure_);
+        stop_line_ = fmt::format(
+            "endpoint {}: nothing but failures for {}, the last: {}; the same command goes on once it answers again",
+            name_, duration_text(now - failing_since_), last_failure_);
 }
 
 void Endpoint::ended(const std::string& failure) {
     ++(failure.empty() ? ended_well_ : ended_badly_);
     if (!failure.empty()) last_failure_ = failure;
     const auto all = ended_well_ + ended_badly_;
-    if (stop_line_ || all < static_cast<std::uint64_t>(api_.failure_share_after) || static_cast<double>(ended_badly_) <= api_.max_failure_share * static_cast<double>(all)) return;
-    stop_line_ = fmt::format("endpoint {}: {} of {} requests were given up, more than api.max_failure_share = {} (the last: {}); see the failures in the log, mend the cause, give the same command again", name_,
-                             ended_badly_, all, api_.max_failure_share, last_failure_);
+    if (stop_line_ || all < static_cast<std::uint64_t>(api_.failure_share_after) ||
+        static_cast<double>(ended_badly_) <= api_.max_failure_share * static_cast<double>(all))
+        return;
+    stop_line_ = fmt::format(
+        "endpoint {}: {} of {} requests were given up, more than api.max_failure_share = {} (the last: {}); see the "
+        "failures in the log, mend the cause, give the same command again",
+        name_, ended_badly_, all, api_.max_failure_share, last_failure_);
 }
 
 EndpointState Endpoint::state(double now) const {

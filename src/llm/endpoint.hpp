@@ -16,13 +16,14 @@ namespace tg::llm {
 
 class Endpoint {
 public:
-    Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks, double now);
+    Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks,
+             double now);
 
     const std::string& name() const { return name_; }
     const EndpointSettings& settings() const { return settings_; }
 
-    // When the next request may be sent: now or earlier (at once), later, or never (infinity) before something in flight comes back.
-    // Work is waiting, or nobody would ask: the learned rates take it as a wish for more.
+    // When the next request may be sent: now or earlier (at once), later, or never (infinity) before something in
+    // flight comes back. Work is waiting, or nobody would ask: the learned rates take it as a wish for more.
     double ready_at(double now);
     // Requests worth having ready to be sent.
     std::size_t worth_preparing() const;
@@ -35,7 +36,8 @@ public:
     Sending begin(double now, TokenEstimate estimate);
     const std::shared_ptr<const Route>& route(std::size_t replica) const { return replicas_[replica].route; }
     // Every sending ends here, with what came back.
-    void end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate, double now);
+    void end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate,
+             double now);
     void cancelled(const Sending& sending);
 
     // One line, once this endpoint must be given up.
@@ -56,8 +58,8 @@ private:
     struct Replica {
         std::shared_ptr<const Route> route;
         int in_flight = 0;
-        int failures = 0;        // in a row
-        bool answered = false;   // ever
+        int failures = 0;                         // in a row
+        bool answered = false;                    // ever
         double aside_since = 0, aside_until = 0;  // set aside, tried again then
         double told_at = -1e9;
         std::optional<std::string> fatal{};
@@ -80,8 +82,8 @@ private:
     RecentRate answers_, answered_tokens_, sent_, sent_tokens_;
     int in_flight_ = 0;
     bool waited_for_place_ = false;
-    double in_ratio_ = 1;    // prompt tokens as counted by the server / by us
-    double mean_out_ = -1;   // answer tokens
+    double in_ratio_ = 1;   // prompt tokens as counted by the server / by us
+    double mean_out_ = -1;  // answer tokens
     bool answered_ever_ = false;
     double failing_since_ = -1;  // -1: the last thing that came was good
     int failures_since_good_ = 0;
@@ -91,7 +93,8 @@ private:
     std::optional<std::string> stop_line_;
 };
 
-// The key as settings name it; empty where they name none. Throws EndpointError: variable not set, file missing or readable by others.
+// The key as settings name it; empty where they name none. Throws EndpointError: variable not set, file missing or
+// readable by others.
 std::string read_key(const std::string& endpoint, const EndpointSettings& settings);
 
 }  // namespace tg::llm

@@ -28,7 +28,7 @@ namespace {
 
 constexpr double longest_nap_s = 0.05;  // how late a stop request may be seen
 constexpr double publish_s = 0.25;
-constexpr int failures_told = 5;        // of a kind, line by line; then only every tenfold
+constexpr int failures_told = 5;  // of a kind, line by line; then only every tenfold
 
 struct Line;
 
@@ -52,7 +52,9 @@ struct Job {
 };
 
 struct LowerPriority {
-    bool operator()(const Job* a, const Job* b) const { return std::pair(a->request.priority, b->order) < std::pair(b->request.priority, a->order); }
+    bool operator()(const Job* a, const Job* b) const {
+        return std::pair(a->request.priority, b->order) < std::pair(b->request.priority, a->order);
+    }
 };
 struct LaterFirst {
     bool operator()(const Job* a, const Job* b) const { return a->go_at > b->go_at; }
@@ -99,8 +101,8 @@ struct Engine::Impl {
 
     std::uint64_t next_order = 0;
     RandomStream jitter{std::random_device{}()};
-    std::size_t queued = 0;   // waiting, preparing, ready or later
-    std::size_t writing = 0;  // answered, not yet durable
+    std::size_t queued = 0;                                  // waiting, preparing, ready or later
+    std::size_t writing = 0;                                 // answered, not yet durable
     double usd_budget = 0, usd_spent = 0, usd_reserved = 0;  // this rank's
 
     enum class Stopping { no, request, budget, failure } stopping = Stopping::no;
@@ -113,15 +115,22 @@ struct Engine::Impl {
     double published = 0;
     std::map<std::string, std::uint64_t> told;
 
-    Impl(const std::map<std::string, EndpointSettings>& endpoint_settings, const ApiSettings& api_settings, const std::filesystem::path& folder, int rank, int num_ranks)
-        : settings(endpoint_settings), api(api_settings), ranks(num_ranks), transfers(Transfers::Options{api.ca_bundle, api.http2}),
-          journal(folder, rank, std::chrono::milliseconds(api.journal_group_ms), !api.retry_failed), encoders(static_cast<std::size_t>(api.encode_threads)) {
+    Impl(const std::map<std::string, EndpointSettings>& endpoint_settings, const ApiSettings& api_settings,
+         const std::filesystem::path& folder, int rank, int num_ranks)
+        : settings(endpoint_settings),
+          api(api_settings),
+          ranks(num_ranks),
+          transfers(Transfers::Options{api.ca_bundle, api.http2}),
+          journal(folder, rank, std::chrono::milliseconds(api.journal_group_ms), !api.retry_failed),
+          encoders(static_cast<std::size_t>(api.encode_threads)) {
         bool any_key = false;
         for (auto& [name, s] : settings) {
             s.check(name);
             image_tokens(s.image_tokens, s.image_detail, 1, 1);  // an unknown rule is told now
             if (api.budget_usd > 0 && (s.price_in < 0 || s.price_out < 0))
-                throw UsageError(fmt::format("[endpoint.{}]: api.budget_usd is set, but not what this endpoint costs", name), "give price_in and price_out (0 where it is free)");
+                throw UsageError(
+                    fmt::format("[endpoint.{}]: api.budget_usd is set, but not what this endpoint costs", name),
+                    "give price_in and price_out (0 where it is free)");
             any_key |= !s.api_key_env.empty() || !s.api_key_file.empty();
             lines.emplace(name, Line{Endpoint(name, s, api, rank, num_ranks, clock.now()), {}, {}, {}});
         }
@@ -179,7 +188,8 @@ struct Engine::Impl {
         if (line == lines.end()) {
             std::vector<std::string> names;
             for (const auto& [name, unused] : lines) names.push_back(name);
-            throw UsageError(fmt::format("stage {}: there is no endpoint '{}'", request.stage, request.endpoint), names.empty() ? "add its [endpoint.NAME] section" : "known are " + join(names, ", "));
+            throw UsageError(fmt::format("stage {}: there is no endpoint '{}'", request.stage, request.endpoint),
+                             names.empty() ? "add its [endpoint.NAME] section" : "known are " + join(names, ", "));
         }
         const auto key = request_key(settings.at(request.endpoint), request);
         auto* figures = figures_of(request);
@@ -219,7 +229,8 @@ struct Engine::Impl {
         const bool answered = record->outcome == AnswerRecord::Outcome::answered;
         // An answer that today's grammar refuses was kept by yesterday's: it is asked anew.
         if (answered && hit.check && !hit.check(record->text).empty()) {
-            if (const auto same = jobs.find(hit.key); same != jobs.end()) same->second->done.push_back(std::move(hit.done));
+            if (const auto same = jobs.find(hit.key); same != jobs.end())
+                same->second->done.push_back(std::move(hit.done));
             else enlist(std::move(hit.request), std::move(hit.check), std::move(hit.done), hit.key);
             return;
         }
@@ -283,8 +294,12 @@ struct Engine::Impl {
             const auto& s = line.endpoint.settings();
             job->usd_reserved = usd_or_zero(dollars(s, line.endpoint.most(job->estimate)));
             if (api.budget_usd > 0 && usd_spent + usd_reserved + job->usd_reserved > usd_budget) {
-                if (transfers.in_flight() > 0) return std::numeric_limits<double>::infinity();  // what is in flight may turn out cheaper
-                log::info("${:.4f} of this rank's share of api.budget_usd are left, and the next request of endpoint {} may cost ${:.4f}", usd_budget - usd_spent, job->request.endpoint, job->usd_reserved);
+                if (transfers.in_flight() > 0)
+                    return std::numeric_limits<double>::infinity();  // what is in flight may turn out cheaper
+                log::info(
+                    "${:.4f} of this rank's share of api.budget_usd are left, and the next request of endpoint {} may "
+                    "cost ${:.4f}",
+                    usd_budget - usd_spent, job->request.endpoint, job->usd_reserved);
                 stop(Stopping::budget);
                 return std::numeric_limits<double>::infinity();
             }
@@ -326,13 +341,19 @@ struct Engine::Impl {
             case Fate::wait:
                 count(*job, [](EndpointFigures& f) { ++f.rate_limited; });
                 ++job->refusals;
-                return go_later(job, std::move(finished.body), now + std::max(verdict.wait_s.value_or(0), 0.05 + backoff_s(api.backoff_first_s, api.backoff_longest_s, job->refusals, jitter.unit())));
+                return go_later(job, std::move(finished.body),
+                                now + std::max(verdict.wait_s.value_or(0),
+                                               0.05 + backoff_s(api.backoff_first_s, api.backoff_longest_s,
+                                                                job->refusals, jitter.unit())));
             case Fate::retry:
                 // A server that is away is no fault of this request: only single failures burn its attempts.
                 if (!line.endpoint.down() && verdict.kind != "no connection") ++job->failures;
-                if (job->failures >= api.attempts) return keep(job, verdict, finished.outcome, AnswerRecord::Outcome::failed);
+                if (job->failures >= api.attempts)
+                    return keep(job, verdict, finished.outcome, AnswerRecord::Outcome::failed);
                 count(*job, [](EndpointFigures& f) { ++f.retries; });
-                return go_later(job, std::move(finished.body), now + backoff_s(api.backoff_first_s, api.backoff_longest_s, std::max(job->failures, 1), jitter.unit()));
+                return go_later(job, std::move(finished.body),
+                                now + backoff_s(api.backoff_first_s, api.backoff_longest_s, std::max(job->failures, 1),
+                                                jitter.unit()));
             case Fate::stop_url:
             case Fate::stop_endpoint: return go_later(job, std::move(finished.body), now);
         }
@@ -353,10 +374,12 @@ struct Engine::Impl {
         const bool paid = outcome.problem == 0 && outcome.status >= 200 && outcome.status < 300;
         if (paid) {  // where the server does not say, the estimate stands
             record.tokens_in = verdict.tokens_in >= 0 ? verdict.tokens_in : job->estimate.in;
-            record.tokens_out = verdict.tokens_out >= 0 ? verdict.tokens_out : job->line->endpoint.expected_out(job->estimate.out);
+            record.tokens_out =
+                verdict.tokens_out >= 0 ? verdict.tokens_out : job->line->endpoint.expected_out(job->estimate.out);
         }
         const auto cached = s.price_cached_in >= 0 ? std::min(verdict.tokens_cached, record.tokens_in) : 0;
-        if (const double usd = dollars(s, {record.tokens_in - cached, record.tokens_out}); usd >= 0) record.usd = usd + static_cast<double>(cached) * s.price_cached_in * 1e-6 * (cached > 0);
+        if (const double usd = dollars(s, {record.tokens_in - cached, record.tokens_out}); usd >= 0)
+            record.usd = usd + static_cast<double>(cached) * s.price_cached_in * 1e-6 * (cached > 0);
         if (what != AnswerRecord::Outcome::answered) {
             record.kind = verdict.kind;
             record.detail = verdict.detail;
@@ -406,8 +429,10 @@ struct Engine::Impl {
         auto tenfold = times;
         while (tenfold % 10 == 0) tenfold /= 10;
         if (times > failures_told && tenfold != 1) return;
-        log::warn("{} {} at {}: given up after {} {}: {}: {}{}{}", record.stage, record.item, record.endpoint, job.tries, job.tries == 1 ? "try" : "tries", record.kind, record.detail,
-                  record.request_id.empty() ? "" : " [request " + record.request_id + "]", times > failures_told ? fmt::format(" (the {}th of this kind)", times) : "");
+        log::warn("{} {} at {}: given up after {} {}: {}: {}{}{}", record.stage, record.item, record.endpoint,
+                  job.tries, job.tries == 1 ? "try" : "tries", record.kind, record.detail,
+                  record.request_id.empty() ? "" : " [request " + record.request_id + "]",
+                  times > failures_told ? fmt::format(" (the {}th of this kind)", times) : "");
     }
 
     // ---- ends
@@ -426,9 +451,12 @@ struct Engine::Impl {
             count(*job, [&](EndpointFigures& f) {
                 // Those who asked the same meanwhile are answered without having been sent.
                 const auto first = status == Reply::Status::stopped ? job->done.size() : 1;
-                (status == Reply::Status::answered ? f.answered : status == Reply::Status::failed ? f.failed : f.stopped) += first;
+                (status == Reply::Status::answered ? f.answered
+                 : status == Reply::Status::failed ? f.failed
+                                                   : f.stopped) += first;
                 f.from_journal += job->done.size() - first;
-                if (status == Reply::Status::failed) ++f.failed_by_class[job->reply.failure.substr(0, job->reply.failure.find(':'))];
+                if (status == Reply::Status::failed)
+                    ++f.failed_by_class[job->reply.failure.substr(0, job->reply.failure.find(':'))];
             });
             if (status != Reply::Status::stopped) {
                 job->line->endpoint.ended(status == Reply::Status::failed ? job->reply.failure : std::string());
@@ -479,11 +507,15 @@ struct Engine::Impl {
         std::size_t left = 0;
         for (auto& [name, l] : lines) {
             for (auto* queue : {&l.waiting, &l.ready})
-                for (; !queue->empty(); queue->pop(), ++left) settle(queue->top(), {Reply::Status::stopped, {}, {}, false});
-            for (; !l.later.empty(); l.later.pop(), ++left) settle(l.later.top(), {Reply::Status::stopped, {}, {}, false});
+                for (; !queue->empty(); queue->pop(), ++left)
+                    settle(queue->top(), {Reply::Status::stopped, {}, {}, false});
+            for (; !l.later.empty(); l.later.pop(), ++left)
+                settle(l.later.top(), {Reply::Status::stopped, {}, {}, false});
         }
         queued -= left;
-        if (transfers.in_flight() > 0) log::info("asking stops; {} answers in flight are waited for, at most {}", transfers.in_flight(), duration_text(api.drain_s));
+        if (transfers.in_flight() > 0)
+            log::info("asking stops; {} answers in flight are waited for, at most {}", transfers.in_flight(),
+                      duration_text(api.drain_s));
     }
 
     void take_inbox() {
@@ -529,7 +561,8 @@ struct Engine::Impl {
             call_done();
             if (stopping == Stopping::no && stop_requested()) stop(Stopping::request);
             if (stopping != Stopping::no) more = false;
-            while (more && queued < static_cast<std::size_t>(api.queued_items) && hits.size() < static_cast<std::size_t>(api.queued_items)) {
+            while (more && queued < static_cast<std::size_t>(api.queued_items) &&
+                   hits.size() < static_cast<std::size_t>(api.queued_items)) {
                 const auto before = next_order + hits.size();
                 guarded([&] { more = feed(); });
                 if (next_order + hits.size() == before) break;  // nothing at the moment
@@ -559,38 +592,48 @@ struct Engine::Impl {
                 continue;
             }
             if (stopping != Stopping::no && in_flight > 0 && clock.now() >= drain_until) {
-                log::warn("{} answers did not come within {} and will be asked again by the next run", in_flight, duration_text(api.drain_s));
+                log::warn("{} answers did not come within {} and will be asked again by the next run", in_flight,
+                          duration_text(api.drain_s));
                 drop_in_flight();
                 continue;
             }
-            for (auto& finished : transfers.wait(std::clamp(next - clock.now(), 0.0, longest_nap_s))) guarded_for(static_cast<Job*>(finished.tag), [&] { came_back(std::move(finished)); });
+            for (auto& finished : transfers.wait(std::clamp(next - clock.now(), 0.0, longest_nap_s)))
+                guarded_for(static_cast<Job*>(finished.tag), [&] { came_back(std::move(finished)); });
         }
         publish(true);
         if (failure) std::rethrow_exception(failure);
-        return stopping == Stopping::request ? RunEnd::stop_requested : stopping == Stopping::budget ? RunEnd::budget : RunEnd::finished;
+        return stopping == Stopping::request  ? RunEnd::stop_requested
+               : stopping == Stopping::budget ? RunEnd::budget
+                                              : RunEnd::finished;
     }
 
     // The journal's thread will call no more: what waited for it is left for the next run.
     void abandon_unwritten() {
         take_inbox();
-        const bool preparing = std::any_of(lines.begin(), lines.end(), [](const auto& line) { return line.second.preparing > 0; });
+        const bool preparing =
+            std::any_of(lines.begin(), lines.end(), [](const auto& line) { return line.second.preparing > 0; });
         if (writing == 0 || preparing) return;  // the encoders still hold requests: those end first
         std::vector<Job*> stranded;
         for (const auto& [key, job] : jobs)
-            if (std::find(settled.begin(), settled.end(), job.get()) == settled.end() && job->reply.status != Reply::Status::stopped) stranded.push_back(job.get());
+            if (std::find(settled.begin(), settled.end(), job.get()) == settled.end() &&
+                job->reply.status != Reply::Status::stopped)
+                stranded.push_back(job.get());
         for (Job* job : stranded) settle(job, {Reply::Status::stopped, {}, {}, false});
         writing = 0;
     }
 };
 
-Engine::Engine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api, const std::filesystem::path& journal_folder, int api_rank, int api_ranks) {
+Engine::Engine(const std::map<std::string, EndpointSettings>& endpoints, const ApiSettings& api,
+               const std::filesystem::path& journal_folder, int api_rank, int api_ranks) {
     api.check();
     impl_ = std::make_unique<Impl>(endpoints, api, journal_folder, api_rank, api_ranks);
 }
 
 Engine::~Engine() = default;
 
-void Engine::submit(Request request, AnswerCheck check, std::function<void(Reply)> done) { impl_->submit(std::move(request), std::move(check), std::move(done)); }
+void Engine::submit(Request request, AnswerCheck check, std::function<void(Reply)> done) {
+    impl_->submit(std::move(request), std::move(check), std::move(done));
+}
 
 RunEnd Engine::run(const std::function<bool()>& feed) { return impl_->run(feed); }
 
@@ -601,7 +644,9 @@ EngineFigures Engine::figures() const {
 
 void throw_if_ended_early(RunEnd end, const std::string& stage) {
     if (end == RunEnd::stop_requested) throw Stopped(stage);
-    if (end == RunEnd::budget) throw Error(ExitCode::done, fmt::format("{}: api.budget_usd is spent; every answer paid for is kept", stage), "raise the budget and the same command goes on from here");
+    if (end == RunEnd::budget)
+        throw Error(ExitCode::done, fmt::format("{}: api.budget_usd is spent; every answer paid for is kept", stage),
+                    "raise the budget and the same command goes on from here");
 }
 
 Digest Engine::key(const Request& request) const {

@@ -21,9 +21,12 @@ struct TextField {
     const char* column;
     std::string AnswerRecord::*field;
 };
-constexpr std::array text_fields{TextField{"stage", &AnswerRecord::stage},   TextField{"item", &AnswerRecord::item},     TextField{"endpoint", &AnswerRecord::endpoint},
-                                 TextField{"model", &AnswerRecord::model},   TextField{"class", &AnswerRecord::kind},    TextField{"detail", &AnswerRecord::detail},
-                                 TextField{"request", &AnswerRecord::request_id}, TextField{"at", &AnswerRecord::at},    TextField{"text", &AnswerRecord::text}};
+constexpr std::array text_fields{
+    TextField{"stage", &AnswerRecord::stage},        TextField{"item", &AnswerRecord::item},
+    TextField{"endpoint", &AnswerRecord::endpoint},  TextField{"model", &AnswerRecord::model},
+    TextField{"class", &AnswerRecord::kind},         TextField{"detail", &AnswerRecord::detail},
+    TextField{"request", &AnswerRecord::request_id}, TextField{"at", &AnswerRecord::at},
+    TextField{"text", &AnswerRecord::text}};
 
 // How many files it is folded into.
 int files_of(const std::filesystem::path& journal) {
@@ -34,7 +37,10 @@ int files_of(const std::filesystem::path& journal) {
 
 // How much of it lies in its first `files` files.
 std::uint64_t folded_bytes_in(const std::filesystem::path& journal, int files) {
-    return files == 0 ? 0 : static_cast<std::uint64_t>(storage::Hdf5File::open(storage::folded_name(journal, files - 1)).int_attribute("journal_bytes"));
+    return files == 0
+               ? 0
+               : static_cast<std::uint64_t>(
+                     storage::Hdf5File::open(storage::folded_name(journal, files - 1)).int_attribute("journal_bytes"));
 }
 
 // Rows of one file to come.
@@ -90,9 +96,11 @@ FoldedAnswers::FoldedAnswers(const std::filesystem::path& path) {
     usd_ = file.read<double>("usd");
     for (const auto& [column, field] : text_fields) texts_.emplace_back(file, column);
     const auto whole = [&](std::size_t size) { return size == outcome_.size(); };
-    if (key_.size() != outcome_.size() * sizeof(Digest::bytes) || !whole(tries_.size()) || !whole(status_.size()) || !whole(tokens_in_.size()) || !whole(tokens_out_.size()) || !whole(usd_.size()) ||
+    if (key_.size() != outcome_.size() * sizeof(Digest::bytes) || !whole(tries_.size()) || !whole(status_.size()) ||
+        !whole(tokens_in_.size()) || !whole(tokens_out_.size()) || !whole(usd_.size()) ||
         !std::all_of(texts_.begin(), texts_.end(), [&](const auto& t) { return whole(t.size()); }))
-        throw StorageError(path.string() + ": its columns differ in length", "the file is damaged: remove it, and its answers are asked for again");
+        throw StorageError(path.string() + ": its columns differ in length",
+                           "the file is damaged: remove it, and its answers are asked for again");
 }
 
 Digest FoldedAnswers::key(std::size_t row) const {
@@ -122,18 +130,21 @@ std::uint64_t fold_answers(const std::filesystem::path& folder) {
         int number = files_of(journal);
         const auto done = folded_bytes_in(journal, number);
         Rows rows;
-        const auto damage = storage::read_journal(journal, [&](std::string_view key, std::string_view value, std::uint64_t offset) {
-            if (offset < done || key.size() != sizeof(Digest::bytes)) return;
-            auto record = decoded(value);
-            if (!record) return;
-            rows.add(key, std::move(*record));
-            ++folded;
-            if (!rows.full()) return;
-            rows.write(storage::folded_name(journal, number++), offset + value.size());
-            rows = {};
-        });
-        if (!rows.outcome.empty()) rows.write(storage::folded_name(journal, number), std::filesystem::file_size(journal));
-        const bool damaged = std::any_of(damage.begin(), damage.end(), [](const storage::JournalDamage& d) { return !d.torn_tail; });
+        const auto damage =
+            storage::read_journal(journal, [&](std::string_view key, std::string_view value, std::uint64_t offset) {
+                if (offset < done || key.size() != sizeof(Digest::bytes)) return;
+                auto record = decoded(value);
+                if (!record) return;
+                rows.add(key, std::move(*record));
+                ++folded;
+                if (!rows.full()) return;
+                rows.write(storage::folded_name(journal, number++), offset + value.size());
+                rows = {};
+            });
+        if (!rows.outcome.empty())
+            rows.write(storage::folded_name(journal, number), std::filesystem::file_size(journal));
+        const bool damaged =
+            std::any_of(damage.begin(), damage.end(), [](const storage::JournalDamage& d) { return !d.torn_tail; });
         if (damaged) continue;  // stays for whoever wants to see what is left of it; its sound part is not read twice
         std::filesystem::remove(journal);
     }

@@ -1,6 +1,7 @@
-// Journals of processes that ended, folded into HDF5: files JOURNAL.NNNNNN.h5 of some thousand answers each, one row an answer, columns
-// that h5py or h5dump read. Nothing is left out. A file is never changed, and says up to which byte of its journal it goes, so that a
-// fold that was killed goes on; a journal that is folded whole is removed, and its name is not used again.
+// Journals of processes that ended, folded into HDF5: files JOURNAL.NNNNNN.h5 of some thousand answers each, one row an
+// answer, columns that h5py or h5dump read. Nothing is left out. A file is never changed, and says up to which byte of
+// its journal it goes, so that a fold that was killed goes on; a journal that is folded whole is removed, and its name
+// is not used again.
 #pragma once
 
 #include <cstdint>

@@ -6,26 +6,27 @@
 namespace tg::llm {
 namespace {
 
-// Share of a limit left unused so that an answer or a clock that is some milliseconds off does not carry one request too many into
-// a server's second: one second's requests are sent in 1.008 s.
+// Share of a limit left unused so that an answer or a clock that is some milliseconds off does not carry one request
+// too many into a server's second: one second's requests are sent in 1.008 s.
 constexpr double margin = 0.008;
 constexpr double second = 1.0 + margin;
 
-constexpr double first_rate = 8;             // per second, where nothing is stated
-constexpr double slow_climb = 0.003;         // of the rate, per second
+constexpr double first_rate = 8;      // per second, where nothing is stated
+constexpr double slow_climb = 0.003;  // of the rate, per second
 constexpr double fast_climb = 0.05;
-constexpr double bold_climb = 0.2;           // where no limit has been met a second time
+constexpr double bold_climb = 0.2;  // where no limit has been met a second time
 constexpr double climb_doubles_s = 5;
 constexpr double least_rate = 1.0 / 60;
-constexpr double tolerated_share = 0.01;     // of what is sent may be refused
-constexpr double burst = 3.5;                     // refusals lately, and this share of what was sent: far too fast
+constexpr double tolerated_share = 0.01;  // of what is sent may be refused
+constexpr double burst = 3.5;             // refusals lately, and this share of what was sent: far too fast
 constexpr double burst_share = 0.4;
 constexpr int lowerings_tried = 6;
 constexpr double lately_s = 1.5;
 
 }  // namespace
 
-Allowance::Allowance(int index, int senders, double credit_s) : index_(index), senders_(std::max(senders, 1)), credit_s_(senders > 1 ? 0 : credit_s) {}
+Allowance::Allowance(int index, int senders, double credit_s)
+    : index_(index), senders_(std::max(senders, 1)), credit_s_(senders > 1 ? 0 : credit_s) {}
 
 // Senders of one limit take turns: sender i of n has the times (m + i/n) / rate.
 double Allowance::on_grid(double time) const {
@@ -142,7 +143,8 @@ double LearnedRate::refused(double sent_at, double now, double sending) {
     if (lowerings_ == lowerings_tried) {
         lowerings_ = 0;
         if (cap() > 0 && refused_since_ > 0.6 * share_before_ * sent_since_) {
-            // A fifth below what was stated and refused as often: others use up the limit, or the server refuses at random.
+            // A fifth below what was stated and refused as often: others use up the limit, or the server refuses at
+            // random.
             rate_ = rate_before_;
             in_vain_until_ = now + 60;
             lower(1, now);
@@ -163,7 +165,8 @@ void LearnedRate::binding(double now) {
         return;
     }
     const bool boldly = guessed_ || now < in_vain_until_;
-    const double speed = boldly ? bold_climb : std::min(fast_climb, slow_climb * std::exp2((now - epoch_) / climb_doubles_s));
+    const double speed =
+        boldly ? bold_climb : std::min(fast_climb, slow_climb * std::exp2((now - epoch_) / climb_doubles_s));
     rate_ *= 1 + speed * dt;
     if (const double most = cap(); most > 0 && rate_ >= most) rate_ = 0;  // back at what was stated
 }

@@ -1,5 +1,6 @@
-// When the next request may go: arithmetic on times, no clock and no socket, so that hours of pacing are tested in milliseconds.
-// Times are seconds since 1970 on a steady clock; rates are per second and per rank (a job's limit divided by its API ranks).
+// When the next request may go: arithmetic on times, no clock and no socket, so that hours of pacing are tested in
+// milliseconds. Times are seconds since 1970 on a steady clock; rates are per second and per rank (a job's limit
+// divided by its API ranks).
 #pragma once
 
 #include <cstdint>
@@ -7,16 +8,17 @@
 
 namespace tg::llm {
 
-// Catching up with requests cannot exceed a second's share, as they are counted exactly. The tokens of a second's last request do exceed it,
-// and servers let the next second pay: seconds must be even, so little is caught up.
+// Catching up with requests cannot exceed a second's share, as they are counted exactly. The tokens of a second's last
+// request do exceed it, and servers let the next second pay: seconds must be even, so little is caught up.
 inline constexpr double request_credit_s = 0.2, token_credit_s = 0.03;
 
-// One quantity that a server counts (requests or tokens), spent at a rate. Virtual scheduling (GCRA, ITU-T I.371) with little credit
-// keeps the pace smooth; besides, within any second no more than a second's share is spent, because servers often count by the second.
+// One quantity that a server counts (requests or tokens), spent at a rate. Virtual scheduling (GCRA, ITU-T I.371) with
+// little credit keeps the pace smooth; besides, within any second no more than a second's share is spent, because
+// servers often count by the second.
 class Allowance {
 public:
-    // This is sender `index` of `senders` that share one limit: their sending times interleave on a grid of the wall clock's time.
-    // A lone sender that was late by up to `credit_s` catches up; longer idleness is forgotten.
+    // This is sender `index` of `senders` that share one limit: their sending times interleave on a grid of the wall
+    // clock's time. A lone sender that was late by up to `credit_s` catches up; longer idleness is forgotten.
     explicit Allowance(int index = 0, int senders = 1, double credit_s = request_credit_s);
 
     // Per second; 0: unlimited.
@@ -47,10 +49,10 @@ private:
     double recent_sum_ = 0;
 };
 
-// The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling until it does.
-// A few refusals are the price of being near the limit; more lower the rate a little, a burst of nothing but refusals lowers it
-// much. Afterwards it climbs, slowly at first, as TCP does. Refusals that go on however far below a stated limit it goes are not its doing
-// and do not lower it.
+// The rate to send at. Stated limits are kept as they are until the server refuses; unknown ones are found by doubling
+// until it does. A few refusals are the price of being near the limit; more lower the rate a little, a burst of nothing
+// but refusals lowers it much. Afterwards it climbs, slowly at first, as TCP does. Refusals that go on however far
+// below a stated limit it goes are not its doing and do not lower it.
 class LearnedRate {
 public:
     // `stated` per second (0: not stated). `ramp`: with nothing stated begin slowly, else begin unlimited.
@@ -60,7 +62,8 @@ public:
     // The server states its limit (a header): never above the job's own.
     void server_states(double rate);
     void sent(double now);
-    // What was sent at `sent_at` was refused; `sending` is the recent rate of sending. Returns how long sending should pause.
+    // What was sent at `sent_at` was refused; `sending` is the recent rate of sending. Returns how long sending should
+    // pause.
     double refused(double sent_at, double now, double sending);
     // Work was waiting for this rate.
     void binding(double now);
@@ -82,7 +85,8 @@ private:
     double share_before_ = 0, rate_before_ = 0, sent_since_ = 0, refused_since_ = 0, in_vain_until_ = -1e9;
 };
 
-// How many requests to keep in flight where nobody says: more as long as that brings more answers a second (hill climbing).
+// How many requests to keep in flight where nobody says: more as long as that brings more answers a second (hill
+// climbing).
 class Concurrency {
 public:
     // `stated` 0: adaptive between 4 and `most`.
@@ -101,14 +105,16 @@ private:
     bool doubling_ = true, raised_ = false;
 };
 
-// Wait before retry number `failures` (1, 2, ...): "full jitter", uniform in [0, min(longest, first * 2^(failures-1))]; `unit` in [0, 1).
+// Wait before retry number `failures` (1, 2, ...): "full jitter", uniform in [0, min(longest, first * 2^(failures-1))];
+// `unit` in [0, 1).
 double backoff_s(double first_s, double longest_s, int failures, double unit);
 
 // Answers or tokens of the last seconds, for figures and for learning.
 class RecentRate {
 public:
     void add(double now, double amount = 1);
-    double per_second(double now, int seconds = span) const;  // over the last `seconds` (at most `span`), or since the first if later
+    double per_second(
+        double now, int seconds = span) const;  // over the last `seconds` (at most `span`), or since the first if later
 
 private:
     static constexpr int span = 10;

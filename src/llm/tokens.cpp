@@ -24,9 +24,7 @@ std::int64_t tiles_512(int width, int height) {
 
 }  // namespace
 
-std::int64_t text_tokens(std::string_view text) {
-    return static_cast<std::int64_t>((text.size() + 3) / 4);
-}
+std::int64_t text_tokens(std::string_view text) { return static_cast<std::int64_t>((text.size() + 3) / 4); }
 
 std::int64_t image_tokens(std::string_view rule, std::string_view detail, int width, int height) {
     if (rule == "gpt-4o") return detail == "low" ? 85 : 85 + 170 * tiles_512(width, height);
@@ -35,13 +33,16 @@ std::int64_t image_tokens(std::string_view rule, std::string_view detail, int wi
     std::int64_t each = 0;
     const auto [end, error] = std::from_chars(rule.data(), rule.data() + rule.size(), each);
     if (error != std::errc{} || end != rule.data() + rule.size() || each < 0)
-        throw UsageError(fmt::format("image_tokens = {} is not known", rule), "choose gpt-4o, gpt-4o-mini, patches-28, or give a number of tokens");
+        throw UsageError(fmt::format("image_tokens = {} is not known", rule),
+                         "choose gpt-4o, gpt-4o-mini, patches-28, or give a number of tokens");
     return each;
 }
 
 double dollars(const EndpointSettings& endpoint, TokenEstimate tokens) {
     if ((endpoint.price_in < 0 && tokens.in > 0) || (endpoint.price_out < 0 && tokens.out > 0)) return -1;
-    return (static_cast<double>(tokens.in) * std::max(endpoint.price_in, 0.0) + static_cast<double>(tokens.out) * std::max(endpoint.price_out, 0.0)) * 1e-6;
+    return (static_cast<double>(tokens.in) * std::max(endpoint.price_in, 0.0) +
+            static_cast<double>(tokens.out) * std::max(endpoint.price_out, 0.0)) *
+           1e-6;
 }
 
 }  // namespace tg::llm

@@ -27,7 +27,8 @@ constexpr long most_kept_connections = 2048;
 
 // The headers that pacing, verdicts and failure lines read; everything else is dropped as it comes.
 bool of_interest(std::string_view name) {
-    return name.starts_with("x-ratelimit-") || name == "retry-after" || name == "retry-after-ms" || name == "content-type" || name == "x-request-id" || name == "request-id";
+    return name.starts_with("x-ratelimit-") || name == "retry-after" || name == "retry-after-ms" ||
+           name == "content-type" || name == "x-request-id" || name == "request-id";
 }
 
 struct Transfer {
@@ -62,7 +63,8 @@ long milliseconds(double seconds) { return std::max(1L, static_cast<long>(std::c
 
 }  // namespace
 
-Route::Route(std::string url, std::string_view key, Timeouts timeouts) : url_(std::move(url)), key_(key), timeouts_(timeouts) {
+Route::Route(std::string url, std::string_view key, Timeouts timeouts)
+    : url_(std::move(url)), key_(key), timeouts_(timeouts) {
     auto* list = curl_slist_append(nullptr, "Content-Type: application/json");
     list = curl_slist_append(list, "Accept: application/json");
     list = curl_slist_append(list, "Expect:");  // no pause of a second before a body
@@ -97,13 +99,15 @@ struct Transfers::Impl {
         event.data.fd = fd;
         if (what & CURL_POLL_IN) event.events |= EPOLLIN;
         if (what & CURL_POLL_OUT) event.events |= EPOLLOUT;
-        if (epoll_ctl(self.epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) epoll_ctl(self.epoll, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+        if (epoll_ctl(self.epoll, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0)
+            epoll_ctl(self.epoll, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
         curl_multi_assign(self.multi, fd, &self);  // "known" from now on
         return 0;
     }
 
     static int on_timer(CURLM*, long timeout_ms, void* user) {
-        static_cast<Impl*>(user)->timer = timeout_ms < 0 ? Clock::time_point::max() : Clock::now() + std::chrono::milliseconds(timeout_ms);
+        static_cast<Impl*>(user)->timer =
+            timeout_ms < 0 ? Clock::time_point::max() : Clock::now() + std::chrono::milliseconds(timeout_ms);
         return 0;
     }
 
@@ -121,7 +125,9 @@ struct Transfers::Impl {
             curl_easy_setopt(easy, CURLOPT_CAINFO, ca_bundle.c_str());
             curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, ca_bundle.c_str());
         }
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, options.http2 ? static_cast<long>(CURL_HTTP_VERSION_2TLS) : static_cast<long>(CURL_HTTP_VERSION_1_1));
+        curl_easy_setopt(
+            easy, CURLOPT_HTTP_VERSION,
+            options.http2 ? static_cast<long>(CURL_HTTP_VERSION_2TLS) : static_cast<long>(CURL_HTTP_VERSION_1_1));
         curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
         curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
         curl_easy_setopt(easy, CURLOPT_USERAGENT, "taskgalaxy");
@@ -152,7 +158,8 @@ struct Transfers::Impl {
             curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
             auto& outcome = transfer->outcome;
             outcome.problem = static_cast<int>(code);
-            if (code != CURLE_OK) outcome.problem_text = transfer->error[0] ? transfer->error.data() : curl_easy_strerror(code);
+            if (code != CURLE_OK)
+                outcome.problem_text = transfer->error[0] ? transfer->error.data() : curl_easy_strerror(code);
             curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &outcome.status);
             hide(transfer->route->key_, outcome);
             outcome.seconds = std::chrono::duration<double>(Clock::now() - transfer->start).count();
@@ -181,7 +188,9 @@ Transfers::Transfers(const Options& options) : impl_(std::make_unique<Impl>()) {
     impl_->multi = curl_multi_init();
     impl_->epoll = epoll_create1(EPOLL_CLOEXEC);
     impl_->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!impl_->multi || impl_->epoll < 0 || impl_->wake_fd < 0) throw Error(ExitCode::internal, "the request engine cannot open its event loop", "raise the limit of open files (ulimit -n)");
+    if (!impl_->multi || impl_->epoll < 0 || impl_->wake_fd < 0)
+        throw Error(ExitCode::internal, "the request engine cannot open its event loop",
+                    "raise the limit of open files (ulimit -n)");
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = impl_->wake_fd;
@@ -233,7 +242,8 @@ void Transfers::start(std::shared_ptr<const Route> route, std::string body, void
 std::vector<Transfers::Finished> Transfers::wait(double seconds) {
     std::vector<Finished> finished;
     impl_->collect(finished);
-    const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(finished.empty() ? std::max(seconds, 0.0) : 0.0));
+    const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
+                                          finished.empty() ? std::max(seconds, 0.0) : 0.0));
     std::array<epoll_event, 256> events;
     int running = 0;
     for (bool woken = false;;) {
@@ -241,7 +251,8 @@ std::vector<Transfers::Finished> Transfers::wait(double seconds) {
         const auto next = std::min(until, impl_->timer);
         // Rounded up: a timeout of 0 ms would spin through the last fraction of a millisecond before each timer.
         const auto left = next <= now ? 0 : std::chrono::ceil<std::chrono::milliseconds>(next - now).count();
-        const int count = epoll_wait(impl_->epoll, events.data(), static_cast<int>(events.size()), static_cast<int>(std::min<std::int64_t>(left, 60'000)));
+        const int count = epoll_wait(impl_->epoll, events.data(), static_cast<int>(events.size()),
+                                     static_cast<int>(std::min<std::int64_t>(left, 60'000)));
         for (int i = 0; i < count; ++i) {
             const auto& event = events[static_cast<std::size_t>(i)];
             if (event.data.fd == impl_->wake_fd) {
@@ -266,7 +277,8 @@ std::vector<Transfers::Finished> Transfers::wait(double seconds) {
 
 void Transfers::wake() {
     const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = ::write(impl_->wake_fd, &one, sizeof one);  // can only fail when already signalled 2^64 times
+    [[maybe_unused]] const auto written =
+        ::write(impl_->wake_fd, &one, sizeof one);  // can only fail when already signalled 2^64 times
 }
 
 std::size_t Transfers::in_flight() const { return impl_->active.size(); }

@@ -1,5 +1,5 @@
-// HTTP exchanges over one libcurl multi handle: kept connections, reused easy handles, HTTP/2 streams where an https server offers
-// them, proxies by the usual environment variables. One thread drives it; wake() may come from any.
+// HTTP exchanges over one libcurl multi handle: kept connections, reused easy handles, HTTP/2 streams where an https
+// server offers them, proxies by the usual environment variables. One thread drives it; wake() may come from any.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ private:
     void* headers_ = nullptr;  // curl_slist
 };
 
-// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem` is a CURLcode (0: an
-// HTTP answer came in whole); headers of interest by lower-case name.
+// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem`
+// is a CURLcode (0: an HTTP answer came in whole); headers of interest by lower-case name.
 struct HttpOutcome {
     int problem = 0;
     std::string problem_text;

@@ -25,10 +25,12 @@ std::optional<double> number(std::string_view text) {
 }
 
 bool mentions(const std::string& lower_text, std::initializer_list<std::string_view> words) {
-    return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return lower_text.find(word) != std::string::npos; });
+    return std::any_of(words.begin(), words.end(),
+                       [&](std::string_view word) { return lower_text.find(word) != std::string::npos; });
 }
 
-// The error as vendors and servers word it: {"error": {"message", "type", "code"}}, {"message", "type"}, {"detail"}, or plain text.
+// The error as vendors and servers word it: {"error": {"message", "type", "code"}}, {"message", "type"}, {"detail"}, or
+// plain text.
 struct ServerError {
     std::string message, type, code;
 };
@@ -44,7 +46,10 @@ ServerError server_error(const std::string& body) {
     if (!json.is_object()) return {body, {}, {}};
     const Json& inner = json.contains("error") ? json["error"] : json;
     if (!inner.is_object()) return {as_text(inner), {}, {}};
-    for (const auto& [name, field] : {std::pair{"message", &error.message}, {"detail", &error.message}, {"type", &error.type}, {"code", &error.code}})
+    for (const auto& [name, field] : {std::pair{"message", &error.message},
+                                      {"detail", &error.message},
+                                      {"type", &error.type},
+                                      {"code", &error.code}})
         if (field->empty() && inner.contains(name)) *field = as_text(inner[name]);
     return error;
 }
@@ -59,19 +64,21 @@ Verdict of_transport(const HttpOutcome& outcome) {
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
             v.kind = "unknown host", v.fate = Fate::stop_url;
-            v.fix = "check the host name in urls, and the proxy: compute nodes often reach the outside only through https_proxy";
+            v.fix =
+                "check the host name in urls, and the proxy: compute nodes often reach the outside only through "
+                "https_proxy";
             break;
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_ISSUER_ERROR:
         case CURLE_SSL_CERTPROBLEM:
             v.kind = "certificate", v.fate = Fate::stop_url;
-            v.fix = "the server's certificate is not trusted (expired, another host, or signed by the site's own authority: name its file in api.ca_bundle)";
+            v.fix =
+                "the server's certificate is not trusted (expired, another host, or signed by the site's own "
+                "authority: name its file in api.ca_bundle)";
             break;
         case CURLE_URL_MALFORMAT:
-        case CURLE_UNSUPPORTED_PROTOCOL:
-            v.kind = "bad URL", v.fate = Fate::stop_url, v.fix = "correct urls";
-            break;
+        case CURLE_UNSUPPORTED_PROTOCOL: v.kind = "bad URL", v.fate = Fate::stop_url, v.fix = "correct urls"; break;
         case CURLE_PARTIAL_FILE: v.kind = "cut body", v.server_alive = true; break;
         case CURLE_WRITE_ERROR: v.kind = "endless answer", v.fate = Fate::ask_again, v.server_alive = true; break;
         default: v.kind = "connection lost"; break;
@@ -83,21 +90,34 @@ Verdict of_refusal(const HttpOutcome& outcome, double wall_now) {
     Verdict v;
     const auto error = server_error(outcome.body);
     const auto lower = lower_ascii(error.message + " " + error.type + " " + error.code);
-    v.detail = fmt::format("HTTP {}: {}", outcome.status, excerpt(error.message.empty() ? outcome.body : error.message, detail_length));
+    v.detail = fmt::format("HTTP {}: {}", outcome.status,
+                           excerpt(error.message.empty() ? outcome.body : error.message, detail_length));
     if (const auto ms = number(outcome.header("retry-after-ms"))) v.wait_s = *ms / 1000;
-    else if (const auto after = outcome.header("retry-after"); !after.empty()) v.wait_s = retry_after_s(after, wall_now);
+    else if (const auto after = outcome.header("retry-after"); !after.empty())
+        v.wait_s = retry_after_s(after, wall_now);
 
-    const auto set = [&](Fate fate, std::string_view kind, std::string fix = {}) { v.fate = fate, v.kind = kind, v.fix = std::move(fix); };
+    const auto set = [&](Fate fate, std::string_view kind, std::string fix = {}) {
+        v.fate = fate, v.kind = kind, v.fix = std::move(fix);
+    };
     switch (outcome.status) {
         case 401: set(Fate::stop_endpoint, "wrong key", "check the key that api_key_env or api_key_file names"); break;
-        case 402: set(Fate::stop_endpoint, "no credit", "the account has no credit: pay, then give the same command again"); break;
+        case 402:
+            set(Fate::stop_endpoint, "no credit", "the account has no credit: pay, then give the same command again");
+            break;
         case 403: set(Fate::stop_endpoint, "forbidden", "this key may not use this model or server"); break;
         case 404:
-        case 405: set(Fate::stop_url, mentions(lower, {"model"}) ? "unknown model" : "unknown path", "check model, and that urls end with the version (.../v1)"); break;
-        case 407: set(Fate::stop_url, "proxy refuses", "the proxy of https_proxy wants a user name and password in that variable"); break;
+        case 405:
+            set(Fate::stop_url, mentions(lower, {"model"}) ? "unknown model" : "unknown path",
+                "check model, and that urls end with the version (.../v1)");
+            break;
+        case 407:
+            set(Fate::stop_url, "proxy refuses",
+                "the proxy of https_proxy wants a user name and password in that variable");
+            break;
         case 429:
             if (mentions(lower, {"insufficient_quota", "exceeded your current quota", "billing"}))
-                set(Fate::stop_endpoint, "quota exhausted", "raise the account's quota or credit, then give the same command again");
+                set(Fate::stop_endpoint, "quota exhausted",
+                    "raise the account's quota or credit, then give the same command again");
             else set(Fate::wait, "rate limit");
             v.about_tokens = mentions(lower, {"token"});
             break;
@@ -111,10 +131,14 @@ Verdict of_refusal(const HttpOutcome& outcome, double wall_now) {
             break;
         default:
             if (outcome.status >= 500) set(Fate::retry, "server error");
-            else if (outcome.status >= 300 && outcome.status < 400) set(Fate::stop_url, "redirect", "name the final URL in urls");
-            else if (mentions(lower, {"content_filter", "content management policy", "content_policy"})) set(Fate::give_up, "content filter");
-            else if (mentions(lower, {"model_not_found", "does not exist"}) && mentions(lower, {"model"})) set(Fate::stop_url, "unknown model", "check model");
-            else if (mentions(lower, {"invalid_api_key", "incorrect api key", "api key not valid"})) set(Fate::stop_endpoint, "wrong key", "check the key that api_key_env or api_key_file names");
+            else if (outcome.status >= 300 && outcome.status < 400)
+                set(Fate::stop_url, "redirect", "name the final URL in urls");
+            else if (mentions(lower, {"content_filter", "content management policy", "content_policy"}))
+                set(Fate::give_up, "content filter");
+            else if (mentions(lower, {"model_not_found", "does not exist"}) && mentions(lower, {"model"}))
+                set(Fate::stop_url, "unknown model", "check model");
+            else if (mentions(lower, {"invalid_api_key", "incorrect api key", "api key not valid"}))
+                set(Fate::stop_endpoint, "wrong key", "check the key that api_key_env or api_key_file names");
             else set(Fate::give_up, "bad request");
     }
     v.server_alive = outcome.status < 500;
@@ -129,7 +153,9 @@ std::string content_of(const Json& message) {
     std::string text;
     if (content->is_array())
         for (const auto& part : *content)
-            if (part.is_object() && part.value("type", "") == "text" && part.contains("text") && part["text"].is_string()) text += part["text"].get<std::string>();
+            if (part.is_object() && part.value("type", "") == "text" && part.contains("text") &&
+                part["text"].is_string())
+                text += part["text"].get<std::string>();
     return text;
 }
 
@@ -138,7 +164,8 @@ Verdict of_success(const HttpOutcome& outcome) {
     v.fate = Fate::ask_again;
     const auto json = parse_json_if_good(outcome.body);
     if (!json.is_object()) {
-        const bool html = outcome.header("content-type").find("html") != std::string_view::npos || trimmed(outcome.body).starts_with("<");
+        const bool html = outcome.header("content-type").find("html") != std::string_view::npos ||
+                          trimmed(outcome.body).starts_with("<");
         v.kind = html ? "not JSON (HTML)" : "broken JSON";
         v.detail = excerpt(outcome.body, detail_length);
         return v;
@@ -150,7 +177,8 @@ Verdict of_success(const HttpOutcome& outcome) {
         };
         v.tokens_in = count(*usage, "prompt_tokens");
         v.tokens_out = count(*usage, "completion_tokens");
-        if (const auto details = usage->find("prompt_tokens_details"); details != usage->end() && details->is_object()) v.tokens_cached = std::max<std::int64_t>(0, count(*details, "cached_tokens"));
+        if (const auto details = usage->find("prompt_tokens_details"); details != usage->end() && details->is_object())
+            v.tokens_cached = std::max<std::int64_t>(0, count(*details, "cached_tokens"));
     }
     const auto choices = json.find("choices");
     if (choices == json.end() || !choices->is_array() || choices->empty() || !(*choices)[0].is_object()) {
@@ -174,7 +202,9 @@ Verdict of_success(const HttpOutcome& outcome) {
     }
     v.cut_off = reason == "length";
     if (trimmed(v.text).empty()) {
-        if (v.cut_off) v.fate = Fate::give_up, v.kind = "cut off", v.detail = "max_tokens was used up before any text came; raise max_tokens";
+        if (v.cut_off)
+            v.fate = Fate::give_up, v.kind = "cut off",
+            v.detail = "max_tokens was used up before any text came; raise max_tokens";
         else v.kind = "empty answer", v.detail = excerpt(outcome.body, detail_length);
         return v;
     }
@@ -199,8 +229,10 @@ std::optional<double> duration_s(std::string_view text) {
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         if (error != std::errc{} || value < 0) return std::nullopt;
         text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-        constexpr std::array<std::pair<std::string_view, double>, 5> units{{{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
-        const auto unit = std::find_if(units.begin(), units.end(), [&](const auto& u) { return text.starts_with(u.first); });
+        constexpr std::array<std::pair<std::string_view, double>, 5> units{
+            {{"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
+        const auto unit =
+            std::find_if(units.begin(), units.end(), [&](const auto& u) { return text.starts_with(u.first); });
         if (unit == units.end()) return std::nullopt;
         total += value * unit->second;
         text.remove_prefix(unit->first.size());
@@ -222,7 +254,7 @@ StatedLimits stated_limits(const HttpOutcome& outcome) {
         if (!limit || *limit <= 0) return 0.0;  // missing or zero (self-hosted servers): not a limit
         const auto remaining = number(outcome.header(fmt::format("x-ratelimit-remaining-{}", what)));
         const auto reset = duration_s(outcome.header(fmt::format("x-ratelimit-reset-{}", what)));
-        if (remaining && reset && *remaining < *limit && *reset > 0) {
+        if (remaining && reset && *remaining<*limit&& * reset> 0) {
             const double coming_back = (*limit - *remaining) / *reset;
             for (const double period : {3600.0, 86400.0})
                 if (std::abs(coming_back * period / *limit - 1) < 0.1) return *limit / period;

@@ -24,7 +24,8 @@ std::vector<float> floats_of(const torch::Tensor& rows_BD) {
 
 class PartEmbedder {
 public:
-    PartEmbedder(const EmbedSettings& settings, const pool::PoolSettings& pool_settings, const run::StageContext& context)
+    PartEmbedder(const EmbedSettings& settings, const pool::PoolSettings& pool_settings,
+                 const run::StageContext& context)
         : settings_(settings), pool_settings_(pool_settings), context_(context) {
         parallel::together(context.ranks, [&] {
             device_ = layers::choose_device(settings.device);
@@ -33,40 +34,61 @@ public:
         const auto in_bf16 = context.ranks.sum(std::int64_t{dtype_ == torch::kBFloat16});
         parallel::together(context.ranks, [&] {
             if (in_bf16 != 0 && in_bf16 != context.ranks.size())
-                throw UsageError(fmt::format("embed.dtype = auto came to bf16 on {} of {} ranks and to fp32 on the others", in_bf16, context.ranks.size()), "say fp32 or bf16, or use nodes of one kind");
+                throw UsageError(
+                    fmt::format("embed.dtype = auto came to bf16 on {} of {} ranks and to fp32 on the others", in_bf16,
+                                context.ranks.size()),
+                    "say fp32 or bf16, or use nodes of one kind");
         });
     }
 
     void images() {
         std::unique_ptr<pool::Pool> pool;
-        parallel::together(context_.ranks, [&] { pool = std::make_unique<pool::Pool>(context_.paths.file("pool.h5"), pool_settings_); });
-        const storage::PartStore store(context_.paths.parts("embed-images"), {pool->size(), parts_of(settings_.images_per_part, pictures_at_once(settings_, device_))}, context_.fingerprint, context_.ranks);
+        parallel::together(context_.ranks, [&] {
+            pool = std::make_unique<pool::Pool>(context_.paths.file("pool.h5"), pool_settings_);
+        });
+        const storage::PartStore store(
+            context_.paths.parts("embed-images"),
+            {pool->size(), parts_of(settings_.images_per_part, pictures_at_once(settings_, device_))},
+            context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             pool::AheadFigures spent;
             parallel::together(context_.ranks, [&] { load(); });
             auto recipe = pictures::ImageRecipe::read(settings_.model);
             recipe.decode_fast = pool_settings_.decode_fast;
-            storage::for_each_part(store, context_.ranks, "embed_images", "images", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { image_part(*pool, recipe, items, out, spent); });
-            log::info("embed_images: read {}, decoded {}, the model waited {} (sums over threads)", duration_text(spent.read_s), duration_text(spent.decode_s), duration_text(spent.consumer_waited_s));
+            storage::for_each_part(store, context_.ranks, "embed_images", "images",
+                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                       image_part(*pool, recipe, items, out, spent);
+                                   });
+            log::info("embed_images: read {}, decoded {}, the model waited {} (sums over threads)",
+                      duration_text(spent.read_s), duration_text(spent.decode_s),
+                      duration_text(spent.consumer_waited_s));
         }
         gather(store, "image_embeddings.h5");
     }
 
     void texts() {
         taxonomy::Taxonomy taxonomy;
-        parallel::together(context_.ranks, [&] { taxonomy = taxonomy::Taxonomy::read(context_.paths.file("taxonomy.h5")); });
+        parallel::together(context_.ranks,
+                           [&] { taxonomy = taxonomy::Taxonomy::read(context_.paths.file("taxonomy.h5")); });
         const auto leaves = taxonomy.leaves();
-        const storage::PartStore store(context_.paths.parts("embed-texts"), {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())}, context_.fingerprint, context_.ranks);
+        const storage::PartStore store(context_.paths.parts("embed-texts"),
+                                       {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())},
+                                       context_.fingerprint, context_.ranks);
         if (!store.missing().empty()) {
             parallel::together(context_.ranks, [&] { load(); });
-            storage::for_each_part(store, context_.ranks, "embed_texts", "task types", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { text_part(taxonomy, leaves, items, out); });
+            storage::for_each_part(store, context_.ranks, "embed_texts", "task types",
+                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                       text_part(taxonomy, leaves, items, out);
+                                   });
         }
         gather(store, "text_embeddings.h5");
     }
 
 private:
     // Parts hold whole batches, so that a batch is the same whatever the size of a part.
-    static std::uint64_t parts_of(int wanted, std::uint64_t batch) { return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch; }
+    static std::uint64_t parts_of(int wanted, std::uint64_t batch) {
+        return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch;
+    }
 
     std::uint64_t texts_at_once() const { return static_cast<std::uint64_t>(settings_.batch_on(device_.is_cuda())); }
 
@@ -74,7 +96,8 @@ private:
         if (!model_) model_ = models::load_dual_encoder(settings_.model, device_, dtype_);
     }
 
-    void image_part(const pool::Pool& pool, const pictures::ImageRecipe& recipe, parallel::Slice items, storage::Hdf5File& out, pool::AheadFigures& spent) const {
+    void image_part(const pool::Pool& pool, const pictures::ImageRecipe& recipe, parallel::Slice items,
+                    storage::Hdf5File& out, pool::AheadFigures& spent) const {
         std::vector<std::uint64_t> indices(items.size());
         std::iota(indices.begin(), indices.end(), items.begin);
         const auto vectors = embed_pictures(*model_, pool, indices, recipe, settings_, "embed_images");
@@ -82,7 +105,8 @@ private:
         for (std::size_t i = 0; i < failed.size(); ++i) {
             if (vectors.failures[i].empty() || !pool.usable(indices[i])) continue;
             failed[i] = 1;
-            log::warn("embed_images: {} can no longer be read and is left out: {}", pool.uri(indices[i]), vectors.failures[i]);
+            log::warn("embed_images: {} can no longer be read and is left out: {}", pool.uri(indices[i]),
+                      vectors.failures[i]);
         }
         spent.read_s += vectors.figures.read_s;
         spent.decode_s += vectors.figures.decode_s;
@@ -99,7 +123,8 @@ private:
         return texts;
     }
 
-    void text_part(const taxonomy::Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, parallel::Slice items, storage::Hdf5File& out) const {
+    void text_part(const taxonomy::Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, parallel::Slice items,
+                   storage::Hdf5File& out) const {
         const auto dim = model_->dim();
         std::vector<float> rows;
         std::vector<std::int64_t> types;
@@ -109,7 +134,8 @@ private:
             std::vector<std::vector<std::int64_t>> ids;
             for (auto i = begin; i < end; ++i) {
                 types.push_back(static_cast<std::int64_t>(leaves[i]));
-                for (const auto& text : texts_for(taxonomy.path(leaves[i]))) ids.push_back(model_->tokenizer().encode(text));
+                for (const auto& text : texts_for(taxonomy.path(leaves[i])))
+                    ids.push_back(model_->tokenizer().encode(text));
             }
             auto vectors_BD = model_->encode_texts(ids);
             if (const auto count = static_cast<std::int64_t>(settings_.templates.size()); count > 1) {
@@ -145,10 +171,15 @@ public:
     EmbedStage(const EmbedSettings& settings, const pool::PoolSettings& pool) : settings_(settings), pool_(pool) {}
 
     void check() const override {
-        if (settings_.model.empty()) throw UsageError("embed.model is not set", "give the folder of a CLIP or SigLIP model");
-        if (!std::filesystem::exists(settings_.model / "config.json")) throw InputError(fmt::format("embed.model = {}: no config.json there", settings_.model.string()), "give a Hugging Face folder of a CLIP or SigLIP model");
+        if (settings_.model.empty())
+            throw UsageError("embed.model is not set", "give the folder of a CLIP or SigLIP model");
+        if (!std::filesystem::exists(settings_.model / "config.json"))
+            throw InputError(fmt::format("embed.model = {}: no config.json there", settings_.model.string()),
+                             "give a Hugging Face folder of a CLIP or SigLIP model");
         for (const auto& pattern : settings_.templates)
-            if (pattern.find("{}") == std::string::npos) throw UsageError(fmt::format("embed.templates: '{}' has no {{}}", pattern), "{} stands for the task type's path");
+            if (pattern.find("{}") == std::string::npos)
+                throw UsageError(fmt::format("embed.templates: '{}' has no {{}}", pattern),
+                                 "{} stands for the task type's path");
     }
 
 protected:
@@ -179,15 +210,18 @@ public:
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
-        return {{"pictures", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
+        return {
+            {"pictures", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
     }
 
     void run(run::StageContext& context) override {
         PartEmbedder(settings_, pool_, context).images();
         parallel::together(context.ranks, [&] {
             if (!context.ranks.is_root()) return;
-            const auto failed = storage::Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
-            context.figures = {{"images", static_cast<double>(failed.size())}, {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))}};
+            const auto failed =
+                storage::Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
+            context.figures = {{"images", static_cast<double>(failed.size())},
+                               {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))}};
         });
     }
 };
@@ -203,31 +237,42 @@ public:
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
         if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
-        return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()), "texts"}};
+        return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()),
+                 "texts"}};
     }
 
     void run(run::StageContext& context) override {
         PartEmbedder(settings_, pool_, context).texts();
         parallel::together(context.ranks, [&] {
-            if (context.ranks.is_root()) context.figures = {{"types", static_cast<double>(storage::Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
+            if (context.ranks.is_root())
+                context.figures = {
+                    {"types", static_cast<double>(
+                                  storage::Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
         });
     }
 };
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_embed_images_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<EmbedImagesStage>(settings, pool); }
-std::unique_ptr<run::Stage> make_embed_texts_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) { return std::make_unique<EmbedTextsStage>(settings, pool); }
+std::unique_ptr<run::Stage> make_embed_images_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) {
+    return std::make_unique<EmbedImagesStage>(settings, pool);
+}
+std::unique_ptr<run::Stage> make_embed_texts_stage(const EmbedSettings& settings, const pool::PoolSettings& pool) {
+    return std::make_unique<EmbedTextsStage>(settings, pool);
+}
 
 taxonomy::Embedder make_text_embedder(const EmbedSettings& settings) {
     const auto device = layers::choose_device(settings.device);
-    const std::shared_ptr<const models::DualEncoder> model = models::load_dual_encoder(settings.model, device, layers::choose_dtype(settings.dtype, device));
-    return [model, batch = static_cast<std::size_t>(settings.batch_on(device.is_cuda()))](const std::vector<std::string>& texts) {
+    const std::shared_ptr<const models::DualEncoder> model =
+        models::load_dual_encoder(settings.model, device, layers::choose_dtype(settings.dtype, device));
+    return [model, batch = static_cast<std::size_t>(settings.batch_on(device.is_cuda()))](
+               const std::vector<std::string>& texts) {
         std::vector<float> rows;
         rows.reserve(texts.size() * static_cast<std::size_t>(model->dim()));
         for (std::size_t begin = 0; begin < texts.size(); begin += batch) {
             std::vector<std::vector<std::int64_t>> ids;
-            for (auto i = begin; i < std::min(texts.size(), begin + batch); ++i) ids.push_back(model->tokenizer().encode(texts[i]));
+            for (auto i = begin; i < std::min(texts.size(), begin + batch); ++i)
+                ids.push_back(model->tokenizer().encode(texts[i]));
             const auto vectors = floats_of(model->encode_texts(ids));
             rows.insert(rows.end(), vectors.begin(), vectors.end());
         }

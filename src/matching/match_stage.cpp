@@ -15,18 +15,24 @@ namespace {
 
 constexpr std::int64_t histogram_bins = 200;  // of 0.01, over [-1, 1]
 
-std::int64_t bin_of(float score) { return std::clamp(static_cast<std::int64_t>((score + 1.0f) * 100.0f), std::int64_t{0}, histogram_bins - 1); }
+std::int64_t bin_of(float score) {
+    return std::clamp(static_cast<std::int64_t>((score + 1.0f) * 100.0f), std::int64_t{0}, histogram_bins - 1);
+}
 
-// The task types' vectors. A rank holds `types_at_once` of them: all, as a rule (40,000 x 768 floats are 123 MB), else one block, read
-// again for every part of pictures. The file passes the blocks around, not the ranks: nobody waits for a neighbour, and a part can be
-// made by anyone at any time.
+// The task types' vectors. A rank holds `types_at_once` of them: all, as a rule (40,000 x 768 floats are 123 MB), else
+// one block, read again for every part of pictures. The file passes the blocks around, not the ranks: nobody waits for
+// a neighbour, and a part can be made by anyone at any time.
 class Types {
 public:
-    Types(const std::filesystem::path& file, const MatchSettings& settings) : settings_(settings), file_(storage::Hdf5File::open(file)) {
+    Types(const std::filesystem::path& file, const MatchSettings& settings)
+        : settings_(settings), file_(storage::Hdf5File::open(file)) {
         rows = file_.read<std::int64_t>("type");
         dim = static_cast<std::int64_t>(file_.row_elements("embedding"));
-        if (rows.size() < static_cast<std::size_t>(settings.k)) throw UsageError(fmt::format("match.k = {}, but there are {} task types", settings.k, rows.size()), fmt::format("choose 1 to {}", rows.size()));
-        const auto at_once = settings.types_at_once == 0 ? rows.size() : static_cast<std::size_t>(settings.types_at_once);
+        if (rows.size() < static_cast<std::size_t>(settings.k))
+            throw UsageError(fmt::format("match.k = {}, but there are {} task types", settings.k, rows.size()),
+                             fmt::format("choose 1 to {}", rows.size()));
+        const auto at_once =
+            settings.types_at_once == 0 ? rows.size() : static_cast<std::size_t>(settings.types_at_once);
         num_blocks_ = (rows.size() + at_once - 1) / at_once;
     }
 
@@ -35,7 +41,8 @@ public:
 
     // queries [Q, D] -> type [Q, k] (rows of taxonomy.h5), score [Q, k], best first, equal scores by row.
     void nearest(std::span<const float> queries, std::span<std::int64_t> type, std::span<float> score) {
-        const auto k = static_cast<std::size_t>(settings_.k), num_queries = queries.size() / static_cast<std::size_t>(dim);
+        const auto k = static_cast<std::size_t>(settings_.k),
+                   num_queries = queries.size() / static_cast<std::size_t>(dim);
         std::vector<Match> best, joined;  // best: [Q, found so far]
         std::size_t found = 0;
         for (std::uint64_t i = 0, start = loaded_; i < num_blocks_; ++i) {  // the block in memory first
@@ -47,15 +54,19 @@ public:
             const auto kept = std::min(k, found + width);
             joined.clear();
             for (std::size_t q = 0; q < num_queries; ++q) {
-                std::vector<Match> both(best.begin() + static_cast<std::ptrdiff_t>(q * found), best.begin() + static_cast<std::ptrdiff_t>((q + 1) * found));
-                for (std::size_t rank = 0; rank < width; ++rank) both.emplace_back(-scores[q * width + rank], rows[block.begin + static_cast<std::uint64_t>(indices[q * width + rank])]);
+                std::vector<Match> both(best.begin() + static_cast<std::ptrdiff_t>(q * found),
+                                        best.begin() + static_cast<std::ptrdiff_t>((q + 1) * found));
+                for (std::size_t rank = 0; rank < width; ++rank)
+                    both.emplace_back(-scores[q * width + rank],
+                                      rows[block.begin + static_cast<std::uint64_t>(indices[q * width + rank])]);
                 std::inplace_merge(both.begin(), both.begin() + static_cast<std::ptrdiff_t>(found), both.end());
                 joined.insert(joined.end(), both.begin(), both.begin() + static_cast<std::ptrdiff_t>(kept));
             }
             std::swap(best, joined);
             found = kept;
         }
-        for (std::size_t i = 0; i < best.size(); ++i) std::tie(score[i], type[i]) = std::pair(static_cast<float>(-best[i].first), best[i].second);
+        for (std::size_t i = 0; i < best.size(); ++i)
+            std::tie(score[i], type[i]) = std::pair(static_cast<float>(-best[i].first), best[i].second);
     }
 
     std::string_view arithmetic() {
@@ -72,7 +83,8 @@ private:
         if (!top_k_ || index != loaded_) {
             top_k_.reset();
             vectors_ = file_.read_rows<float>("embedding", block.begin, block.size());
-            top_k_ = std::make_unique<TopK>(vectors_, dim, std::min(settings_.k, static_cast<int>(block.size())), settings_.threads, settings_.arithmetic);
+            top_k_ = std::make_unique<TopK>(vectors_, dim, std::min(settings_.k, static_cast<int>(block.size())),
+                                            settings_.threads, settings_.arithmetic);
             loaded_ = index;
         }
         return block;
@@ -109,7 +121,9 @@ struct Counts {
         }
         return matched;
     }
-    std::int64_t unmatched() const { return static_cast<std::int64_t>(type_and_rank.size() / k) - types_matched().back(); }
+    std::int64_t unmatched() const {
+        return static_cast<std::int64_t>(type_and_rank.size() / k) - types_matched().back();
+    }
 };
 
 class MatchStage final : public run::Stage {
@@ -132,10 +146,15 @@ public:
             types = std::make_unique<Types>(context.paths.file("text_embeddings.h5"), settings_);
             const auto images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
             num_images = images.rows("embedding");
-            if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim) throw InputError(fmt::format("{}: pictures and task types were embedded by different models", context.paths.root().string()), "--redo embed");
+            if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim)
+                throw InputError(fmt::format("{}: pictures and task types were embedded by different models",
+                                             context.paths.root().string()),
+                                 "--redo embed");
         });
         const auto k = static_cast<std::uint64_t>(settings_.k);
-        const storage::PartStore store(context.paths.parts("match"), {num_images, static_cast<std::uint64_t>(settings_.images_per_part)}, context.fingerprint, ranks);
+        const storage::PartStore store(context.paths.parts("match"),
+                                       {num_images, static_cast<std::uint64_t>(settings_.images_per_part)},
+                                       context.fingerprint, ranks);
         if (!store.missing().empty()) {
             std::optional<storage::Hdf5File> images;
             std::string_view arithmetic;
@@ -144,13 +163,18 @@ public:
                 images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
             });
             log::info("match: {} task types, candidates by {} products", types->rows.size(), arithmetic);
-            storage::for_each_part(store, ranks, "match", "images", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) { match_part(*images, *types, items, out); });
+            storage::for_each_part(store, ranks, "match", "images",
+                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                       match_part(*images, *types, items, out);
+                                   });
         }
         const auto counts = count_parts(store, *types, ranks);
         store.gather(context.paths.file("matches.h5"), [&](storage::Hdf5File& out) {
-            const auto write = [&](const char* name, std::span<const std::int64_t> values, std::vector<std::uint64_t> shape) {
+            const auto write = [&](const char* name, std::span<const std::int64_t> values,
+                                   std::vector<std::uint64_t> shape) {
                 out.make_dataset(name, storage::Hdf5Type::i64, shape);
-                out.write_rows(name, 0, ranks.is_root() ? shape[0] : 0, ranks.is_root() ? values : std::span<const std::int64_t>{});
+                out.write_rows(name, 0, ranks.is_root() ? shape[0] : 0,
+                               ranks.is_root() ? values : std::span<const std::int64_t>{});
             };
             write("diagnostics/type", types->rows, {types->rows.size()});
             write("diagnostics/images_per_type", counts.images_per_type(), {types->rows.size()});
@@ -161,17 +185,24 @@ public:
             out.set_attribute("unmatched_types", counts.unmatched());
             out.set_attribute("unusable_images", counts.unusable);
         });
-        context.figures = {{"images", static_cast<double>(num_images)}, {"unusable_images", static_cast<double>(counts.unusable)}, {"types", static_cast<double>(types->rows.size())}, {"unmatched_types", static_cast<double>(counts.unmatched())}, {"k", static_cast<double>(settings_.k)}};
+        context.figures = {{"images", static_cast<double>(num_images)},
+                           {"unusable_images", static_cast<double>(counts.unusable)},
+                           {"types", static_cast<double>(types->rows.size())},
+                           {"unmatched_types", static_cast<double>(counts.unmatched())},
+                           {"k", static_cast<double>(settings_.k)}};
         log::info("match: {} of {} task types are nobody's candidate", counts.unmatched(), types->rows.size());
     }
 
 private:
-    void match_part(const storage::Hdf5File& images, Types& types, parallel::Slice items, storage::Hdf5File& out) const {
+    void match_part(const storage::Hdf5File& images, Types& types, parallel::Slice items,
+                    storage::Hdf5File& out) const {
         const auto vectors = images.read_rows<float>("embedding", items.begin, items.size());
         const auto k = static_cast<std::size_t>(settings_.k), dim = static_cast<std::size_t>(types.dim);
         for (std::size_t i = 0; i < vectors.size(); ++i)
             if (!std::isfinite(vectors[i]))
-                throw InputError(fmt::format("{}: row {} holds a number that is not finite", images.path().string(), items.begin + i / dim), "the model's weights overflow; embed.dtype = fp32 may help, then --redo embed");
+                throw InputError(fmt::format("{}: row {} holds a number that is not finite", images.path().string(),
+                                             items.begin + i / dim),
+                                 "the model's weights overflow; embed.dtype = fp32 may help, then --redo embed");
         // Unusable pictures are zero rows: every type would score 0 and be a candidate.
         std::vector<std::size_t> usable;
         std::vector<float> queries;
@@ -197,9 +228,11 @@ private:
     // Counted from the parts, so that a restart counts what earlier lives did.
     Counts count_parts(const storage::PartStore& store, const Types& types, const parallel::Communicator& ranks) const {
         const auto k = static_cast<std::size_t>(settings_.k);
-        Counts counts{k, std::vector<std::int64_t>(types.rows.size() * k), std::vector<std::int64_t>(k * static_cast<std::size_t>(histogram_bins))};
+        Counts counts{k, std::vector<std::int64_t>(types.rows.size() * k),
+                      std::vector<std::int64_t>(k * static_cast<std::size_t>(histogram_bins))};
         parallel::together(ranks, [&] {
-            const auto slice = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+            const auto slice = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()),
+                                                  static_cast<std::uint64_t>(ranks.size()));
             for (auto part = slice.begin; part < slice.end; ++part) {
                 const auto in = storage::Hdf5File::open(store.path(part));
                 const auto found = in.read<std::int64_t>("type");
@@ -210,9 +243,11 @@ private:
                         counts.unusable += rank == 0;
                         continue;
                     }
-                    const auto type = static_cast<std::size_t>(std::lower_bound(types.rows.begin(), types.rows.end(), found[i]) - types.rows.begin());
+                    const auto type = static_cast<std::size_t>(
+                        std::lower_bound(types.rows.begin(), types.rows.end(), found[i]) - types.rows.begin());
                     ++counts.type_and_rank[type * k + rank];
-                    ++counts.histogram[rank * static_cast<std::size_t>(histogram_bins) + static_cast<std::size_t>(bin_of(scores[i]))];
+                    ++counts.histogram[rank * static_cast<std::size_t>(histogram_bins) +
+                                       static_cast<std::size_t>(bin_of(scores[i]))];
                 }
             }
         });
@@ -227,6 +262,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_match_stage(const MatchSettings& settings) { return std::make_unique<MatchStage>(settings); }
+std::unique_ptr<run::Stage> make_match_stage(const MatchSettings& settings) {
+    return std::make_unique<MatchStage>(settings);
+}
 
 }  // namespace tg::matching

@@ -14,8 +14,8 @@ struct Nominee {
     std::int32_t type;
 };
 
-// A score is known to lie between two bounds. The bar is the k-th best lower bound so far and rises as scores pass; whatever may reach it
-// is kept, so that none of the true k best is ever dropped.
+// A score is known to lie between two bounds. The bar is the k-th best lower bound so far and rises as scores pass;
+// whatever may reach it is kept, so that none of the true k best is ever dropped.
 class Nominees {
 public:
     void begin(int k) {
@@ -38,7 +38,9 @@ public:
     // What is left behind the last add, the k highest upper bounds in front.
     std::vector<Nominee>& finish() {
         drop_fallen();
-        if (list_.size() > k_) std::nth_element(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(k_), list_.end(), [](const Nominee& a, const Nominee& b) { return a.upper > b.upper; });
+        if (list_.size() > k_)
+            std::nth_element(list_.begin(), list_.begin() + static_cast<std::ptrdiff_t>(k_), list_.end(),
+                             [](const Nominee& a, const Nominee& b) { return a.upper > b.upper; });
         return list_;
     }
 
@@ -46,7 +48,8 @@ private:
     std::size_t room() const { return 4 * k_ + 256; }
     void drop_fallen() {
         std::erase_if(list_, [this](const Nominee& n) { return n.upper < bar(); });
-        full_at_ = std::max(room(), 2 * list_.size());  // many equal scores: let the list grow rather than search it at every step
+        full_at_ = std::max(
+            room(), 2 * list_.size());  // many equal scores: let the list grow rather than search it at every step
     }
 
     std::size_t k_ = 1, full_at_ = 0;

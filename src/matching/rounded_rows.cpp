@@ -28,7 +28,11 @@ template <class Integer> TG_INLINE float round_all(const float* row, std::int64_
 
 }  // namespace
 
-TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int8_t* out) { return round_all(row, dim, scale, out); }
-TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out) { return round_all(row, dim, scale, out); }
+TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int8_t* out) {
+    return round_all(row, dim, scale, out);
+}
+TG_CLONES float round_row(const float* row, std::int64_t dim, float scale, std::int16_t* out) {
+    return round_all(row, dim, scale, out);
+}
 
 }  // namespace tg::matching

@@ -8,9 +8,14 @@ namespace tg::matching {
 void EmbedSettings::describe(SettingsVisitor& v) {
     v.tuning("model", &model, "Hugging Face folder of a CLIP or SigLIP model (its content is fingerprinted)");
     v.tuning("device", &device, "where to compute", one_of(layers::device_names()));
-    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware", one_of(layers::dtype_names()));
-    v.option("batch", &batch, "pictures or texts at once; 0: 256 on a GPU, 64 on CPUs; pictures on CPUs: at most 8, by each core", at_least(0));
-    v.option("templates", &templates, "texts around a task type, {} standing for its path; several: the mean of their vectors; empty: the plain path");
+    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware",
+             one_of(layers::dtype_names()));
+    v.option("batch", &batch,
+             "pictures or texts at once; 0: 256 on a GPU, 64 on CPUs; pictures on CPUs: at most 8, by each core",
+             at_least(0));
+    v.option("templates", &templates,
+             "texts around a task type, {} standing for its path; several: the mean of their vectors; empty: the plain "
+             "path");
     v.tuning("images_per_part", &images_per_part, "pictures whose vectors are written to disk together", at_least(1));
     v.tuning("texts_per_part", &texts_per_part, "task types whose vectors are written to disk together", at_least(1));
     v.tuning("batches_ahead", &batches_ahead, "decoded batches kept ready for the model", at_least(2));
@@ -20,9 +25,12 @@ void EmbedSettings::describe(SettingsVisitor& v) {
 void MatchSettings::describe(SettingsVisitor& v) {
     v.option("k", &k, "task types kept for each picture", at_least(1));
     v.tuning("images_per_part", &images_per_part, "pictures whose matches are written to disk together", at_least(1));
-    v.tuning("types_at_once", &types_at_once, "task types a rank holds in memory; more are read block by block for every part; 0: all", at_least(0));
+    v.tuning("types_at_once", &types_at_once,
+             "task types a rank holds in memory; more are read block by block for every part; 0: all", at_least(0));
     v.tuning("threads", &threads, "threads of a rank; 0: the cores it may use", at_least(0));
-    v.tuning("arithmetic", &arithmetic, "what nominates candidates before they are scored exactly; the result is the same", one_of(product_kinds()));
+    v.tuning("arithmetic", &arithmetic,
+             "what nominates candidates before they are scored exactly; the result is the same",
+             one_of(product_kinds()));
 }
 
 }  // namespace tg::matching

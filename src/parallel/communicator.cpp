@@ -39,13 +39,21 @@ public:
     double max(double mine) const override { return mine; }
     std::int64_t sum_before(std::int64_t) const override { return 0; }
     void broadcast(std::vector<std::byte>&, int) const override {}
-    std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int) const override { return {{mine.begin(), mine.end()}}; }
+    std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int) const override {
+        return {{mine.begin(), mine.end()}};
+    }
     void all_reduce_sum(std::span<float>) const override {}
     void all_reduce_sum(std::span<double>) const override {}
     void all_reduce_sum(std::span<std::int64_t>) const override {}
-    void reduce_scatter_sum(std::span<const float> values, std::span<float> mine) const override { std::copy(values.begin(), values.end(), mine.begin()); }
-    void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const override { std::copy(mine.begin(), mine.end(), all.begin()); }
-    void exchange(std::span<const std::byte> out, int, std::span<std::byte> in, int) const override { std::copy_n(out.begin(), in.size(), in.begin()); }
+    void reduce_scatter_sum(std::span<const float> values, std::span<float> mine) const override {
+        std::copy(values.begin(), values.end(), mine.begin());
+    }
+    void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const override {
+        std::copy(mine.begin(), mine.end(), all.begin());
+    }
+    void exchange(std::span<const std::byte> out, int, std::span<std::byte> in, int) const override {
+        std::copy_n(out.begin(), in.size(), in.begin());
+    }
     std::unique_ptr<Communicator> split(int colour) const override { return colour < 0 ? nullptr : make_solo(); }
     std::unique_ptr<Communicator> split_by_node() const override { return make_solo(); }
     const void* native() const override { return nullptr; }
@@ -92,7 +100,8 @@ std::string Communicator::broadcast_text(std::string text, int root) const {
 
 std::vector<std::string> Communicator::gather_text(std::string_view mine, int root) const {
     std::vector<std::string> texts;
-    for (const auto& bytes : gather(std::as_bytes(std::span(mine)), root)) texts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    for (const auto& bytes : gather(std::as_bytes(std::span(mine)), root))
+        texts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return texts;
 }
 
@@ -101,7 +110,8 @@ std::unique_ptr<Communicator> make_pretend(int rank, int size) { return std::mak
 
 void agree(const Communicator& ranks, std::exception_ptr mine) {
     // The lowest failing rank speaks for all; size() - rank so that a maximum finds it.
-    const auto speaker = ranks.size() - static_cast<int>(ranks.max(std::int64_t{mine ? ranks.size() - ranks.rank() : 0}));
+    const auto speaker =
+        ranks.size() - static_cast<int>(ranks.max(std::int64_t{mine ? ranks.size() - ranks.rank() : 0}));
     if (speaker == ranks.size()) return;
     std::string report;
     if (ranks.rank() == speaker) {

@@ -26,7 +26,9 @@ void set_patience(int socket, int seconds) {
     setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
-bool send_all(int socket, const void* bytes, std::size_t size) { return send(socket, bytes, size, MSG_NOSIGNAL) == static_cast<ssize_t>(size); }
+bool send_all(int socket, const void* bytes, std::size_t size) {
+    return send(socket, bytes, size, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
+}
 
 }  // namespace
 
@@ -43,7 +45,9 @@ Lifeline::Lifeline() {
     any.sin_family = AF_INET;
     socklen_t length = sizeof any;
     auto* where = reinterpret_cast<sockaddr*>(&any);
-    if (!listener || bind(listener.get(), where, length) != 0 || listen(listener.get(), 8) != 0 || getsockname(listener.get(), where, &length) != 0) return;
+    if (!listener || bind(listener.get(), where, length) != 0 || listen(listener.get(), 8) != 0 ||
+        getsockname(listener.get(), where, &length) != 0)
+        return;
     if (gethostname(address_.host.data(), address_.host.size() - 1) != 0) return;
     std::random_device random;
     for (auto& c : address_.token) c = static_cast<char>(random());
@@ -57,8 +61,10 @@ Lifeline::~Lifeline() {
     if (watcher_) send_all(watcher_.get(), &goodbye, 1);
 }
 
-void Lifeline::watch(int rank, const Address& next, std::chrono::seconds grace, std::function<void(const std::string&)> lost) {
-    if (wake_) thread_ = std::thread([this, rank, next, grace, lost = std::move(lost)] { serve(rank, next, grace, lost); });
+void Lifeline::watch(int rank, const Address& next, std::chrono::seconds grace,
+                     std::function<void(const std::string&)> lost) {
+    if (wake_)
+        thread_ = std::thread([this, rank, next, grace, lost = std::move(lost)] { serve(rank, next, grace, lost); });
 }
 
 Lifeline::Socket Lifeline::connect_to(const Address& next) const {
@@ -77,7 +83,9 @@ Lifeline::Socket Lifeline::connect_to(const Address& next) const {
         set_option(there.get(), IPPROTO_TCP, TCP_KEEPIDLE, 60);
         set_option(there.get(), IPPROTO_TCP, TCP_KEEPINTVL, 20);
         set_option(there.get(), IPPROTO_TCP, TCP_KEEPCNT, 6);
-        if (connect(there.get(), place->ai_addr, place->ai_addrlen) == 0 && send_all(there.get(), next.token.data(), next.token.size())) return there;
+        if (connect(there.get(), place->ai_addr, place->ai_addrlen) == 0 &&
+            send_all(there.get(), next.token.data(), next.token.size()))
+            return there;
     }
     return Socket();
 }
@@ -87,17 +95,27 @@ void Lifeline::let_in() {
     if (!guest) return;
     set_patience(guest.get(), 1);
     std::array<char, sizeof address_.token> token;
-    if (recv(guest.get(), token.data(), token.size(), MSG_WAITALL) == static_cast<ssize_t>(token.size()) && token == address_.token && send_all(guest.get(), &hello, 1)) watcher_ = std::move(guest);
+    if (recv(guest.get(), token.data(), token.size(), MSG_WAITALL) == static_cast<ssize_t>(token.size()) &&
+        token == address_.token && send_all(guest.get(), &hello, 1))
+        watcher_ = std::move(guest);
 }
 
-void Lifeline::serve(int rank, const Address& next, std::chrono::seconds grace, const std::function<void(const std::string&)>& lost) {
+void Lifeline::serve(int rank, const Address& next, std::chrono::seconds grace,
+                     const std::function<void(const std::string&)>& lost) {
     auto watched = connect_to(next);
     bool greeted = false;
-    const auto not_watched = [&] { log::info("rank {} on {} cannot be watched over TCP: if it is lost and the launcher does not say so, run.watchdog_s notices it", rank, next.host.data()); };
+    const auto not_watched = [&] {
+        log::info(
+            "rank {} on {} cannot be watched over TCP: if it is lost and the launcher does not say so, run.watchdog_s "
+            "notices it",
+            rank, next.host.data());
+    };
     if (!watched) not_watched();
     for (;;) {
-        pollfd places[] = {{wakened_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {watched.get(), POLLIN, 0}};  // a negative descriptor is passed over
-        if (poll(places, 3, -1) < 0) continue;  // a signal
+        pollfd places[] = {{wakened_.get(), POLLIN, 0},
+                           {listener_.get(), POLLIN, 0},
+                           {watched.get(), POLLIN, 0}};  // a negative descriptor is passed over
+        if (poll(places, 3, -1) < 0) continue;           // a signal
         if (places[0].revents) return;
         if (places[1].revents) let_in();
         if (!places[2].revents) continue;
@@ -115,7 +133,9 @@ void Lifeline::serve(int rank, const Address& next, std::chrono::seconds grace, 
         }
         pollfd wakened{wakened_.get(), POLLIN, 0};
         if (poll(&wakened, 1, static_cast<int>(std::chrono::milliseconds(grace).count())) > 0) return;
-        return lost(fmt::format("rank {} on {} is gone (its process or node died); the job is ended, the same command goes on", rank, next.host.data()));
+        return lost(
+            fmt::format("rank {} on {} is gone (its process or node died); the job is ended, the same command goes on",
+                        rank, next.host.data()));
     }
 }
 

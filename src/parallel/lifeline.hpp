@@ -1,6 +1,7 @@
-// Notices that a rank is gone where nobody else does: a node that is cut off, or is back before the batch system missed it, leaves the
-// other ranks in a collective for ever. Each rank holds one TCP connection to the next one in a ring; the kernel closes it when that
-// process dies (keep-alive, when its node does), and a process that ends in order says goodbye first.
+// Notices that a rank is gone where nobody else does: a node that is cut off, or is back before the batch system missed
+// it, leaves the other ranks in a collective for ever. Each rank holds one TCP connection to the next one in a ring;
+// the kernel closes it when that process dies (keep-alive, when its node does), and a process that ends in order says
+// goodbye first.
 #pragma once
 
 #include <array>
@@ -28,8 +29,9 @@ public:
     Lifeline& operator=(const Lifeline&) = delete;
 
     const Address& address() const { return address_; }
-    // From now on: when rank `rank` at `next` is gone without goodbye, and this process still is here `grace` later (the launcher's own end
-    // of the job comes first), `lost` is called with a line that says so, in a thread of its own. Call once.
+    // From now on: when rank `rank` at `next` is gone without goodbye, and this process still is here `grace` later
+    // (the launcher's own end of the job comes first), `lost` is called with a line that says so, in a thread of its
+    // own. Call once.
     void watch(int rank, const Address& next, std::chrono::seconds grace, std::function<void(const std::string&)> lost);
 
 private:
@@ -50,7 +52,8 @@ private:
     };
 
     Socket connect_to(const Address& next) const;
-    void serve(int rank, const Address& next, std::chrono::seconds grace, const std::function<void(const std::string&)>& lost);
+    void serve(int rank, const Address& next, std::chrono::seconds grace,
+               const std::function<void(const std::string&)>& lost);
     void let_in();
 
     Address address_;

@@ -25,7 +25,8 @@ void must(int code, const char* call) {
     char text[MPI_MAX_ERROR_STRING];
     int length = 0;
     MPI_Error_string(code, text, &length);
-    throw Error(ExitCode::internal, std::string(call) + " failed: " + std::string(text, static_cast<std::size_t>(length)));
+    throw Error(ExitCode::internal,
+                std::string(call) + " failed: " + std::string(text, static_cast<std::size_t>(length)));
 }
 
 // One collective under way: watched, and counted with the bytes that this rank gives or receives.
@@ -102,7 +103,9 @@ public:
         bytes.resize(length);
         const Call call("broadcast", length);
         for (std::size_t at = 0; at < bytes.size(); at += piece)
-            must(MPI_Bcast(bytes.data() + at, static_cast<int>(std::min(piece, bytes.size() - at)), MPI_BYTE, root, comm_), "MPI_Bcast");
+            must(MPI_Bcast(bytes.data() + at, static_cast<int>(std::min(piece, bytes.size() - at)), MPI_BYTE, root,
+                           comm_),
+                 "MPI_Bcast");
     }
 
     std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int root) const override {
@@ -111,15 +114,19 @@ public:
         const auto longest = max(length);
         const auto total = sum(length);
         if (longest > std::numeric_limits<int>::max() || total > std::numeric_limits<int>::max())
-            throw std::length_error("gather() is for small messages; this one is " + std::to_string(total) + " bytes in all");
+            throw std::length_error("gather() is for small messages; this one is " + std::to_string(total) +
+                                    " bytes in all");
         std::vector<int> lengths(rank_ == root ? static_cast<std::size_t>(size_) : 0), offsets(lengths.size());
         const int my_length = static_cast<int>(length);
         must(MPI_Gather(&my_length, 1, MPI_INT, lengths.data(), 1, MPI_INT, root, comm_), "MPI_Gather");
         for (std::size_t r = 1; r < offsets.size(); ++r) offsets[r] = offsets[r - 1] + lengths[r - 1];
         std::vector<std::byte> all(rank_ == root ? static_cast<std::size_t>(total) : 0);
-        must(MPI_Gatherv(mine.data(), my_length, MPI_BYTE, all.data(), lengths.data(), offsets.data(), MPI_BYTE, root, comm_), "MPI_Gatherv");
+        must(MPI_Gatherv(mine.data(), my_length, MPI_BYTE, all.data(), lengths.data(), offsets.data(), MPI_BYTE, root,
+                         comm_),
+             "MPI_Gatherv");
         std::vector<std::vector<std::byte>> out;
-        for (std::size_t r = 0; r < lengths.size(); ++r) out.emplace_back(all.begin() + offsets[r], all.begin() + offsets[r] + lengths[r]);
+        for (std::size_t r = 0; r < lengths.size(); ++r)
+            out.emplace_back(all.begin() + offsets[r], all.begin() + offsets[r] + lengths[r]);
         return out;
     }
 
@@ -130,7 +137,9 @@ public:
     void reduce_scatter_sum(std::span<const float> values, std::span<float> mine) const override {
         require(values.size() == mine.size() * static_cast<std::size_t>(size_), "reduce_scatter_sum");
         const Call call("reduce-scatter", values.size_bytes());
-        must(MPI_Reduce_scatter_block(values.data(), mine.data(), count_of(mine.size(), "reduce_scatter_sum"), MPI_FLOAT, MPI_SUM, comm_), "MPI_Reduce_scatter_block");
+        must(MPI_Reduce_scatter_block(values.data(), mine.data(), count_of(mine.size(), "reduce_scatter_sum"),
+                                      MPI_FLOAT, MPI_SUM, comm_),
+             "MPI_Reduce_scatter_block");
     }
     void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) const override {
         require(all.size() == mine.size() * static_cast<std::size_t>(size_), "all_gather");
@@ -140,18 +149,25 @@ public:
             MPI_Datatype line;
             must(MPI_Type_contiguous(64, MPI_BYTE, &line), "MPI_Type_contiguous");
             must(MPI_Type_commit(&line), "MPI_Type_commit");
-            const int code = MPI_Allgather(mine.data(), count_of(mine.size() / 64, "all_gather"), line, all.data(), count_of(mine.size() / 64, "all_gather"), line, comm_);
+            const int code = MPI_Allgather(mine.data(), count_of(mine.size() / 64, "all_gather"), line, all.data(),
+                                           count_of(mine.size() / 64, "all_gather"), line, comm_);
             MPI_Type_free(&line);
             must(code, "MPI_Allgather");
         } else {
-            must(MPI_Allgather(mine.data(), count_of(mine.size(), "all_gather"), MPI_BYTE, all.data(), count_of(mine.size(), "all_gather"), MPI_BYTE, comm_), "MPI_Allgather");
+            must(MPI_Allgather(mine.data(), count_of(mine.size(), "all_gather"), MPI_BYTE, all.data(),
+                               count_of(mine.size(), "all_gather"), MPI_BYTE, comm_),
+                 "MPI_Allgather");
         }
     }
     void exchange(std::span<const std::byte> out, int to, std::span<std::byte> in, int from) const override {
         const Call call("exchange", out.size() + in.size());
         for (std::size_t at = 0; at < std::max(out.size(), in.size()); at += piece) {
-            const auto length = [at](std::size_t size) { return static_cast<int>(size > at ? std::min(piece, size - at) : 0); };
-            must(MPI_Sendrecv(out.data() + std::min(at, out.size()), length(out.size()), MPI_BYTE, to, 0, in.data() + std::min(at, in.size()), length(in.size()), MPI_BYTE, from, 0, comm_, MPI_STATUS_IGNORE),
+            const auto length = [at](std::size_t size) {
+                return static_cast<int>(size > at ? std::min(piece, size - at) : 0);
+            };
+            must(MPI_Sendrecv(out.data() + std::min(at, out.size()), length(out.size()), MPI_BYTE, to, 0,
+                              in.data() + std::min(at, in.size()), length(in.size()), MPI_BYTE, from, 0, comm_,
+                              MPI_STATUS_IGNORE),
                  "MPI_Sendrecv");
         }
     }
@@ -185,7 +201,9 @@ private:
     template <class T> void reduce_in_place(std::span<T> values) const {
         const Call call("all-reduce", values.size_bytes());
         for (std::size_t at = 0; at < values.size(); at += piece)
-            must(MPI_Allreduce(MPI_IN_PLACE, values.data() + at, static_cast<int>(std::min(piece, values.size() - at)), type_of<T>(), MPI_SUM, comm_), "MPI_Allreduce");
+            must(MPI_Allreduce(MPI_IN_PLACE, values.data() + at, static_cast<int>(std::min(piece, values.size() - at)),
+                               type_of<T>(), MPI_SUM, comm_),
+                 "MPI_Allreduce");
     }
 
     MPI_Comm comm_;
@@ -222,7 +240,9 @@ Session::Session(int& argc, char**& argv) {
     int provided = 0;
     MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
     if (provided < MPI_THREAD_SERIALIZED) {
-        std::fprintf(stderr, "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_SERIALIZED is needed); use another build of it\n");
+        std::fprintf(stderr,
+                     "taskgalaxy: this MPI library offers no thread support (MPI_THREAD_SERIALIZED is needed); use "
+                     "another build of it\n");
         MPI_Abort(MPI_COMM_WORLD, static_cast<int>(ExitCode::internal));
     }
     world_ = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);
@@ -249,7 +269,8 @@ int run_guarded(const Communicator& world, const std::function<int()>& work) {
     try {
         return work();
     } catch (const AgreedFailure& error) {
-        const auto line = error.failed_rank() == 0 ? std::string(error.what()) : fmt::format("rank {}: {}", error.failed_rank(), error.what());
+        const auto line = error.failed_rank() == 0 ? std::string(error.what())
+                                                   : fmt::format("rank {}: {}", error.failed_rank(), error.what());
         if (error.code() == ExitCode::done) log::warn("{}", line);  // as a budget that is spent: an end, no failure
         else log::error("{}", line);
         log::flush();

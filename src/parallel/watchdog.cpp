@@ -26,11 +26,14 @@ void keep_watch() {
         if (limit == 0 || begin == 0) continue;
         if (Clock::now().time_since_epoch().count() - begin < limit) continue;
         const char* name = current.load();
-        log::error("rank stalled: collective '{}' made no progress for {} s (a rank died or hangs); the job is ended, the same command goes on", name ? name : "?",
-                   std::chrono::duration_cast<std::chrono::seconds>(Clock::duration(limit)).count());
+        log::error(
+            "rank stalled: collective '{}' made no progress for {} s (a rank died or hangs); the job is ended, the "
+            "same command goes on",
+            name ? name : "?", std::chrono::duration_cast<std::chrono::seconds>(Clock::duration(limit)).count());
         log::flush();
-        // Not MPI_Abort: it needs the progress engine that may be the very thing that is stuck. The launcher ends the other ranks. Sent to
-        // the thread that stands still, whose calls are then in the log; one that waits for a dead file system cannot even be signalled.
+        // Not MPI_Abort: it needs the progress engine that may be the very thing that is stuck. The launcher ends the
+        // other ranks. Sent to the thread that stands still, whose calls are then in the log; one that waits for a dead
+        // file system cannot even be signalled.
         pthread_kill(waiting.load(), SIGABRT);
         std::this_thread::sleep_for(std::chrono::seconds(2));
         std::_Exit(128 + SIGABRT);

@@ -1,5 +1,5 @@
-// Ends the job when one collective makes no progress for too long: a dead node or a stalled file system must not hold a thousand
-// ranks for a day. One thread a process; a collective marks its beginning and end.
+// Ends the job when one collective makes no progress for too long: a dead node or a stalled file system must not hold a
+// thousand ranks for a day. One thread a process; a collective marks its beginning and end.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Windows and OS/2 bitmaps: 1, 4, 8 bit with palette (also RLE), 16, 24 and 32 bit with the bit fields that Pillow knows. Rows are
-// read where they lie in the file; only run-length data are unpacked first.
+// Windows and OS/2 bitmaps: 1, 4, 8 bit with palette (also RLE), 16, 24 and 32 bit with the bit fields that Pillow
+// knows. Rows are read where they lie in the file; only run-length data are unpacked first.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -12,7 +12,9 @@ namespace tg::pictures {
 namespace {
 
 [[noreturn]] void corrupt(const std::string& what) { throw UnreadableImage(PictureStatus::corrupt, "BMP: " + what); }
-[[noreturn]] void unsupported(const std::string& what) { throw UnreadableImage(PictureStatus::unsupported, "BMP: " + what); }
+[[noreturn]] void unsupported(const std::string& what) {
+    throw UnreadableImage(PictureStatus::unsupported, "BMP: " + what);
+}
 [[noreturn]] void truncated() { throw UnreadableImage(PictureStatus::truncated, "BMP data end too soon"); }
 
 // Where a pixel's three samples lie: a byte each (24 and 32 bit), or bits of a 16-bit word.
@@ -21,8 +23,11 @@ struct Layout {
     std::array<std::uint8_t, 3> byte;  // of red, green, blue in the pixel
 };
 constexpr std::array<Layout, 5> layouts32{{
-    {0xFF0000, 0xFF00, 0xFF, {2, 1, 0}},        {0xFF000000, 0xFF0000, 0xFF00, {3, 2, 1}}, {0xFF000000, 0xFF00, 0xFF, {3, 1, 0}},
-    {0xFF, 0xFF00, 0xFF0000, {0, 1, 2}},        {0, 0, 0, {2, 1, 0}},
+    {0xFF0000, 0xFF00, 0xFF, {2, 1, 0}},
+    {0xFF000000, 0xFF0000, 0xFF00, {3, 2, 1}},
+    {0xFF000000, 0xFF00, 0xFF, {3, 1, 0}},
+    {0xFF, 0xFF00, 0xFF0000, {0, 1, 2}},
+    {0, 0, 0, {2, 1, 0}},
 }};
 
 enum Compression : unsigned { raw = 0, rle8 = 1, rle4 = 2, bit_fields = 3 };
@@ -39,21 +44,25 @@ public:
         if (header_size == 12) {
             width = u16(18), height = u16(20), bits_ = u16(24);
             colour_bytes = 3;
-        } else if (header_size == 40 || header_size == 52 || header_size == 56 || header_size == 64 || header_size == 108 || header_size == 124) {
+        } else if (header_size == 40 || header_size == 52 || header_size == 56 || header_size == 64 ||
+                   header_size == 108 || header_size == 124) {
             if (bytes.size() < file_header + header_size) truncated();
             top_down_ = u8(25) == 0xFF;
-            width = u32(18), height = top_down_ ? (std::int64_t{1} << 32) - static_cast<std::int64_t>(u32(22)) : static_cast<std::int64_t>(u32(22));
+            width = u32(18), height = top_down_ ? (std::int64_t{1} << 32) - static_cast<std::int64_t>(u32(22))
+                                                : static_cast<std::int64_t>(u32(22));
             bits_ = u16(28), compression = u32(30), colours = u32(46);
         } else {
             unsupported(fmt::format("header of {} bytes", header_size));
         }
         check_size(width, height, options);
         set_size(static_cast<int>(width), static_cast<int>(height));
-        if (bits_ != 1 && bits_ != 4 && bits_ != 8 && bits_ != 16 && bits_ != 24 && bits_ != 32) unsupported(fmt::format("{} bits a pixel", bits_));
+        if (bits_ != 1 && bits_ != 4 && bits_ != 8 && bits_ != 16 && bits_ != 24 && bits_ != 32)
+            unsupported(fmt::format("{} bits a pixel", bits_));
 
         auto after_header = file_header + header_size;
         if (compression == bit_fields) {
-            const auto masks = header_size >= 52 ? std::size_t{54} : after_header;  // inside the longer headers, else behind
+            const auto masks =
+                header_size >= 52 ? std::size_t{54} : after_header;  // inside the longer headers, else behind
             set_layout(u32(masks), u32(masks + 4), u32(masks + 8));
             if (header_size < 52) after_header += 12;
         } else if (compression != raw && compression != rle8 && compression != rle4) {
@@ -76,7 +85,9 @@ public:
         }
         stride_ = (static_cast<std::size_t>(width) * bits_ + 31) / 32 * 4;
         const auto used = (static_cast<std::size_t>(width) * bits_ + 7) / 8;
-        if (data_begin_ > bytes.size() || (static_cast<std::size_t>(height) - 1) * stride_ + used > bytes.size() - data_begin_) truncated();
+        if (data_begin_ > bytes.size() ||
+            (static_cast<std::size_t>(height) - 1) * stride_ + used > bytes.size() - data_begin_)
+            truncated();
     }
 
     void read_row(std::uint8_t* rgb) override {
@@ -94,7 +105,8 @@ public:
                 for (std::size_t x = 0; x < count; ++x) put_colour(row[x / 8] >> (7 - x % 8) & 1, rgb + 3 * x);
                 break;
             case 4:
-                for (std::size_t x = 0; x < count; ++x) put_colour(x % 2 == 0 ? row[x / 2] >> 4 : row[x / 2] & 15, rgb + 3 * x);
+                for (std::size_t x = 0; x < count; ++x)
+                    put_colour(x % 2 == 0 ? row[x / 2] >> 4 : row[x / 2] & 15, rgb + 3 * x);
                 break;
             case 8:
                 for (std::size_t x = 0; x < count; ++x) put_colour(row[x], rgb + 3 * x);
@@ -102,7 +114,8 @@ public:
             case 16:
                 for (std::size_t x = 0; x < count; ++x) {
                     const unsigned pixel = row[2 * x] | static_cast<unsigned>(row[2 * x + 1]) << 8;
-                    const unsigned red = six_green_bits_ ? pixel >> 11 : pixel >> 10 & 31, green = six_green_bits_ ? pixel >> 5 & 63 : pixel >> 5 & 31;
+                    const unsigned red = six_green_bits_ ? pixel >> 11 : pixel >> 10 & 31,
+                                   green = six_green_bits_ ? pixel >> 5 & 63 : pixel >> 5 & 31;
                     rgb[3 * x] = static_cast<std::uint8_t>(red * 255 / 31);
                     rgb[3 * x + 1] = static_cast<std::uint8_t>(green * 255 / (six_green_bits_ ? 63 : 31));
                     rgb[3 * x + 2] = static_cast<std::uint8_t>((pixel & 31) * 255 / 31);
@@ -111,7 +124,8 @@ public:
             default: {
                 const std::size_t pixel_bytes = bits_ / 8;
                 for (std::size_t x = 0; x < count; ++x)
-                    for (std::size_t channel = 0; channel < 3; ++channel) rgb[3 * x + channel] = row[pixel_bytes * x + sample_byte_[channel]];
+                    for (std::size_t channel = 0; channel < 3; ++channel)
+                        rgb[3 * x + channel] = row[pixel_bytes * x + sample_byte_[channel]];
             }
         }
     }
@@ -144,11 +158,15 @@ private:
 
     void read_palette(std::size_t at, std::size_t colours, std::size_t colour_bytes) {
         for (std::size_t i = 0; i < std::min<std::size_t>(colours, 256); ++i)
-            for (std::size_t channel = 0; channel < 3; ++channel) palette_[3 * i + channel] = static_cast<std::uint8_t>(u8(at + colour_bytes * i + 2 - channel));
+            for (std::size_t channel = 0; channel < 3; ++channel)
+                palette_[3 * i + channel] = static_cast<std::uint8_t>(u8(at + colour_bytes * i + 2 - channel));
     }
-    void put_colour(unsigned index, std::uint8_t* rgb) const { std::memcpy(rgb, palette_.data() + std::size_t{3} * index, 3); }
+    void put_colour(unsigned index, std::uint8_t* rgb) const {
+        std::memcpy(rgb, palette_.data() + std::size_t{3} * index, 3);
+    }
 
-    // Pairs (count, value); a count of 0 escapes: end of line, end of bitmap, move, or so many single pixels, padded to 16 bits.
+    // Pairs (count, value); a count of 0 escapes: end of line, end of bitmap, move, or so many single pixels, padded to
+    // 16 bits.
     void unpack_runs() {
         const auto line = static_cast<std::size_t>(width()), all = line * static_cast<std::size_t>(height());
         indices_.reserve(all);
@@ -175,7 +193,8 @@ private:
                 x = indices_.size() % line;
             } else {
                 const auto pixels = std::min<std::size_t>(value, all - indices_.size());
-                for (std::size_t i = 0; i < pixels; ++i) put(!four_bits_ ? u8(at + i) : i % 2 == 0 ? u8(at + i / 2) >> 4 : u8(at + i / 2) & 15);
+                for (std::size_t i = 0; i < pixels; ++i)
+                    put(!four_bits_ ? u8(at + i) : i % 2 == 0 ? u8(at + i / 2) >> 4 : u8(at + i / 2) & 15);
                 at += four_bits_ ? (pixels + 1) / 2 : pixels;
                 x += value;
                 at += at % 2;
@@ -197,6 +216,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<RowReader> open_bmp(Bytes bytes, const DecodeOptions& options) { return std::make_unique<BmpRows>(bytes, options); }
+std::unique_ptr<RowReader> open_bmp(Bytes bytes, const DecodeOptions& options) {
+    return std::make_unique<BmpRows>(bytes, options);
+}
 
 }  // namespace tg::pictures

@@ -10,7 +10,9 @@
 namespace tg::pictures {
 namespace {
 
-bool begins(Bytes bytes, std::string_view magic, std::size_t at = 0) { return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0; }
+bool begins(Bytes bytes, std::string_view magic, std::size_t at = 0) {
+    return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
+}
 
 // One row a format; those without `open` are named in the reason, so that a user sees what the pool is made of.
 constexpr std::array formats{
@@ -19,19 +21,36 @@ constexpr std::array formats{
     Format{"WebP", [](Bytes b) { return begins(b, "RIFF") && begins(b, "WEBP", 8); }, open_webp},
     Format{"GIF", [](Bytes b) { return begins(b, "GIF87a") || begins(b, "GIF89a"); }, open_gif},
     Format{"BMP", [](Bytes b) { return begins(b, "BM"); }, open_bmp},
-    Format{"TIFF", [](Bytes b) { return begins(b, {"II*\0", 4}) || begins(b, {"MM\0*", 4}); }, nullptr},
+    Format{"TIFF",
+           [](Bytes b) {
+               return begins(b, {"II*\0", 4}) || begins(b, {"MM\0*", 4});
+           },
+           nullptr},
     Format{"AVIF", [](Bytes b) { return begins(b, "ftypavif", 4) || begins(b, "ftypavis", 4); }, nullptr},
     Format{"HEIF", [](Bytes b) { return begins(b, "ftyphei", 4) || begins(b, "ftypmif1", 4); }, nullptr},
-    Format{"JPEG 2000", [](Bytes b) { return begins(b, {"\0\0\0\x0cjP  ", 8}) || begins(b, "\xff\x4f\xff\x51"); }, nullptr},
-    Format{"JPEG XL", [](Bytes b) { return begins(b, {"\0\0\0\x0cJXL ", 8}) || begins(b, "\xff\x0a"); }, nullptr},
+    Format{"JPEG 2000",
+           [](Bytes b) {
+               return begins(b, {"\0\0\0\x0cjP  ", 8}) || begins(b, "\xff\x4f\xff\x51");
+           },
+           nullptr},
+    Format{"JPEG XL",
+           [](Bytes b) {
+               return begins(b, {"\0\0\0\x0cJXL ", 8}) || begins(b, "\xff\x0a");
+           },
+           nullptr},
     Format{"PSD", [](Bytes b) { return begins(b, "8BPS"); }, nullptr},
-    Format{"ICO", [](Bytes b) { return begins(b, {"\0\0\1\0", 4}); }, nullptr},
+    Format{"ICO",
+           [](Bytes b) {
+               return begins(b, {"\0\0\1\0", 4});
+           },
+           nullptr},
     Format{"SVG", [](Bytes b) { return begins(b, "<svg"); }, nullptr},
 };
 
 // What files that are no pictures commonly are.
 std::string_view guess(Bytes bytes) {
-    if (begins(bytes, "<!DOCTYPE") || begins(bytes, "<!doctype") || begins(bytes, "<html") || begins(bytes, "<HTML")) return "an HTML page";
+    if (begins(bytes, "<!DOCTYPE") || begins(bytes, "<!doctype") || begins(bytes, "<html") || begins(bytes, "<HTML"))
+        return "an HTML page";
     if (begins(bytes, "<?xml")) return "XML";
     if (begins(bytes, "%PDF")) return "PDF";
     if (begins(bytes, "PK\3\4")) return "a zip archive";
@@ -43,13 +62,18 @@ std::string_view guess(Bytes bytes) {
 }  // namespace
 
 std::string_view name_of(PictureStatus status) {
-    constexpr std::array<std::string_view, picture_statuses> names{"usable", "missing", "unreadable", "empty", "not a picture", "unsupported", "truncated", "corrupt", "too large", "duplicate"};
+    constexpr std::array<std::string_view, picture_statuses> names{
+        "usable",      "missing",   "unreadable", "empty",     "not a picture",
+        "unsupported", "truncated", "corrupt",    "too large", "duplicate"};
     return names.at(static_cast<std::size_t>(status));
 }
 
 void check_size(std::int64_t width, std::int64_t height, const DecodeOptions& options) {
-    if (width < 1 || height < 1) throw UnreadableImage(PictureStatus::corrupt, fmt::format("size {} x {}", width, height));
-    if (width > options.max_pixels / height) throw UnreadableImage(PictureStatus::too_large, fmt::format("{} x {} pixels, more than the {} allowed", width, height, options.max_pixels));
+    if (width < 1 || height < 1)
+        throw UnreadableImage(PictureStatus::corrupt, fmt::format("size {} x {}", width, height));
+    if (width > options.max_pixels / height)
+        throw UnreadableImage(PictureStatus::too_large, fmt::format("{} x {} pixels, more than the {} allowed", width,
+                                                                    height, options.max_pixels));
 }
 
 void ImageRows::read_row(std::uint8_t* rgb) {
@@ -62,7 +86,8 @@ std::unique_ptr<RowReader> open_rows(Bytes bytes, const DecodeOptions& options, 
     for (const auto& format : formats) {
         if (!format.recognised(bytes)) continue;
         if (name) *name = format.name;
-        if (!format.open) throw UnreadableImage(PictureStatus::unsupported, fmt::format("{} is not decoded", format.name));
+        if (!format.open)
+            throw UnreadableImage(PictureStatus::unsupported, fmt::format("{} is not decoded", format.name));
         return format.open(bytes, options);
     }
     throw UnreadableImage(PictureStatus::not_a_picture, std::string(guess(bytes)));

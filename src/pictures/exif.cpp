@@ -17,7 +17,9 @@ struct Tiff {
         if (i + 2 > bytes.size()) return 0;
         return big ? at(bytes, i) << 8 | at(bytes, i + 1) : at(bytes, i + 1) << 8 | at(bytes, i);
     }
-    std::size_t u32(std::size_t i) const { return big ? std::size_t{u16(i)} << 16 | u16(i + 2) : std::size_t{u16(i + 2)} << 16 | u16(i); }
+    std::size_t u32(std::size_t i) const {
+        return big ? std::size_t{u16(i)} << 16 | u16(i + 2) : std::size_t{u16(i + 2)} << 16 | u16(i);
+    }
 };
 
 int tiff_orientation(Bytes block) {
@@ -48,7 +50,8 @@ int jpeg_orientation(Bytes jpeg) {
         const std::size_t length = at(jpeg, i + 2) << 8 | at(jpeg, i + 3);
         if (length < 2 || i + 2 + length > jpeg.size()) break;
         const auto body = jpeg.subspan(i + 4, length - 2);
-        if (marker == 0xE1 && body.size() >= exif.size() && std::memcmp(body.data(), exif.data(), exif.size()) == 0) return tiff_orientation(body.subspan(exif.size()));
+        if (marker == 0xE1 && body.size() >= exif.size() && std::memcmp(body.data(), exif.data(), exif.size()) == 0)
+            return tiff_orientation(body.subspan(exif.size()));
         i += 2 + length;
     }
     return 1;
@@ -75,7 +78,11 @@ Image turned_upright(Image image, int orientation) {
     for (int y = 0; y < out.height; ++y)
         for (int x = 0; x < out.width; ++x, to += 3) {
             const auto [sx, sy] = source(x, y);
-            std::memcpy(to, image.rgb.data() + (static_cast<std::size_t>(sy) * static_cast<std::size_t>(w) + static_cast<std::size_t>(sx)) * 3, 3);
+            std::memcpy(
+                to,
+                image.rgb.data() +
+                    (static_cast<std::size_t>(sy) * static_cast<std::size_t>(w) + static_cast<std::size_t>(sx)) * 3,
+                3);
         }
     return out;
 }

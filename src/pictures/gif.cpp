@@ -1,4 +1,5 @@
-// The first frame of a GIF through giflib, on a canvas of the transparent colour (or colour 0), as Pillow shows frame 0.
+// The first frame of a GIF through giflib, on a canvas of the transparent colour (or colour 0), as Pillow shows frame
+// 0.
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
@@ -60,7 +61,9 @@ private:
     [[noreturn]] void fail(int code) const {
         const char* text = GifErrorString(code);
         const bool short_file = code == D_GIF_ERR_READ_FAILED || code == D_GIF_ERR_EOF_TOO_SOON;
-        throw UnreadableImage(short_file ? PictureStatus::truncated : PictureStatus::corrupt, short_file ? "GIF data end too soon" : fmt::format("GIF: {}", text ? text : "not decodable"));
+        throw UnreadableImage(
+            short_file ? PictureStatus::truncated : PictureStatus::corrupt,
+            short_file ? "GIF data end too soon" : fmt::format("GIF: {}", text ? text : "not decodable"));
     }
     Bytes rest_;
     GifFileType* gif_ = nullptr;
@@ -71,7 +74,9 @@ public:
     GifRows(Bytes bytes, const DecodeOptions& options) : gif_(bytes) {
         transparent_ = gif_.seek_first_frame();
         const auto& frame = gif_->Image;
-        if (frame.Width < 1 || frame.Height < 1) throw UnreadableImage(PictureStatus::corrupt, fmt::format("GIF frame of {} x {}", frame.Width, frame.Height));
+        if (frame.Width < 1 || frame.Height < 1)
+            throw UnreadableImage(PictureStatus::corrupt,
+                                  fmt::format("GIF frame of {} x {}", frame.Width, frame.Height));
         const auto width = std::max<std::int64_t>(gif_->SWidth, std::int64_t{frame.Left} + frame.Width);
         const auto height = std::max<std::int64_t>(gif_->SHeight, std::int64_t{frame.Top} + frame.Height);
         check_size(width, height, options);
@@ -96,7 +101,8 @@ private:
             ramp = ramp && c.Red == i && c.Green == i && c.Blue == i;
         }
         for (int i = 0; i < 256; ++i) {
-            const GifColorType gray{static_cast<GifByteType>(i), static_cast<GifByteType>(i), static_cast<GifByteType>(i)};
+            const GifColorType gray{static_cast<GifByteType>(i), static_cast<GifByteType>(i),
+                                    static_cast<GifByteType>(i)};
             const GifColorType c = ramp ? gray : i < entries ? map->Colors[i] : GifColorType{};
             palette_[3 * i] = c.Red, palette_[3 * i + 1] = c.Green, palette_[3 * i + 2] = c.Blue;
         }
@@ -106,8 +112,13 @@ private:
         if (!canvas_.empty()) return;
         const auto& frame = gif_->Image;
         const auto stride = static_cast<std::size_t>(width());
-        canvas_.assign(stride * static_cast<std::size_t>(height()), static_cast<std::uint8_t>(transparent_.value_or(0)));
-        const auto line = [&](int y) { gif_.read_line(canvas_.data() + static_cast<std::size_t>(frame.Top + y) * stride + static_cast<std::size_t>(frame.Left), frame.Width); };
+        canvas_.assign(stride * static_cast<std::size_t>(height()),
+                       static_cast<std::uint8_t>(transparent_.value_or(0)));
+        const auto line = [&](int y) {
+            gif_.read_line(canvas_.data() + static_cast<std::size_t>(frame.Top + y) * stride +
+                               static_cast<std::size_t>(frame.Left),
+                           frame.Width);
+        };
         if (!frame.Interlace) {
             for (int y = 0; y < frame.Height; ++y) line(y);
             return;
@@ -126,6 +137,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<RowReader> open_gif(Bytes bytes, const DecodeOptions& options) { return std::make_unique<GifRows>(bytes, options); }
+std::unique_ptr<RowReader> open_gif(Bytes bytes, const DecodeOptions& options) {
+    return std::make_unique<GifRows>(bytes, options);
+}
 
 }  // namespace tg::pictures

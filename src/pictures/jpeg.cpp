@@ -1,5 +1,6 @@
-// JPEG through libjpeg-turbo with Pillow's choices: accurate integer IDCT, fancy upsampling, Adobe's inverted CMYK. A file that ends
-// early is an error, as in Pillow; damage inside (a bad code, a marker too soon) is decoded over, as in Pillow.
+// JPEG through libjpeg-turbo with Pillow's choices: accurate integer IDCT, fancy upsampling, Adobe's inverted CMYK. A
+// file that ends early is an error, as in Pillow; damage inside (a bad code, a marker too soon) is decoded over, as in
+// Pillow.
 #include <csetjmp>
 #include <cstdio>
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ constexpr int most_scans = 500;
 struct ErrorManager {
     jpeg_error_mgr base;
     std::jmp_buf jump;
-    bool ran_dry = false;    // the entropy decoder wanted bits after the end of the file
+    bool ran_dry = false;  // the entropy decoder wanted bits after the end of the file
     bool too_many_scans = false;
 };
 struct SourceManager {
@@ -35,7 +36,8 @@ void on_message(j_common_ptr c, int level) {
     if (level >= 0) return;  // traces
     ++c->err->num_warnings;
     auto* decompress = reinterpret_cast<j_decompress_ptr>(c);
-    if (c->err->msg_code == JWRN_HIT_MARKER && reinterpret_cast<SourceManager*>(decompress->src)->hit_end) reinterpret_cast<ErrorManager*>(c->err)->ran_dry = true;
+    if (c->err->msg_code == JWRN_HIT_MARKER && reinterpret_cast<SourceManager*>(decompress->src)->hit_end)
+        reinterpret_cast<ErrorManager*>(c->err)->ran_dry = true;
 }
 
 void on_progress(j_common_ptr c) {
@@ -73,7 +75,13 @@ public:
         error_.base.error_exit = on_error;
         error_.base.emit_message = on_message;
         guarded([&] { jpeg_create_decompress(&c_); });
-        source_.base = {reinterpret_cast<const JOCTET*>(bytes.data()), bytes.size(), nothing, on_empty, on_skip, jpeg_resync_to_restart, nothing};
+        source_.base = {reinterpret_cast<const JOCTET*>(bytes.data()),
+                        bytes.size(),
+                        nothing,
+                        on_empty,
+                        on_skip,
+                        jpeg_resync_to_restart,
+                        nothing};
         c_.src = &source_.base;
         progress_.progress_monitor = on_progress;
         c_.progress = &progress_;
@@ -89,8 +97,8 @@ public:
 
     int orientation() const override { return orientation_; }
 
-    // libjpeg cuts at whole iMCUs, and its smooth upsampling looks at a neighbour that the cut may have taken away: one iMCU of margin
-    // on each side makes the kept columns equal to an uncut decode.
+    // libjpeg cuts at whole iMCUs, and its smooth upsampling looks at a neighbour that the cut may have taken away: one
+    // iMCU of margin on each side makes the kept columns equal to an uncut decode.
     void keep_columns(int begin, int end) override {
         start();
         const int margin = c_.max_h_samp_factor * c_.min_DCT_scaled_size;
@@ -119,14 +127,18 @@ private:
     void open(const DecodeOptions& options) {
         guarded([&] { jpeg_read_header(&c_, TRUE); });
         check_size(c_.image_width, c_.image_height, options);
-        if (c_.num_components != 1 && c_.num_components != 3 && c_.num_components != 4) throw UnreadableImage(PictureStatus::unsupported, fmt::format("JPEG with {} components", c_.num_components));
+        if (c_.num_components != 1 && c_.num_components != 3 && c_.num_components != 4)
+            throw UnreadableImage(PictureStatus::unsupported,
+                                  fmt::format("JPEG with {} components", c_.num_components));
         c_.out_color_space = c_.num_components == 4 ? JCS_CMYK : JCS_RGB;
         c_.dct_method = JDCT_ISLOW;
         set_size(static_cast<int>(c_.image_width), static_cast<int>(c_.image_height));
         if (options.shrink_to > 0) {
             c_.scale_num = 1;
             for (c_.scale_denom = 8; c_.scale_denom > 1; c_.scale_denom /= 2)
-                if (std::min(c_.image_width, c_.image_height) / c_.scale_denom >= static_cast<JDIMENSION>(options.shrink_to)) break;
+                if (std::min(c_.image_width, c_.image_height) / c_.scale_denom >=
+                    static_cast<JDIMENSION>(options.shrink_to))
+                    break;
             guarded([&] { jpeg_calc_output_dimensions(&c_); });
             set_scaled_size(static_cast<int>(c_.output_width), static_cast<int>(c_.output_height));
         }
@@ -138,7 +150,8 @@ private:
         started_ = true;
         guarded([&] { jpeg_start_decompress(&c_); });
         // Several scans are collected before any row comes out; one that is not there would leave the picture blurred.
-        if (source_.hit_end && jpeg_has_multiple_scans(&c_)) throw UnreadableImage(PictureStatus::truncated, "JPEG data end before the last scan");
+        if (source_.hit_end && jpeg_has_multiple_scans(&c_))
+            throw UnreadableImage(PictureStatus::truncated, "JPEG data end before the last scan");
         if (c_.num_components == 4) cmyk_.resize(std::size_t{c_.output_width} * 4);
     }
 
@@ -149,25 +162,31 @@ private:
     }
 
     [[noreturn]] void fail() {
-        if (error_.too_many_scans) throw UnreadableImage(PictureStatus::corrupt, fmt::format("JPEG with more than {} scans", most_scans));
+        if (error_.too_many_scans)
+            throw UnreadableImage(PictureStatus::corrupt, fmt::format("JPEG with more than {} scans", most_scans));
         char text[JMSG_LENGTH_MAX];
         error_.base.format_message(reinterpret_cast<j_common_ptr>(&c_), text);
-        if (source_.hit_end) throw UnreadableImage(PictureStatus::truncated, fmt::format("JPEG data end too soon ({})", text));
+        if (source_.hit_end)
+            throw UnreadableImage(PictureStatus::truncated, fmt::format("JPEG data end too soon ({})", text));
         switch (error_.base.msg_code) {
             case JERR_IMAGE_TOO_BIG: throw UnreadableImage(PictureStatus::too_large, fmt::format("JPEG: {}", text));
             case JERR_ARITH_NOTIMPL:
             case JERR_BAD_PRECISION:
             case JERR_SOF_UNSUPPORTED:
-            case JERR_CONVERSION_NOTIMPL: throw UnreadableImage(PictureStatus::unsupported, fmt::format("JPEG: {}", text));
+            case JERR_CONVERSION_NOTIMPL:
+                throw UnreadableImage(PictureStatus::unsupported, fmt::format("JPEG: {}", text));
             default: throw UnreadableImage(PictureStatus::corrupt, fmt::format("JPEG: {}", text));
         }
     }
 
     void check_whole() {
-        if (error_.ran_dry) throw UnreadableImage(PictureStatus::truncated, fmt::format("JPEG data end at row {} of {}", c_.output_scanline, c_.output_height));
+        if (error_.ran_dry)
+            throw UnreadableImage(PictureStatus::truncated,
+                                  fmt::format("JPEG data end at row {} of {}", c_.output_scanline, c_.output_height));
     }
 
-    // Adobe stores CMYK inverted; Pillow takes all four-component files to be Adobe's. Its rounding is that of MULDIV255.
+    // Adobe stores CMYK inverted; Pillow takes all four-component files to be Adobe's. Its rounding is that of
+    // MULDIV255.
     void rgb_from_cmyk(std::uint8_t* rgb) const {
         for (std::size_t x = 0; x < c_.output_width; ++x) {
             const auto* in = cmyk_.data() + x * 4;
@@ -191,6 +210,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<RowReader> open_jpeg(Bytes bytes, const DecodeOptions& options) { return std::make_unique<JpegRows>(bytes, options); }
+std::unique_ptr<RowReader> open_jpeg(Bytes bytes, const DecodeOptions& options) {
+    return std::make_unique<JpegRows>(bytes, options);
+}
 
 }  // namespace tg::pictures

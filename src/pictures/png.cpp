@@ -1,5 +1,6 @@
-// PNG through libpng, with the samples of Pillow's convert("RGB"): alpha and tRNS dropped, 16-bit colour cut to its high byte, 16-bit
-// gray clipped at 255 (Pillow's mode I;16), palette entries that are not there black. Unlike Pillow, checksums are checked.
+// PNG through libpng, with the samples of Pillow's convert("RGB"): alpha and tRNS dropped, 16-bit colour cut to its
+// high byte, 16-bit gray clipped at 255 (Pillow's mode I;16), palette entries that are not there black. Unlike Pillow,
+// checksums are checked.
 #include <csetjmp>
 #include <cstring>
 #include <fmt/format.h>
@@ -71,7 +72,8 @@ private:
     // longjmp comes back here; `call` holds nothing but calls into libpng, so no destructor is passed over.
     template <class Call> void guarded(Call call) {
         if (setjmp(png_jmpbuf(png_)) == 0) return call();
-        throw UnreadableImage(hit_end_ ? PictureStatus::truncated : PictureStatus::corrupt, hit_end_ ? std::string(message_) : fmt::format("PNG: {}", message_));
+        throw UnreadableImage(hit_end_ ? PictureStatus::truncated : PictureStatus::corrupt,
+                              hit_end_ ? std::string(message_) : fmt::format("PNG: {}", message_));
     }
 
     void open(const DecodeOptions& options) {
@@ -79,7 +81,8 @@ private:
             png_set_read_fn(png_, this, on_read);
             png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
             png_set_benign_errors(png_, 1);
-            // Nothing of the ancillary chunks is used: colour profiles and texts are not even unpacked (tRNS would change nothing).
+            // Nothing of the ancillary chunks is used: colour profiles and texts are not even unpacked (tRNS would
+            // change nothing).
             png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
             png_read_info(png_, info_);
         });
@@ -109,7 +112,8 @@ private:
             png_read_update_info(png_, info_);
         });
         for (int i = 0; i < entries; ++i) std::memcpy(palette_ + 3 * i, &palette[i], 3);
-        set_size(static_cast<int>(png_get_image_width(png_, info_)), static_cast<int>(png_get_image_height(png_, info_)));
+        set_size(static_cast<int>(png_get_image_width(png_, info_)),
+                 static_cast<int>(png_get_image_height(png_, info_)));
         row_bytes_ = png_get_rowbytes(png_, info_);
         direct_ = kind_ == Kind::rgb && passes_ == 1;
         row_.resize(row_bytes_);
@@ -119,7 +123,8 @@ private:
     void read_interlaced() {
         whole_.resize(row_bytes_ * static_cast<std::size_t>(height()));
         for (int pass = 0; pass < passes_; ++pass)
-            for (std::size_t y = 0; y < static_cast<std::size_t>(height()); ++y) guarded([&] { png_read_row(png_, whole_.data() + y * row_bytes_, nullptr); });
+            for (std::size_t y = 0; y < static_cast<std::size_t>(height()); ++y)
+                guarded([&] { png_read_row(png_, whole_.data() + y * row_bytes_, nullptr); });
     }
 
     void unpack(const std::uint8_t* in, std::uint8_t* rgb) const {
@@ -130,7 +135,8 @@ private:
                 for (std::size_t x = 0; x < count; ++x) std::memcpy(rgb + 3 * x, palette_ + std::size_t{3} * in[x], 3);
                 break;
             case Kind::gray16:
-                for (std::size_t x = 0; x < count; ++x) std::memset(rgb + 3 * x, in[2 * x] == 0 ? in[2 * x + 1] : 255, 3);
+                for (std::size_t x = 0; x < count; ++x)
+                    std::memset(rgb + 3 * x, in[2 * x] == 0 ? in[2 * x + 1] : 255, 3);
                 break;
         }
     }
@@ -144,7 +150,7 @@ private:
     char message_[200] = {};
     Kind kind_ = Kind::rgb;
     int passes_ = 1, next_ = 0;
-    bool direct_ = false;              // rows come out as RGB
+    bool direct_ = false;  // rows come out as RGB
     std::size_t row_bytes_ = 0;
     std::vector<std::uint8_t> row_;    // one row as libpng gives it
     std::vector<std::uint8_t> whole_;  // all of them, of an interlaced file
@@ -153,6 +159,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<RowReader> open_png(Bytes bytes, const DecodeOptions& options) { return std::make_unique<PngRows>(bytes, options); }
+std::unique_ptr<RowReader> open_png(Bytes bytes, const DecodeOptions& options) {
+    return std::make_unique<PngRows>(bytes, options);
+}
 
 }  // namespace tg::pictures

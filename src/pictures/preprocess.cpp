@@ -21,7 +21,8 @@ template <class T> std::array<std::array<T, 256>, 3> value_table(const ImageReci
     std::array<std::array<T, 256>, 3> table;
     for (std::size_t c = 0; c < 3; ++c)
         for (std::size_t v = 0; v < 256; ++v) {
-            const float value = (static_cast<float>(static_cast<double>(v) * recipe.rescale) - recipe.mean[c]) / recipe.std[c];
+            const float value =
+                (static_cast<float>(static_cast<double>(v) * recipe.rescale) - recipe.mean[c]) / recipe.std[c];
             if constexpr (std::is_same_v<T, float>) table[c][v] = value;
             else table[c][v] = bf16_of(value);
         }
@@ -44,7 +45,10 @@ public:
         set_size(side, side);
         left_ = (side - inner.width()) / 2, top_ = (side - inner.height()) / 2;
     }
-    void keep_columns(int begin, int end) override { inner_->keep_columns(std::clamp(begin - left_, 0, inner_->width() - 1), std::clamp(end - left_, 1, inner_->width())); }
+    void keep_columns(int begin, int end) override {
+        inner_->keep_columns(std::clamp(begin - left_, 0, inner_->width() - 1),
+                             std::clamp(end - left_, 1, inner_->width()));
+    }
     void read_row(std::uint8_t* rgb) override {
         const bool inside = next_ >= top_ && next_ < top_ + inner_->height();
         if (inside) inner_->read_row(rgb + 3 * left_);
@@ -67,8 +71,8 @@ private:
     int left_ = 0, top_ = 0, next_ = 0;
 };
 
-// One axis of the geometry: the picture's side becomes `resized`, of which the S samples from `cut` on are kept. Where it is shorter
-// than S the rest is zero (before normalising), `margin` samples of it in front.
+// One axis of the geometry: the picture's side becomes `resized`, of which the S samples from `cut` on are kept. Where
+// it is shorter than S the rest is zero (before normalising), `margin` samples of it in front.
 struct Side {
     int resized, keep_begin, keep_end, margin;
 };
@@ -80,14 +84,20 @@ Side side_of(int resized, int size) {
     return {resized, 0, resized, (size - resized + 1) / 2};
 }
 
-template <class T> void write_pixels(RowReader& rows, int full_width, int full_height, const ImageRecipe& recipe, std::span<T> chw) {
-    if (chw.size() != recipe.values()) throw std::invalid_argument(fmt::format("to_pixels: {} values for a result of {}", chw.size(), recipe.values()));
+template <class T>
+void write_pixels(RowReader& rows, int full_width, int full_height, const ImageRecipe& recipe, std::span<T> chw) {
+    if (chw.size() != recipe.values())
+        throw std::invalid_argument(
+            fmt::format("to_pixels: {} values for a result of {}", chw.size(), recipe.values()));
     const int size = recipe.size;
     int width = size, height = size;
     if (recipe.resize == ImageRecipe::Resize::shortest_edge) {
         const auto longer = [&](int long_side, int short_side) {
-            const auto side = static_cast<std::int64_t>(static_cast<double>(std::int64_t{recipe.shortest_edge} * long_side) / short_side);
-            if (side > INT32_MAX / 4) throw UnreadableImage(PictureStatus::unsupported, fmt::format("{} x {} pixels are too narrow to resize", full_width, full_height));
+            const auto side = static_cast<std::int64_t>(
+                static_cast<double>(std::int64_t{recipe.shortest_edge} * long_side) / short_side);
+            if (side > INT32_MAX / 4)
+                throw UnreadableImage(PictureStatus::unsupported,
+                                      fmt::format("{} x {} pixels are too narrow to resize", full_width, full_height));
             return static_cast<int>(side);
         };
         width = full_width <= full_height ? recipe.shortest_edge : longer(full_width, full_height);
@@ -99,9 +109,11 @@ template <class T> void write_pixels(RowReader& rows, int full_width, int full_h
     const auto table = value_table<T>(recipe);
     const auto stride = static_cast<std::size_t>(size), plane = stride * stride;
     if (x.out() < size || y.out() < size)
-        for (std::size_t c = 0; c < 3; ++c) std::fill_n(chw.begin() + static_cast<std::ptrdiff_t>(c * plane), plane, table[c][0]);
+        for (std::size_t c = 0; c < 3; ++c)
+            std::fill_n(chw.begin() + static_cast<std::ptrdiff_t>(c * plane), plane, table[c][0]);
     resample(rows, x, y, [&](int row, const std::uint8_t* rgb) {
-        auto* out = chw.data() + static_cast<std::size_t>(down.margin + row) * stride + static_cast<std::size_t>(across.margin);
+        auto* out =
+            chw.data() + static_cast<std::size_t>(down.margin + row) * stride + static_cast<std::size_t>(across.margin);
         for (std::size_t i = 0; i < static_cast<std::size_t>(x.out()); ++i, rgb += 3) {
             out[i] = table[0][rgb[0]];
             out[plane + i] = table[1][rgb[1]];
@@ -110,7 +122,8 @@ template <class T> void write_pixels(RowReader& rows, int full_width, int full_h
     });
 }
 
-template <class T> void rows_to_pixels(RowReader& rows, int full_width, int full_height, const ImageRecipe& recipe, std::span<T> chw) {
+template <class T>
+void rows_to_pixels(RowReader& rows, int full_width, int full_height, const ImageRecipe& recipe, std::span<T> chw) {
     if (!recipe.pad_square) return write_pixels(rows, full_width, full_height, recipe, chw);
     SquareRows square(rows, recipe.mean);
     const int side = std::max(full_width, full_height);
@@ -122,8 +135,10 @@ template <class T> void image_to_pixels(const Image& image, const ImageRecipe& r
     rows_to_pixels(rows, image.width, image.height, recipe, chw);
 }
 
-template <class T> void bytes_to_pixels(Bytes bytes, DecodeOptions options, const ImageRecipe& recipe, std::span<T> chw) {
-    if (recipe.decode_fast) options.shrink_to = recipe.resize == ImageRecipe::Resize::shortest_edge ? recipe.shortest_edge : recipe.size;
+template <class T>
+void bytes_to_pixels(Bytes bytes, DecodeOptions options, const ImageRecipe& recipe, std::span<T> chw) {
+    if (recipe.decode_fast)
+        options.shrink_to = recipe.resize == ImageRecipe::Resize::shortest_edge ? recipe.shortest_edge : recipe.size;
     const auto rows = open_rows(bytes, options);
     if (options.exif_rotate && rows->orientation() != 1) return image_to_pixels(decode(bytes, options), recipe, chw);
     rows_to_pixels(*rows, rows->file_width(), rows->file_height(), recipe, chw);
@@ -131,10 +146,19 @@ template <class T> void bytes_to_pixels(Bytes bytes, DecodeOptions options, cons
 
 }  // namespace
 
-void to_pixels(const Image& image, const ImageRecipe& recipe, std::span<float> chw) { image_to_pixels(image, recipe, chw); }
-void to_pixels(const Image& image, const ImageRecipe& recipe, std::span<std::uint16_t> chw_bf16) { image_to_pixels(image, recipe, chw_bf16); }
-void decode_to_pixels(Bytes bytes, const DecodeOptions& options, const ImageRecipe& recipe, std::span<float> chw) { bytes_to_pixels(bytes, options, recipe, chw); }
-void decode_to_pixels(Bytes bytes, const DecodeOptions& options, const ImageRecipe& recipe, std::span<std::uint16_t> chw_bf16) { bytes_to_pixels(bytes, options, recipe, chw_bf16); }
+void to_pixels(const Image& image, const ImageRecipe& recipe, std::span<float> chw) {
+    image_to_pixels(image, recipe, chw);
+}
+void to_pixels(const Image& image, const ImageRecipe& recipe, std::span<std::uint16_t> chw_bf16) {
+    image_to_pixels(image, recipe, chw_bf16);
+}
+void decode_to_pixels(Bytes bytes, const DecodeOptions& options, const ImageRecipe& recipe, std::span<float> chw) {
+    bytes_to_pixels(bytes, options, recipe, chw);
+}
+void decode_to_pixels(Bytes bytes, const DecodeOptions& options, const ImageRecipe& recipe,
+                      std::span<std::uint16_t> chw_bf16) {
+    bytes_to_pixels(bytes, options, recipe, chw_bf16);
+}
 
 Image padded_to_square(const Image& image, const std::array<float, 3>& mean) {
     ImageRows rows(image);

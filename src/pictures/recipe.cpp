@@ -14,7 +14,10 @@ public:
     explicit Config(const std::filesystem::path& file) : file_(file), json_(read_json(file)) {
         if (!json_.is_object()) fail("the file", "an object");
     }
-    [[noreturn]] void fail(std::string_view key, std::string_view wanted) const { throw InputError(fmt::format("{}: {} should be {}", file_.string(), key, wanted), "give the folder of a CLIP, SigLIP, LLaVA or InternVL model"); }
+    [[noreturn]] void fail(std::string_view key, std::string_view wanted) const {
+        throw InputError(fmt::format("{}: {} should be {}", file_.string(), key, wanted),
+                         "give the folder of a CLIP, SigLIP, LLaVA or InternVL model");
+    }
 
     bool flag(const char* key, bool missing) const {
         const auto found = json_.find(key);
@@ -38,7 +41,9 @@ public:
         }
         return values;
     }
-    std::string type_name() const { return json_.value("image_processor_type", json_.value("feature_extractor_type", std::string())); }
+    std::string type_name() const {
+        return json_.value("image_processor_type", json_.value("feature_extractor_type", std::string()));
+    }
     // `key` as one number, or a member of the object it is; 0 where absent.
     int side(const char* key, const char* member) const {
         const auto found = json_.find(key);
@@ -51,7 +56,8 @@ public:
 
 private:
     int positive(const char* key, const Json& value) const {
-        if (!value.is_number_integer() || value.get<std::int64_t>() < 1 || value.get<std::int64_t>() > 16384) fail(key, "whole numbers from 1 to 16384");
+        if (!value.is_number_integer() || value.get<std::int64_t>() < 1 || value.get<std::int64_t>() > 16384)
+            fail(key, "whole numbers from 1 to 16384");
         return value.get<int>();
     }
     std::filesystem::path file_;
@@ -73,18 +79,21 @@ ImageRecipe ImageRecipe::read(const std::filesystem::path& model_folder) {
     if (short_edge > 0) {
         recipe.resize = Resize::shortest_edge;
         recipe.shortest_edge = short_edge;
-        const int bare = config.side("crop_size", ""), crop_height = config.side("crop_size", "height"), crop_width = config.side("crop_size", "width");
+        const int bare = config.side("crop_size", ""), crop_height = config.side("crop_size", "height"),
+                  crop_width = config.side("crop_size", "width");
         if (!crops) config.fail("do_center_crop", "true where size is a shortest_edge: the model takes squares");
         if (bare == 0 && crop_height != crop_width) config.fail("crop_size", "a square");
         recipe.size = bare > 0 ? bare : crop_height > 0 ? crop_height : short_edge;
     } else {
-        const int bare = config.side("size", ""), height = config.side("size", "height"), width = config.side("size", "width");
+        const int bare = config.side("size", ""), height = config.side("size", "height"),
+                  width = config.side("size", "width");
         recipe.resize = Resize::exact;
         recipe.size = bare > 0 ? bare : height;
         if (recipe.size == 0) config.fail("size", "a number, {shortest_edge} or {height, width}");
         if (bare == 0 && height != width) config.fail("size", "a square");
         const int crop = std::max(config.side("crop_size", ""), config.side("crop_size", "height"));
-        if (config.flag("do_center_crop", false) && crop > 0 && crop != recipe.size) config.fail("crop_size", "the same as size");
+        if (config.flag("do_center_crop", false) && crop > 0 && crop != recipe.size)
+            config.fail("crop_size", "the same as size");
     }
     recipe.pad_square = config.flag("do_pad", false);
     const int filter = static_cast<int>(config.number("resample", static_cast<double>(Filter::bicubic)));

@@ -1,5 +1,5 @@
-// The horizontal pass with AVX-512: as that with AVX2, but eight pixels a step, and their products are added to the sums by the instruction
-// that multiplies. The vertical pass takes little time and remains AVX2's.
+// The horizontal pass with AVX-512: as that with AVX2, but eight pixels a step, and their products are added to the
+// sums by the instruction that multiplies. The vertical pass takes little time and remains AVX2's.
 #include "resample.hpp"
 
 #if defined(__x86_64__)
@@ -11,8 +11,8 @@ namespace {
 
 #define TG_AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")))
 
-// Lane k of 128 bits holds (R R)(G G)(B B)(0 0) of pixels 2k and 2k + 1 as words: where its bytes come from in packed RGB, and which of them
-// come from anywhere.
+// Lane k of 128 bits holds (R R)(G G)(B B)(0 0) of pixels 2k and 2k + 1 as words: where its bytes come from in packed
+// RGB, and which of them come from anywhere.
 struct Gather {
     alignas(64) std::uint8_t from[64] = {};
     std::uint64_t used = 0;
@@ -29,16 +29,22 @@ struct Gather {
 };
 
 // GCC 12 copies the sums about where the intrinsic stands in a loop.
-TG_AVX512_VNNI inline void add_products(__m512i& sums, __m512i a, __m512i b) { asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b)); }
+TG_AVX512_VNNI inline void add_products(__m512i& sums, __m512i a, __m512i b) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+}
 
 // a, b: four lanes each -> two sums of a's, two sums of b's.
-TG_AVX512_VNNI inline __m512i halved(__m512i a, __m512i b) { return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD)); }
+TG_AVX512_VNNI inline __m512i halved(__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD));
+}
 
-template <int Rows> TG_AVX512_VNNI void horizontal_rows(const Axis& axis, const std::uint8_t* const* in, std::uint8_t* const* out) {
+template <int Rows>
+TG_AVX512_VNNI void horizontal_rows(const Axis& axis, const std::uint8_t* const* in, std::uint8_t* const* out) {
     static constexpr Gather gather;
     const __m512i places = _mm512_load_si512(gather.from);
     // A step's eight words of weights: high 01, low 01, high 23, ..., of which lane k wants those of its pixels.
-    const __m512i spread_high = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6), spread_low = _mm512_add_epi32(spread_high, _mm512_set1_epi32(1));
+    const __m512i spread_high = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6),
+                  spread_low = _mm512_add_epi32(spread_high, _mm512_set1_epi32(1));
     const __m512i round = _mm512_set1_epi32(1 << (weight_bits - 1));
     // In variables of this function, because a byte that is stored could else be any of them.
     const auto* weights = axis.pairs.data();
@@ -52,10 +58,13 @@ template <int Rows> TG_AVX512_VNNI void horizontal_rows(const Axis& axis, const 
         __m512i high[4], low[4];
         for (int r = 0; r < 4; ++r) high[r] = low[r] = _mm512_setzero_si512();
         for (int t = 0; t < count; t += 8) {
-            const __m512i packed = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + t / 2)));
-            const __m512i w_high = _mm512_permutexvar_epi32(spread_high, packed), w_low = _mm512_permutexvar_epi32(spread_low, packed);
+            const __m512i packed =
+                _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + t / 2)));
+            const __m512i w_high = _mm512_permutexvar_epi32(spread_high, packed),
+                          w_low = _mm512_permutexvar_epi32(spread_low, packed);
             for (int r = 0; r < Rows; ++r) {
-                const __m512i bytes = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from[r] + offset + t * 3)));
+                const __m512i bytes = _mm512_castsi256_si512(
+                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from[r] + offset + t * 3)));
                 const __m512i pixels = _mm512_maskz_permutexvar_epi8(gather.used, places, bytes);
                 add_products(high[r], pixels, w_high);
                 add_products(low[r], pixels, w_low);
@@ -64,10 +73,14 @@ template <int Rows> TG_AVX512_VNNI void horizontal_rows(const Axis& axis, const 
         __m512i sum[4];
         for (int r = 0; r < 4; ++r) sum[r] = _mm512_add_epi32(_mm512_slli_epi32(high[r], split_bits), low[r]);
         // The four lanes of four rows -> a lane a row.
-        const __m512i whole = _mm512_srai_epi32(_mm512_add_epi32(halved(halved(sum[0], sum[1]), halved(sum[2], sum[3])), round), weight_bits);
+        const __m512i whole = _mm512_srai_epi32(
+            _mm512_add_epi32(halved(halved(sum[0], sum[1]), halved(sum[2], sum[3])), round), weight_bits);
         alignas(16) std::uint8_t rgb0[16];
-        _mm_store_si128(reinterpret_cast<__m128i*>(rgb0), _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512())));
-        for (int r = 0; r < Rows; ++r) std::memcpy(to[r] + std::ptrdiff_t{i} * 3, rgb0 + 4 * r, 4);  // the fourth byte is the next pixel's, or padding
+        _mm_store_si128(reinterpret_cast<__m128i*>(rgb0),
+                        _mm512_cvtusepi32_epi8(_mm512_max_epi32(whole, _mm512_setzero_si512())));
+        for (int r = 0; r < Rows; ++r)
+            std::memcpy(to[r] + std::ptrdiff_t{i} * 3, rgb0 + 4 * r,
+                        4);  // the fourth byte is the next pixel's, or padding
     }
 }
 
@@ -83,7 +96,9 @@ void horizontal(const Axis& axis, const std::uint8_t* const* in, std::uint8_t* c
 }  // namespace
 
 const ResamplePasses* avx512_passes() {
-    static const bool here = avx2_passes() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni");
+    static const bool here = avx2_passes() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+                             __builtin_cpu_supports("avx512vnni");
     static const ResamplePasses passes{horizontal, here ? avx2_passes()->vertical : nullptr};
     return here ? &passes : nullptr;
 }

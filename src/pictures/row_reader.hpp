@@ -1,5 +1,6 @@
-// One picture as a stream of RGB rows: what each format's decoder gives, and what resizing and verifying take. Streaming keeps a row
-// in cache from its IDCT to its resampling, and lets a centre crop tell the decoder which rows and columns nobody will look at.
+// One picture as a stream of RGB rows: what each format's decoder gives, and what resizing and verifying take.
+// Streaming keeps a row in cache from its IDCT to its resampling, and lets a centre crop tell the decoder which rows
+// and columns nobody will look at.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,7 @@ using Bytes = std::span<const std::byte>;
 class RowReader {
 public:
     virtual ~RowReader() = default;
-    int width() const { return width_; }    // of the rows delivered
+    int width() const { return width_; }  // of the rows delivered
     int height() const { return height_; }
     int file_width() const { return file_width_; }  // as the file says; differs where a JPEG is decoded at a fraction
     int file_height() const { return file_height_; }
@@ -70,7 +71,8 @@ struct Format {
 // Finds the format by content and reads its header. Throws UnreadableImage.
 std::unique_ptr<RowReader> open_rows(Bytes bytes, const DecodeOptions& options, std::string_view* format = nullptr);
 
-// Throws UnreadableImage (too_large) when the header promises more than `options` allow, or corrupt when a side is below 1.
+// Throws UnreadableImage (too_large) when the header promises more than `options` allow, or corrupt when a side is
+// below 1.
 void check_size(std::int64_t width, std::int64_t height, const DecodeOptions& options);
 
 std::unique_ptr<RowReader> open_jpeg(Bytes bytes, const DecodeOptions& options);

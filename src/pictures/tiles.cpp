@@ -11,7 +11,8 @@ TileGrid closest_grid(int width, int height, int tile_size, const TileRule& rule
     for (int columns = 1; columns <= rule.max_tiles; ++columns)
         for (int rows = 1; columns * rows <= rule.max_tiles; ++rows)
             if (columns * rows >= rule.min_tiles) grids.push_back({columns, rows});
-    std::stable_sort(grids.begin(), grids.end(), [](const TileGrid& a, const TileGrid& b) { return a.tiles() < b.tiles(); });
+    std::stable_sort(grids.begin(), grids.end(),
+                     [](const TileGrid& a, const TileGrid& b) { return a.tiles() < b.tiles(); });
     const double shape = static_cast<double>(width) / height, pixels = static_cast<double>(width) * height;
     double least = std::numeric_limits<double>::infinity();
     TileGrid best;
@@ -24,7 +25,8 @@ TileGrid closest_grid(int width, int height, int tile_size, const TileRule& rule
     return best;
 }
 
-std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const DecodeOptions& options, const PictureRecipe& recipe) {
+std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const DecodeOptions& options,
+                                   const PictureRecipe& recipe) {
     const auto values = recipe.tile.values();
     std::vector<float> pixels;
     if (!recipe.tiled()) {
@@ -42,7 +44,8 @@ std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const Decod
     const auto grid = closest_grid(picture.width, picture.height, size, recipe.rule);
     const auto whole = resized(picture, size * grid.columns, size * grid.rows, recipe.tile.filter);
     for (int row = 0; row < grid.rows; ++row)
-        for (int column = 0; column < grid.columns; ++column) add(cropped(whole, column * size, row * size, size, size));
+        for (int column = 0; column < grid.columns; ++column)
+            add(cropped(whole, column * size, row * size, size, size));
     if (recipe.rule.thumbnail && grid.tiles() > 1) add(picture);
     return pixels;
 }

@@ -1,4 +1,5 @@
-// WebP through libwebp: a still picture, or the first frame of an animation on a black canvas (as Pillow's decoder composes it).
+// WebP through libwebp: a still picture, or the first frame of an animation on a black canvas (as Pillow's decoder
+// composes it).
 #include <cstring>
 #include <fmt/format.h>
 
@@ -14,15 +15,19 @@ namespace {
     switch (code) {
         case VP8_STATUS_OUT_OF_MEMORY: throw std::bad_alloc();
         case VP8_STATUS_NOT_ENOUGH_DATA: throw UnreadableImage(PictureStatus::truncated, "WebP data end too soon");
-        case VP8_STATUS_UNSUPPORTED_FEATURE: throw UnreadableImage(PictureStatus::unsupported, "WebP with an unsupported feature");
-        default: throw UnreadableImage(PictureStatus::corrupt, fmt::format("WebP: decoder status {}", static_cast<int>(code)));
+        case VP8_STATUS_UNSUPPORTED_FEATURE:
+            throw UnreadableImage(PictureStatus::unsupported, "WebP with an unsupported feature");
+        default:
+            throw UnreadableImage(PictureStatus::corrupt,
+                                  fmt::format("WebP: decoder status {}", static_cast<int>(code)));
     }
 }
 
 // Decodes a still picture into `to`, rows `stride` bytes apart.
 void decode_into(const std::uint8_t* data, std::size_t size, std::uint8_t* to, std::size_t room, std::size_t stride) {
     WebPDecoderConfig config;
-    if (!WebPInitDecoderConfig(&config)) throw UnreadableImage(PictureStatus::unsupported, "WebP library of another version");
+    if (!WebPInitDecoderConfig(&config))
+        throw UnreadableImage(PictureStatus::unsupported, "WebP library of another version");
     config.output.colorspace = MODE_RGB;
     config.output.is_external_memory = 1;
     config.output.u.RGBA = {to, static_cast<int>(stride), room};
@@ -76,9 +81,13 @@ private:
         const Demuxed parts(bytes_);
         if (!parts.has_frame) throw UnreadableImage(PictureStatus::corrupt, "WebP animation without a frame");
         const auto& frame = parts.frame;
-        if (frame.x_offset < 0 || frame.y_offset < 0 || frame.x_offset + frame.width > width() || frame.y_offset + frame.height > height()) throw UnreadableImage(PictureStatus::corrupt, "WebP frame outside its canvas");
-        const auto begin = static_cast<std::size_t>(frame.y_offset) * row_bytes() + static_cast<std::size_t>(frame.x_offset) * 3;
-        decode_into(frame.fragment.bytes, frame.fragment.size, pixels_.data() + begin, pixels_.size() - begin, row_bytes());
+        if (frame.x_offset < 0 || frame.y_offset < 0 || frame.x_offset + frame.width > width() ||
+            frame.y_offset + frame.height > height())
+            throw UnreadableImage(PictureStatus::corrupt, "WebP frame outside its canvas");
+        const auto begin =
+            static_cast<std::size_t>(frame.y_offset) * row_bytes() + static_cast<std::size_t>(frame.x_offset) * 3;
+        decode_into(frame.fragment.bytes, frame.fragment.size, pixels_.data() + begin, pixels_.size() - begin,
+                    row_bytes());
     }
 
     Bytes bytes_;
@@ -89,6 +98,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<RowReader> open_webp(Bytes bytes, const DecodeOptions& options) { return std::make_unique<WebpRows>(bytes, options); }
+std::unique_ptr<RowReader> open_webp(Bytes bytes, const DecodeOptions& options) {
+    return std::make_unique<WebpRows>(bytes, options);
+}
 
 }  // namespace tg::pictures

@@ -12,8 +12,9 @@ namespace tg::pipeline {
 // Seconds until Slurm ends the job, from SLURM_JOB_END_TIME as the batch scripts set it; negative: not known.
 double seconds_to_slurm_end();
 
-// `variable` gives the value of an environment variable, or null. Returns warnings, one line each; throws UsageError where the run could
-// not do anything. Outside Slurm: nothing. Called on rank 0.
-std::vector<std::string> check_allocation(const Job& job, int ranks, double seconds_left, const std::function<const char*(const char*)>& variable);
+// `variable` gives the value of an environment variable, or null. Returns warnings, one line each; throws UsageError
+// where the run could not do anything. Outside Slurm: nothing. Called on rank 0.
+std::vector<std::string> check_allocation(const Job& job, int ranks, double seconds_left,
+                                          const std::function<const char*(const char*)>& variable);
 
 }  // namespace tg::pipeline

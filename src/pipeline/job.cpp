@@ -8,11 +8,14 @@ namespace tg::pipeline {
 namespace {
 
 template <class Settings> Section section(std::string name, std::string help, Settings& settings) {
-    return {std::move(name), std::move(help), [&settings](SettingsVisitor& v, const std::string&) { settings.describe(v); }};
+    return {std::move(name), std::move(help),
+            [&settings](SettingsVisitor& v, const std::string&) { settings.describe(v); }};
 }
 
-template <class Settings> Section named_section(std::string name, std::string help, std::map<std::string, Settings>& all) {
-    return {std::move(name), std::move(help), [&all](SettingsVisitor& v, const std::string& given) { all[given].describe(v); },
+template <class Settings>
+Section named_section(std::string name, std::string help, std::map<std::string, Settings>& all) {
+    return {std::move(name), std::move(help),
+            [&all](SettingsVisitor& v, const std::string& given) { all[given].describe(v); },
             [](SettingsVisitor& v) { Settings().describe(v); }};
 }
 
@@ -47,10 +50,14 @@ std::vector<Section> Job::sections() {
     };
 }
 
-void Job::read(const std::string& file, const std::string& text, const std::vector<std::string>& sets, const std::vector<std::string>& only) {
+void Job::read(const std::string& file, const std::string& text, const std::vector<std::string>& sets,
+               const std::vector<std::string>& only) {
     path = file;
     auto assignments = parse_job_file(text, file);
-    if (!only.empty()) std::erase_if(assignments, [&](const Assignment& a) { return std::find(only.begin(), only.end(), a.key.substr(0, a.key.find('.'))) == only.end(); });
+    if (!only.empty())
+        std::erase_if(assignments, [&](const Assignment& a) {
+            return std::find(only.begin(), only.end(), a.key.substr(0, a.key.find('.'))) == only.end();
+        });
     for (const auto& set : sets) assignments.push_back(parse_set_option(set));
     assign(sections(), assignments);
     if (!api.endpoints_file.empty()) llm::read_endpoints_file(api.endpoints_file, endpoints);
@@ -59,7 +66,9 @@ void Job::read(const std::string& file, const std::string& text, const std::vect
 }
 
 std::string Job::text() {
-    return job_text(sections(), [this](const std::string& name) { return name == "endpoint." ? keys_of(endpoints) : keys_of(benchmarks); });
+    return job_text(sections(), [this](const std::string& name) {
+        return name == "endpoint." ? keys_of(endpoints) : keys_of(benchmarks);
+    });
 }
 
 std::string Job::help_of(const std::string& name) {

@@ -33,8 +33,11 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 std::string suggestion(std::string_view given, const std::vector<std::string>& known) {
-    const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) { return distance(given, a) < distance(given, b); });
-    if (nearest != known.end() && distance(given, *nearest) <= std::max<std::size_t>(1, given.size() / 3)) return fmt::format("did you mean '{}'?", *nearest);
+    const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+        return distance(given, a) < distance(given, b);
+    });
+    if (nearest != known.end() && distance(given, *nearest) <= std::max<std::size_t>(1, given.size() / 3))
+        return fmt::format("did you mean '{}'?", *nearest);
     return "known here: " + join(known, ", ");
 }
 
@@ -46,8 +49,10 @@ std::map<std::string, std::vector<int>> lines_of_keys(const std::string& text) {
     for (int number = 1; std::getline(in, line); ++number) {
         std::string_view content = line;
         content = trimmed(content.substr(0, content.find('#')));
-        if (content.starts_with('[') && content.ends_with(']')) section = std::string(content.substr(1, content.size() - 2)) + ".";
-        else if (const auto equals = content.find('='); equals != content.npos) lines[section + std::string(trimmed(content.substr(0, equals)))].push_back(number);
+        if (content.starts_with('[') && content.ends_with(']'))
+            section = std::string(content.substr(1, content.size() - 2)) + ".";
+        else if (const auto equals = content.find('='); equals != content.npos)
+            lines[section + std::string(trimmed(content.substr(0, equals)))].push_back(number);
     }
     return lines;
 }
@@ -61,7 +66,10 @@ std::string expand_environment(const std::string& value, const Assignment& assig
         const auto close = value.find('}', open);
         const auto name = value.substr(open + 2, close == value.npos ? close : close - open - 2);
         const char* set = close == value.npos ? nullptr : std::getenv(name.c_str());
-        if (!set) throw UsageError(fmt::format("{}: {}: ${{{}}} is not set in the environment", assignment.where, assignment.key, name), "export it or write the value");
+        if (!set)
+            throw UsageError(
+                fmt::format("{}: {}: ${{{}}} is not set in the environment", assignment.where, assignment.key, name),
+                "export it or write the value");
         out += set;
         i = close + 1;
     }
@@ -86,15 +94,19 @@ struct Place {
 
 Place place_of(const std::vector<Section>& sections, const Assignment& assignment) {
     const auto last_dot = assignment.key.rfind('.');
-    if (last_dot == std::string::npos) throw UsageError(fmt::format("{}: '{}' stands in no section", assignment.where, assignment.key), "write it under a [section], or as section.key");
+    if (last_dot == std::string::npos)
+        throw UsageError(fmt::format("{}: '{}' stands in no section", assignment.where, assignment.key),
+                         "write it under a [section], or as section.key");
     const auto section_name = assignment.key.substr(0, last_dot);
     for (const auto& section : sections) {
-        if (section.is_named() && section_name.starts_with(section.name) && section_name.size() > section.name.size()) return {&section, section_name.substr(section.name.size()), assignment.key.substr(last_dot + 1)};
+        if (section.is_named() && section_name.starts_with(section.name) && section_name.size() > section.name.size())
+            return {&section, section_name.substr(section.name.size()), assignment.key.substr(last_dot + 1)};
         if (section.name == section_name) return {&section, "", assignment.key.substr(last_dot + 1)};
     }
     std::vector<std::string> known;
     for (const auto& section : sections) known.push_back(section.is_named() ? section.name + "NAME" : section.name);
-    throw UsageError(fmt::format("{}: section [{}] is not known", assignment.where, section_name), suggestion(section_name, known));
+    throw UsageError(fmt::format("{}: section [{}] is not known", assignment.where, section_name),
+                     suggestion(section_name, known));
 }
 
 }  // namespace
@@ -114,16 +126,23 @@ std::vector<Assignment> parse_job_file(const std::string& text, const std::strin
     for (const auto& option : parsed.options) {
         const auto found = lines.find(option.string_key);
         const auto occurrence = seen[option.string_key]++;
-        const auto line = found != lines.end() && occurrence < found->second.size() ? fmt::format(":{}", found->second[occurrence]) : "";
+        const auto line = found != lines.end() && occurrence < found->second.size()
+                              ? fmt::format(":{}", found->second[occurrence])
+                              : "";
         out.push_back({option.string_key, option.value.empty() ? "" : option.value.front(), path + line});
-        if (occurrence > 0) throw UsageError(fmt::format("{}{}: {} is given twice (first in line {})", path, line, option.string_key, found->second.front()), "keep one");
+        if (occurrence > 0)
+            throw UsageError(fmt::format("{}{}: {} is given twice (first in line {})", path, line, option.string_key,
+                                         found->second.front()),
+                             "keep one");
     }
     return out;
 }
 
 Assignment parse_set_option(const std::string& text) {
     const auto equals = text.find('=');
-    if (equals == std::string::npos || text.substr(0, equals).find('.') == std::string::npos) throw UsageError(fmt::format("--set {}: not of the form section.key=value", text), "for example --set match.k=20");
+    if (equals == std::string::npos || text.substr(0, equals).find('.') == std::string::npos)
+        throw UsageError(fmt::format("--set {}: not of the form section.key=value", text),
+                         "for example --set match.k=20");
     return {std::string(trimmed(text.substr(0, equals))), text.substr(equals + 1), "--set " + text};
 }
 
@@ -133,10 +152,16 @@ void assign(const std::vector<Section>& sections, const std::vector<Assignment>&
         Found found;
         found.wanted = place.option;
         place.section->describe(found, place.given_name);
-        if (!found.entry) throw UsageError(fmt::format("{}: {} is not known", assignment.where, assignment.key), suggestion(place.option, found.names));
+        if (!found.entry)
+            throw UsageError(fmt::format("{}: {} is not known", assignment.where, assignment.key),
+                             suggestion(place.option, found.names));
         const auto value = expand_environment(assignment.value, assignment);
-        if (const auto expected = set_from_text(found.entry->value, value)) throw UsageError(fmt::format("{}: {} = {}: {} is expected", assignment.where, assignment.key, excerpt(value, 60), *expected));
-        if (const auto& rule = found.entry->rule; rule.holds && !rule.holds(found.entry->value)) throw UsageError(fmt::format("{}: {} = {}: must be {}", assignment.where, assignment.key, excerpt(value, 60), rule.allowed));
+        if (const auto expected = set_from_text(found.entry->value, value))
+            throw UsageError(fmt::format("{}: {} = {}: {} is expected", assignment.where, assignment.key,
+                                         excerpt(value, 60), *expected));
+        if (const auto& rule = found.entry->rule; rule.holds && !rule.holds(found.entry->value))
+            throw UsageError(fmt::format("{}: {} = {}: must be {}", assignment.where, assignment.key,
+                                         excerpt(value, 60), rule.allowed));
     }
 }
 
@@ -151,14 +176,16 @@ struct HelpLines : SettingsVisitor {
     std::string text;
     void visit(const Entry& e) override {
         const auto value = setting_text(e.value);
-        text += fmt::format("  {:<24} {}{}\n{:27}{}, default {}{}\n", e.name, e.help, e.decides_results ? "" : " (does not change results)", "", setting_kind(e.value), value.empty() ? "empty" : value,
-                            e.rule.allowed.empty() ? "" : "; " + e.rule.allowed);
+        text += fmt::format("  {:<24} {}{}\n{:27}{}, default {}{}\n", e.name, e.help,
+                            e.decides_results ? "" : " (does not change results)", "", setting_kind(e.value),
+                            value.empty() ? "empty" : value, e.rule.allowed.empty() ? "" : "; " + e.rule.allowed);
     }
 };
 
 }  // namespace
 
-std::string job_text(const std::vector<Section>& sections, const std::function<std::vector<std::string>(const std::string& section)>& names) {
+std::string job_text(const std::vector<Section>& sections,
+                     const std::function<std::vector<std::string>(const std::string& section)>& names) {
     std::string text;
     for (const auto& section : sections) {
         for (const auto& given : section.is_named() ? names(section.name) : std::vector<std::string>{""}) {

@@ -15,8 +15,9 @@ namespace tg::pipeline {
 std::string version() { return TG_VERSION " (" TG_COMMIT ")"; }
 
 std::string library_versions() {
-    return fmt::format("MPI {}, HDF5 {}, libtorch {}, libcurl {}, Boost {}.{}.{}, gcc {}", TG_MPI_VERSION, TG_HDF5_VERSION, TG_TORCH_VERSION, curl_version_info(CURLVERSION_NOW)->version, BOOST_VERSION / 100000,
-                       BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100, __VERSION__);
+    return fmt::format("MPI {}, HDF5 {}, libtorch {}, libcurl {}, Boost {}.{}.{}, gcc {}", TG_MPI_VERSION,
+                       TG_HDF5_VERSION, TG_TORCH_VERSION, curl_version_info(CURLVERSION_NOW)->version,
+                       BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100, __VERSION__);
 }
 
 void describe_provenance(std::map<std::string, std::string>& provenance, const std::string& job_path, int ranks) {
@@ -25,7 +26,8 @@ void describe_provenance(std::map<std::string, std::string>& provenance, const s
     provenance.try_emplace("created", utc_now());
     provenance["version"] = version();
     provenance["libraries"] = library_versions();
-    provenance["host"] = fmt::format("{} ({} {}, {} cores, {} a rank)", machine.nodename, machine.sysname, machine.machine, std::thread::hardware_concurrency(), usable_cores());
+    provenance["host"] = fmt::format("{} ({} {}, {} cores, {} a rank)", machine.nodename, machine.sysname,
+                                     machine.machine, std::thread::hardware_concurrency(), usable_cores());
     provenance["ranks"] = std::to_string(ranks);
     provenance["job"] = job_path;
     auto& lives = provenance["lives"];

@@ -35,7 +35,12 @@ enum class Verdict : char { skip = 's', run = 'r' };
 class RunBook {
 public:
     RunBook(Job& job, const RunChoice& choice, const std::vector<std::unique_ptr<run::Stage>>& stages)
-        : only_(all_called(choice.stages)), redo_(all_called(choice.redo)), stages_(stages), paths_(job.run.folder), lock_(made(job.run.folder)), record_(paths_.file("run.h5")) {
+        : only_(all_called(choice.stages)),
+          redo_(all_called(choice.redo)),
+          stages_(stages),
+          paths_(job.run.folder),
+          lock_(made(job.run.folder)),
+          record_(paths_.file("run.h5")) {
         std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
         old_job_ = std::filesystem::exists(paths_.file("job.cfg")) ? read_text_file(paths_.file("job.cfg")) : "";
         check_stages();
@@ -54,7 +59,10 @@ public:
         for (const auto& file : stage.reads()) {
             const auto* maker = maker_of(file);
             const auto* made_by = maker ? record_.find(std::string(maker->name())) : nullptr;
-            if (!made_by && maker) throw UsageError(fmt::format("stage {} needs {}, which stage {} makes and which is not there yet", stage.name(), file, maker->name()), fmt::format("run stage {} too", maker->name()));
+            if (!made_by && maker)
+                throw UsageError(fmt::format("stage {} needs {}, which stage {} makes and which is not there yet",
+                                             stage.name(), file, maker->name()),
+                                 fmt::format("run stage {} too", maker->name()));
             if (made_by) inputs.add(made_by->fingerprint);
         }
         stage.describe_inputs(inputs);
@@ -73,22 +81,25 @@ public:
         if (!done) return Verdict::run;
         for (const auto& file : stage.writes())
             if (!std::filesystem::exists(paths_.file(file))) {
-                log::warn("{}: {} is missing though stage {} was done; it is done again", paths_.root().string(), file, name);
+                log::warn("{}: {} is missing though stage {} was done; it is done again", paths_.root().string(), file,
+                          name);
                 return Verdict::run;
             }
         if (done->fingerprint == print) return Verdict::skip;
         // Only what it looks at is new: a page of figures is drawn again without asking.
         if (done->fingerprint.substr(0, hex_digits) == print.substr(0, hex_digits)) return Verdict::run;
-        throw UsageError(fmt::format("{}: stage {} was done with other settings or inputs{}", paths_.root().string(), name, what_changed(name, job_text)),
-                         fmt::format("--redo {} does it and what follows from it again, or give another run.folder", name));
+        throw UsageError(
+            fmt::format("{}: stage {} was done with other settings or inputs{}", paths_.root().string(), name,
+                        what_changed(name, job_text)),
+            fmt::format("--redo {} does it and what follows from it again, or give another run.folder", name));
     }
 
     bool is_chosen(const run::Stage& stage) const { return only_.empty() || only_.contains(std::string(stage.name())); }
     bool done(const run::Stage& stage) const { return record_.find(std::string(stage.name())) != nullptr; }
 
 private:
-    // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes. Stages that
-    // were done before and whose inputs will not change need nothing any more.
+    // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of
+    // minutes. Stages that were done before and whose inputs will not change need nothing any more.
     void check_stages() const {
         std::exception_ptr endpoint_failure;
         std::set<std::string> to_run;
@@ -107,7 +118,10 @@ private:
     static const std::filesystem::path& made(const std::filesystem::path& folder) {
         std::error_code error;
         std::filesystem::create_directories(folder, error);
-        if (error) throw StorageError(fmt::format("{}: the run directory cannot be made ({})", folder.string(), error.message()), "choose another run.folder");
+        if (error)
+            throw StorageError(
+                fmt::format("{}: the run directory cannot be made ({})", folder.string(), error.message()),
+                "choose another run.folder");
         return folder;
     }
 
@@ -168,9 +182,12 @@ private:
         };
         const auto old_values = keys(old_job_), new_values = keys(new_job);
         for (const auto& [key, value] : new_values) {
-            const bool concerns = std::any_of(sections.begin(), sections.end(), [&, &changed = key](const auto& s) { return changed.starts_with(s); });
+            const bool concerns = std::any_of(sections.begin(), sections.end(),
+                                              [&, &changed = key](const auto& s) { return changed.starts_with(s); });
             const auto old_value = old_values.find(key);
-            if (concerns && (old_value == old_values.end() || old_value->second != value)) changes.push_back(fmt::format("{} {} -> {}", key, old_value == old_values.end() ? "unset" : old_value->second, value));
+            if (concerns && (old_value == old_values.end() || old_value->second != value))
+                changes.push_back(fmt::format("{} {} -> {}", key,
+                                              old_value == old_values.end() ? "unset" : old_value->second, value));
         }
         return changes.empty() ? "" : " (" + join(changes, ", ") + ")";
     }
@@ -193,12 +210,15 @@ private:
 
 void keep_time_limit(const RunSettings& settings) {
     using Seconds = std::chrono::duration<double>;
-    if (settings.time_limit_s > 0) return set_time_limit(Seconds(settings.time_limit_s), Seconds(settings.stop_margin_s));
-    if (const double left = seconds_to_slurm_end(); left > 0) set_time_limit(Seconds(left), Seconds(settings.stop_margin_s));
+    if (settings.time_limit_s > 0)
+        return set_time_limit(Seconds(settings.time_limit_s), Seconds(settings.stop_margin_s));
+    if (const double left = seconds_to_slurm_end(); left > 0)
+        set_time_limit(Seconds(left), Seconds(settings.stop_margin_s));
 }
 
 // The verdict is rank 0's; an error there is everybody's.
-std::pair<Verdict, std::string> agreed_verdict(const parallel::Communicator& world, RunBook* book, const run::Stage& stage, const std::string& job_text) {
+std::pair<Verdict, std::string> agreed_verdict(const parallel::Communicator& world, RunBook* book,
+                                               const run::Stage& stage, const std::string& job_text) {
     std::string told;
     parallel::together(world, [&] {
         if (!book) return;
@@ -221,7 +241,9 @@ int run_job(const parallel::Communicator& world, Job& job, const RunChoice& choi
     const auto text = job.text();
     std::vector<std::string> mismatches;
     parallel::together(world, [&] {
-        if (world.is_root()) mismatches = check_allocation(job, world.size(), seconds_to_slurm_end(), [](const char* name) { return std::getenv(name); });
+        if (world.is_root())
+            mismatches = check_allocation(job, world.size(), seconds_to_slurm_end(),
+                                          [](const char* name) { return std::getenv(name); });
     });
 
     std::optional<RunBook> book;  // rank 0's
@@ -236,14 +258,17 @@ int run_job(const parallel::Communicator& world, Job& job, const RunChoice& choi
     });
     parallel::Session::watch_collectives(std::chrono::seconds(job.run.watchdog_s));
     keep_time_limit(job.run);
-    log::info("taskgalaxy {}: job {}, run directory {}, {} rank{}", version(), job.path, paths.root().string(), world.size(), world.size() == 1 ? "" : "s");
+    log::info("taskgalaxy {}: job {}, run directory {}, {} rank{}", version(), job.path, paths.root().string(),
+              world.size(), world.size() == 1 ? "" : "s");
     for (const auto& line : mismatches) log::warn("{}", line);
     if (book) {
         describe_provenance(book->record().provenance(), job.path, world.size());
         book->record().save();
     }
 
-    const auto judged = [&](const run::Stage& stage) { return agreed_verdict(world, book ? &*book : nullptr, stage, text); };
+    const auto judged = [&](const run::Stage& stage) {
+        return agreed_verdict(world, book ? &*book : nullptr, stage, text);
+    };
     std::vector<const run::Stage*> begun_early;
     for (const auto& stage : stages)
         if (stage != stages.front() && stage->reads().empty())

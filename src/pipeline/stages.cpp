@@ -28,15 +28,28 @@ const std::vector<Step>& steps() {
     static const std::vector<Step> list{
         {"ingest", {"pool"}, [](Job& j) { return ingest::make_ingest_stage(j.pool); }},
         {"embed_images", {"embed", "pool"}, [](Job& j) { return matching::make_embed_images_stage(j.embed, j.pool); }},
-        {"expand", {"expand", "prompts", "endpoint.", "api"},
-         [](Job& j) { return curation::make_expand_stage(j.expand, j.prompts, j.endpoints, j.api, {j.embed.model, [&j] { return matching::make_text_embedder(j.embed); }}); }},
+        {"expand",
+         {"expand", "prompts", "endpoint.", "api"},
+         [](Job& j) {
+             return curation::make_expand_stage(
+                 j.expand, j.prompts, j.endpoints, j.api,
+                 {j.embed.model, [&j] { return matching::make_text_embedder(j.embed); }});
+         }},
         {"embed_texts", {"embed"}, [](Job& j) { return matching::make_embed_texts_stage(j.embed, j.pool); }},
         {"match", {"match"}, [](Job& j) { return matching::make_match_stage(j.match); }},
-        {"curate", {"refine", "generate", "screen", "prompts", "endpoint.", "api"}, [](Job& j) { return curation::make_curate_stage(j.curate, j.prompts, j.pool, j.endpoints, j.api); }},
+        {"curate",
+         {"refine", "generate", "screen", "prompts", "endpoint.", "api"},
+         [](Job& j) { return curation::make_curate_stage(j.curate, j.prompts, j.pool, j.endpoints, j.api); }},
         {"export", {"export"}, [](Job& j) { return dataset::make_export_stage(j.exported, j.pool); }},
         {"train", {"train", "pool"}, [](Job& j) { return training::make_train_stage(j.train, j.pool); }},
-        {"evaluate", {"evaluate", "benchmark."}, [](Job& j) { return evaluation::make_evaluate_stage(j.evaluate, j.benchmarks, j.train.model, j.endpoints, j.api); }},
-        {"report", {"report", "ground_truth"}, [](Job& j) { return report::make_report_stage(j.report, j.pool, j.ground_truth); }},
+        {"evaluate",
+         {"evaluate", "benchmark."},
+         [](Job& j) {
+             return evaluation::make_evaluate_stage(j.evaluate, j.benchmarks, j.train.model, j.endpoints, j.api);
+         }},
+        {"report",
+         {"report", "ground_truth"},
+         [](Job& j) { return report::make_report_stage(j.report, j.pool, j.ground_truth); }},
     };
     return list;
 }
@@ -59,7 +72,8 @@ std::vector<std::string> stages_called(const std::string& word) {
     if (word == "refine" || word == "generate" || word == "screen") return {"curate"};
     if (word == "embed") return {"embed_images", "embed_texts"};
     const auto names = stage_names();
-    if (std::find(names.begin(), names.end(), word) == names.end()) throw UsageError(fmt::format("stage '{}' is not known", word), "stages: " + join(names, ", "));
+    if (std::find(names.begin(), names.end(), word) == names.end())
+        throw UsageError(fmt::format("stage '{}' is not known", word), "stages: " + join(names, ", "));
     return {word};
 }
 

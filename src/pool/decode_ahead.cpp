@@ -25,8 +25,8 @@ private:
 
 }  // namespace
 
-// Pictures are handed out one by one, in order, to whichever thread is free, across the borders of batches: all threads work on the
-// front of the queue, so a batch is ready as soon as it can be. Batch k lies in slot k % slots.
+// Pictures are handed out one by one, in order, to whichever thread is free, across the borders of batches: all threads
+// work on the front of the queue, so a batch is ready as soon as it can be. Batch k lies in slot k % slots.
 struct DecodeAhead::Impl {
     struct Slot {
         PixelBatch batch;
@@ -34,8 +34,13 @@ struct DecodeAhead::Impl {
         std::thread::id holder;  // of the consumer that has it; none: nobody
     };
 
-    Impl(const Pool& the_pool, std::vector<std::uint64_t> the_indices, const pictures::ImageRecipe& the_recipe, AheadOptions the_options)
-        : pool(the_pool), indices(std::move(the_indices)), recipe(the_recipe), options(std::move(the_options)), picture_bytes(recipe.values() * (options.bf16 ? 2 : 4)),
+    Impl(const Pool& the_pool, std::vector<std::uint64_t> the_indices, const pictures::ImageRecipe& the_recipe,
+         AheadOptions the_options)
+        : pool(the_pool),
+          indices(std::move(the_indices)),
+          recipe(the_recipe),
+          options(std::move(the_options)),
+          picture_bytes(recipe.values() * (options.bf16 ? 2 : 4)),
           slots(std::max<std::size_t>(options.batches_ahead, 1)) {
         options.batch = std::max<std::size_t>(options.batch, 1);
         if (!options.allocate) options.allocate = [](std::size_t bytes) { return new std::byte[bytes]; };
@@ -75,7 +80,9 @@ struct DecodeAhead::Impl {
             {
                 Stopwatch waited;
                 std::unique_lock lock(mutex);
-                room.wait(lock, [&] { return stopping || next_position == indices.size() || next_position < opened * options.batch; });
+                room.wait(lock, [&] {
+                    return stopping || next_position == indices.size() || next_position < opened * options.batch;
+                });
                 if (stopping || next_position == indices.size()) return;
                 position = next_position++;
                 figures.threads_waited_s += waited.lap();
@@ -89,8 +96,12 @@ struct DecodeAhead::Impl {
                 const auto bytes = pool.read(indices[position]);
                 mine.read_s += watch.lap();
                 mine.bytes += bytes.size();
-                if (options.bf16) pictures::decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<std::uint16_t*>(pixels), recipe.values()));
-                else pictures::decode_to_pixels(bytes, pool.decode_options(), recipe, std::span(reinterpret_cast<float*>(pixels), recipe.values()));
+                if (options.bf16)
+                    pictures::decode_to_pixels(bytes, pool.decode_options(), recipe,
+                                               std::span(reinterpret_cast<std::uint16_t*>(pixels), recipe.values()));
+                else
+                    pictures::decode_to_pixels(bytes, pool.decode_options(), recipe,
+                                               std::span(reinterpret_cast<float*>(pixels), recipe.values()));
                 mine.decode_s += watch.lap();
             } catch (const pictures::UnreadableImage& error) {
                 failure = error.what();
@@ -103,8 +114,10 @@ struct DecodeAhead::Impl {
                 ++mine.failed;
             }
             ++mine.pictures;
-            const std::lock_guard lock(mutex);  // before the picture is given out: who has all of them has all figures too
-            figures.read_s += mine.read_s, figures.decode_s += mine.decode_s, figures.pictures += mine.pictures, figures.failed += mine.failed, figures.bytes += mine.bytes;
+            const std::lock_guard lock(
+                mutex);  // before the picture is given out: who has all of them has all figures too
+            figures.read_s += mine.read_s, figures.decode_s += mine.decode_s, figures.pictures += mine.pictures,
+                figures.failed += mine.failed, figures.bytes += mine.bytes;
             if (--slot.open == 0 || broken) ready.notify_all();
         }
     }
@@ -126,7 +139,8 @@ struct DecodeAhead::Impl {
     std::vector<std::jthread> workers;  // last: they use all of the above
 };
 
-DecodeAhead::DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const pictures::ImageRecipe& recipe, AheadOptions options)
+DecodeAhead::DecodeAhead(const Pool& pool, std::vector<std::uint64_t> indices, const pictures::ImageRecipe& recipe,
+                         AheadOptions options)
     : impl_(std::make_unique<Impl>(pool, std::move(indices), recipe, std::move(options))) {
     impl_->open_slots();
     const auto threads = impl_->options.threads > 0 ? impl_->options.threads : pool.worker_threads();
@@ -141,7 +155,8 @@ PixelBatch* DecodeAhead::next() {
     std::unique_lock lock(all.mutex);
     Stopwatch waited;
     all.ready.wait(lock, [&] {
-        if (std::ranges::all_of(all.slots, [&](const auto& slot) { return slot.holder == me; })) throw std::logic_error("DecodeAhead: next() with every batch still held; release() one first");
+        if (std::ranges::all_of(all.slots, [&](const auto& slot) { return slot.holder == me; }))
+            throw std::logic_error("DecodeAhead: next() with every batch still held; release() one first");
         return all.taken == all.batches() || all.taken < all.opened || all.broken;
     });
     if (all.broken) std::rethrow_exception(all.broken);

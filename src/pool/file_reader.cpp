@@ -18,8 +18,11 @@ bool may_pass(int code) { return code == EIO || code == ESTALE || code == ETIMED
 void wait_after(int attempt) { std::this_thread::sleep_for(std::chrono::milliseconds(50 << (2 * attempt))); }
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* doing, int code) {
-    if (code == EMFILE || code == ENFILE || code == ENOMEM) throw StorageError(fmt::format("{}: {} failed ({})", path.string(), doing, std::strerror(code)), "raise the limit (ulimit -n) or use fewer threads");
-    const auto status = code == ENOENT || code == ENOTDIR ? pictures::PictureStatus::missing : pictures::PictureStatus::unreadable;
+    if (code == EMFILE || code == ENFILE || code == ENOMEM)
+        throw StorageError(fmt::format("{}: {} failed ({})", path.string(), doing, std::strerror(code)),
+                           "raise the limit (ulimit -n) or use fewer threads");
+    const auto status =
+        code == ENOENT || code == ENOTDIR ? pictures::PictureStatus::missing : pictures::PictureStatus::unreadable;
     throw pictures::UnreadableImage(status, fmt::format("{} failed ({})", doing, std::strerror(code)));
 }
 
@@ -79,7 +82,9 @@ std::shared_ptr<const OpenFile> PictureFiles::shard(std::uint32_t container) con
 std::vector<std::byte> PictureFiles::read(const ListedPicture& picture, std::uint64_t max_bytes) const {
     const auto& container = containers_.at(picture.container);
     const auto check_room = [&](std::uint64_t bytes) {
-        if (bytes > max_bytes) throw pictures::UnreadableImage(pictures::PictureStatus::too_large, fmt::format("{} bytes, more than the {} allowed", bytes, max_bytes));
+        if (bytes > max_bytes)
+            throw pictures::UnreadableImage(pictures::PictureStatus::too_large,
+                                            fmt::format("{} bytes, more than the {} allowed", bytes, max_bytes));
     };
     try {
         std::vector<std::byte> bytes;
@@ -87,17 +92,23 @@ std::vector<std::byte> PictureFiles::read(const ListedPicture& picture, std::uin
             const auto file = shard(picture.container);
             check_room(picture.bytes);
             bytes.resize(picture.bytes);
-            if (!file->read(picture.offset, bytes)) throw pictures::UnreadableImage(pictures::PictureStatus::truncated, "the shard ends inside this member");
+            if (!file->read(picture.offset, bytes))
+                throw pictures::UnreadableImage(pictures::PictureStatus::truncated,
+                                                "the shard ends inside this member");
         } else {
             const OpenFile file(container.path / picture.uri.substr(container.prefix.size()));
             check_room(file.size());
             bytes.resize(file.size());
-            if (!file.read(0, bytes)) throw pictures::UnreadableImage(pictures::PictureStatus::truncated, "the file became shorter while it was read");
+            if (!file.read(0, bytes))
+                throw pictures::UnreadableImage(pictures::PictureStatus::truncated,
+                                                "the file became shorter while it was read");
         }
         return bytes;
     } catch (const pictures::UnreadableImage& error) {
         // A folder that is gone (unmounted, renamed) would make every picture of it "missing".
-        if (error.status() == pictures::PictureStatus::missing && !std::filesystem::exists(container.path)) throw InputError(fmt::format("{} is not there any more", container.path.string()), "mount it again, then give the same command");
+        if (error.status() == pictures::PictureStatus::missing && !std::filesystem::exists(container.path))
+            throw InputError(fmt::format("{} is not there any more", container.path.string()),
+                             "mount it again, then give the same command");
         throw;
     }
 }

@@ -25,7 +25,8 @@ std::string csv_cell(std::string_view text) {
     return "\"" + replace_all(std::string(text), "\"", "\"\"") + "\"";
 }
 
-// The fields of one CSV record; `text` is moved behind it. Quoted fields may hold commas, doubled quotes and line breaks.
+// The fields of one CSV record; `text` is moved behind it. Quoted fields may hold commas, doubled quotes and line
+// breaks.
 std::vector<std::string> csv_record(std::string_view& text, std::uint64_t& line) {
     std::vector<std::string> fields(1);
     bool quoted = false;
@@ -49,7 +50,9 @@ std::vector<std::string> csv_record(std::string_view& text, std::uint64_t& line)
 
 report::RunData run_with_samples(const run::Paths& paths) {
     auto run = report::RunData::read(paths);
-    if (!run.curation || !run.pool || !run.taxonomy) throw InputError(fmt::format("{}: there are no samples to audit", paths.file("samples.h5").string()), "run the curate stage first");
+    if (!run.curation || !run.pool || !run.taxonomy)
+        throw InputError(fmt::format("{}: there are no samples to audit", paths.file("samples.h5").string()),
+                         "run the curate stage first");
     return run;
 }
 
@@ -99,7 +102,9 @@ Ratings read_ratings(const std::filesystem::path& file, std::size_t samples, std
     const auto header = csv_record(text, line);
     const auto column = [&](const char* name) {
         const auto found = std::find(header.begin(), header.end(), name);
-        if (found == header.end()) throw InputError(fmt::format("{}: column '{}' is not there", file.string(), name), "give a sheet that `taskgalaxy audit` made, filled in");
+        if (found == header.end())
+            throw InputError(fmt::format("{}: column '{}' is not there", file.string(), name),
+                             "give a sheet that `taskgalaxy audit` made, filled in");
         return static_cast<std::size_t>(found - header.begin());
     };
     const auto row_column = column("row"), rating_column = column("rating");
@@ -113,24 +118,31 @@ Ratings read_ratings(const std::filesystem::path& file, std::size_t samples, std
         }
         std::size_t row = 0;
         const auto number = trimmed(fields[row_column]);
-        if (const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), row); error != std::errc{} || end != number.data() + number.size() || row >= samples)
-            throw InputError(fmt::format("{}: '{}' is no row of samples.h5", where, excerpt(number, 40)), "is the sheet of this run?");
+        if (const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), row);
+            error != std::errc{} || end != number.data() + number.size() || row >= samples)
+            throw InputError(fmt::format("{}: '{}' is no row of samples.h5", where, excerpt(number, 40)),
+                             "is the sheet of this run?");
         const auto rating = trimmed(fields[rating_column]);
         if (rating.empty()) ++unrated;
         else if (rating == "1" || rating == "0") ratings[row] = rating == "1";
-        else throw InputError(fmt::format("{}: rating '{}' is neither 1 nor 0", where, excerpt(rating, 40)), "1: valid, 0: not, empty: not rated");
+        else
+            throw InputError(fmt::format("{}: rating '{}' is neither 1 nor 0", where, excerpt(rating, 40)),
+                             "1: valid, 0: not, empty: not rated");
     }
     return ratings;
 }
 
 }  // namespace
 
-std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::PoolSettings& pool_settings, const AuditSettings& settings) {
+std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::PoolSettings& pool_settings,
+                                        const AuditSettings& settings) {
     const auto run = run_with_samples(paths);
     const auto& samples = run.curation->samples;
     const auto wanted = static_cast<std::size_t>(std::max(0, settings.samples));
     const auto seed = static_cast<std::uint64_t>(settings.seed);
-    auto rows = drawn(samples, false, static_cast<std::size_t>(std::lround(static_cast<double>(wanted) * settings.rejected_share)), seed);
+    auto rows =
+        drawn(samples, false,
+              static_cast<std::size_t>(std::lround(static_cast<double>(wanted) * settings.rejected_share)), seed);
     const auto kept = drawn(samples, true, wanted - rows.size(), seed);
     rows.insert(rows.end(), kept.begin(), kept.end());
     shuffle(rows, seed + 2);  // so that the place on the sheet tells nothing
@@ -140,17 +152,34 @@ std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::Poo
     for (const auto row : rows) {
         const auto image = static_cast<std::uint64_t>(samples.image(row));
         const auto& type = run.taxonomy->path(static_cast<std::size_t>(samples.type(row)));
-        csv += fmt::format("{},{},{},{},{},\r\n", row, csv_cell(pool.uri(image)), csv_cell(type), csv_cell(samples.question(row)), csv_cell(samples.answer(row)));
+        csv += fmt::format("{},{},{},{},{},\r\n", row, csv_cell(pool.uri(image)), csv_cell(type),
+                           csv_cell(samples.question(row)), csv_cell(samples.answer(row)));
         const auto url = report::picture_url(pool, image, settings.picture_side, settings.jpeg_quality);
-        cards += fmt::format("<article class=\"card\" data-row=\"{0}\"><div class=\"picture\">{1}</div><div class=\"words\"><p class=\"task\">{2}</p><p class=\"q\">{3}</p><p class=\"a\">{4}</p></div>"
-                             "<p class=\"votes\"><label><input type=\"radio\" name=\"{0}\" value=\"1\"> valid</label> <label><input type=\"radio\" name=\"{0}\" value=\"0\"> not valid</label><span class=\"uri\">{5}</span></p></article>\n",
-                             row, url.empty() ? std::string("<span>picture not at hand</span>") : fmt::format("<img alt=\"\" src=\"{}\">", url), escaped(type), escaped(samples.question(row)), escaped(samples.answer(row)), escaped(pool.uri(image)));
+        cards += fmt::format(
+            "<article class=\"card\" data-row=\"{0}\"><div class=\"picture\">{1}</div><div class=\"words\"><p "
+            "class=\"task\">{2}</p><p class=\"q\">{3}</p><p class=\"a\">{4}</p></div>"
+            "<p class=\"votes\"><label><input type=\"radio\" name=\"{0}\" value=\"1\"> valid</label> <label><input "
+            "type=\"radio\" name=\"{0}\" value=\"0\"> not valid</label><span class=\"uri\">{5}</span></p></article>\n",
+            row,
+            url.empty() ? std::string("<span>picture not at hand</span>")
+                        : fmt::format("<img alt=\"\" src=\"{}\">", url),
+            escaped(type), escaped(samples.question(row)), escaped(samples.answer(row)), escaped(pool.uri(image)));
     }
-    const auto title = fmt::format("{} audit {}", std::filesystem::absolute(paths.root()).lexically_normal().filename().string(), settings.seed);
-    const auto page = fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n<style>{1}\n.gallery {{ grid-template-columns:repeat(auto-fill,minmax(330px,1fr)); }} .picture {{ height:300px; }}</style>\n</head>\n<body>\n<div class=\"wrap\">\n"
-                                  "<header><p class=\"kicker\">taskgalaxy · audit</p><h1>{0}</h1><p class=\"meta\">{2} samples, some that the judges kept and some that they rejected; which is which is not shown. A sample is <b>valid</b> when the task type suits the picture, the question can be answered from it, and the answer is right.</p>"
-                                  "<p class=\"meta\"><span id=\"count\">0</span> rated. <button id=\"save\">Save the ratings as CSV</button> They also stay in this browser. Then: <code>taskgalaxy audit RUN --ratings ratings.csv</code></p></header>\n<main><div class=\"gallery\">\n{3}</div></main>\n</div>\n<script>{4}</script>\n</body>\n</html>\n",
-                                  escaped(title), report::style_sheet, rows.size(), cards, rating_script);
+    const auto title = fmt::format(
+        "{} audit {}", std::filesystem::absolute(paths.root()).lexically_normal().filename().string(), settings.seed);
+    const auto page = fmt::format(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+        "content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n<style>{1}\n.gallery {{ "
+        "grid-template-columns:repeat(auto-fill,minmax(330px,1fr)); }} .picture {{ height:300px; "
+        "}}</style>\n</head>\n<body>\n<div class=\"wrap\">\n"
+        "<header><p class=\"kicker\">taskgalaxy · audit</p><h1>{0}</h1><p class=\"meta\">{2} samples, some that the "
+        "judges kept and some that they rejected; which is which is not shown. A sample is <b>valid</b> when the task "
+        "type suits the picture, the question can be answered from it, and the answer is right.</p>"
+        "<p class=\"meta\"><span id=\"count\">0</span> rated. <button id=\"save\">Save the ratings as CSV</button> "
+        "They also stay in this browser. Then: <code>taskgalaxy audit RUN --ratings "
+        "ratings.csv</code></p></header>\n<main><div "
+        "class=\"gallery\">\n{3}</div></main>\n</div>\n<script>{4}</script>\n</body>\n</html>\n",
+        escaped(title), report::style_sheet, rows.size(), cards, rating_script);
     storage::publish_text(paths.report() / "audit.csv", csv);
     storage::publish_text(paths.report() / "audit.html", page);
     return paths.report() / "audit.html";
@@ -160,7 +189,8 @@ std::pair<double, double> AuditReport::Share::interval() const {
     if (rated == 0) return {0, 1};
     constexpr double z = 1.96;
     const auto n = static_cast<double>(rated);
-    const double p = value(), middle = (p + z * z / (2 * n)) / (1 + z * z / n), half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+    const double p = value(), middle = (p + z * z / (2 * n)) / (1 + z * z / n),
+                 half = z / (1 + z * z / n) * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
     return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
 }
 
@@ -184,12 +214,17 @@ AuditReport read_audit(const run::Paths& paths, const std::vector<std::filesyste
             ++table[kept][valid];
             add(kept ? out.kept : out.rejected, valid);
             const auto votes = samples.votes(row);
-            add(by_votes[fmt::format("{} of {}", std::count(votes.begin(), votes.end(), std::uint8_t{1}), votes.size())], valid);
-            if (!kept) add(by_level1[split(run.taxonomy->path(static_cast<std::size_t>(samples.type(row))), '~').front()], valid);
+            add(by_votes[fmt::format("{} of {}", std::count(votes.begin(), votes.end(), std::uint8_t{1}),
+                                     votes.size())],
+                valid);
+            if (!kept)
+                add(by_level1[split(run.taxonomy->path(static_cast<std::size_t>(samples.type(row))), '~').front()],
+                    valid);
         }
     out.by_votes.assign(by_votes.begin(), by_votes.end());
     out.rejected_by_level1.assign(by_level1.begin(), by_level1.end());
-    std::stable_sort(out.rejected_by_level1.begin(), out.rejected_by_level1.end(), [](const auto& a, const auto& b) { return a.second.valid > b.second.valid; });
+    std::stable_sort(out.rejected_by_level1.begin(), out.rejected_by_level1.end(),
+                     [](const auto& a, const auto& b) { return a.second.valid > b.second.valid; });
     out.kappa = cohens_kappa(table[1][1], table[1][0], table[0][1], table[0][0]);
 
     double sum = 0;
@@ -211,12 +246,19 @@ AuditReport read_audit(const run::Paths& paths, const std::vector<std::filesyste
 std::string audit_text(const AuditReport& report) {
     const auto share = [](const AuditReport::Share& s) {
         const auto [low, high] = s.interval();
-        return s.rated == 0 ? std::string("none rated") : fmt::format("{:.1f} % of {} (95 %: {:.1f} to {:.1f})", 100 * s.value(), s.rated, 100 * low, 100 * high);
+        return s.rated == 0 ? std::string("none rated")
+                            : fmt::format("{:.1f} % of {} (95 %: {:.1f} to {:.1f})", 100 * s.value(), s.rated,
+                                          100 * low, 100 * high);
     };
-    std::string out = fmt::format("{} sheets, {} samples not rated\n  kept by the judges, valid to people:     {}\n  rejected by the judges, valid to people: {}\n", report.people, report.unrated, share(report.kept), share(report.rejected));
+    std::string out = fmt::format(
+        "{} sheets, {} samples not rated\n  kept by the judges, valid to people:     {}\n  rejected by the judges, "
+        "valid to people: {}\n",
+        report.people, report.unrated, share(report.kept), share(report.rejected));
     for (const auto& [votes, s] : report.by_votes) out += fmt::format("    votes {}: {}\n", votes, share(s));
-    if (std::isfinite(report.kappa)) out += fmt::format("  agreement of people with the judges (Cohen's kappa): {:.3f}\n", report.kappa);
-    if (std::isfinite(report.kappa_between_people)) out += fmt::format("  agreement of people with each other: {:.3f}\n", report.kappa_between_people);
+    if (std::isfinite(report.kappa))
+        out += fmt::format("  agreement of people with the judges (Cohen's kappa): {:.3f}\n", report.kappa);
+    if (std::isfinite(report.kappa_between_people))
+        out += fmt::format("  agreement of people with each other: {:.3f}\n", report.kappa_between_people);
     constexpr std::size_t shown = 10;
     bool first = true;
     for (std::size_t i = 0; i < std::min(shown, report.rejected_by_level1.size()); ++i) {

@@ -1,5 +1,5 @@
-// Charts as inline SVG and HTML, coloured by the page's style sheet (classes c1, c2, ...), so that they follow light, dark and paper.
-// Each mark carries its value as a tooltip; each chart is readable without colour.
+// Charts as inline SVG and HTML, coloured by the page's style sheet (classes c1, c2, ...), so that they follow light,
+// dark and paper. Each mark carries its value as a tooltip; each chart is readable without colour.
 #pragma once
 
 #include <string>
@@ -15,9 +15,9 @@ struct BarPart {
     std::string tooltip;
 };
 struct Bar {
-    std::string label;        // HTML
+    std::string label;  // HTML
     std::vector<BarPart> parts;
-    std::string note;         // HTML, behind the bar
+    std::string note;  // HTML, behind the bar
 };
 // `full`: the value that fills the width; 0: the longest bar's.
 std::string bar_list(const std::vector<Bar>& bars, double full = 0);
@@ -45,7 +45,7 @@ std::string histogram_chart(const Axis& x, const std::vector<Histogram>& histogr
 
 // Two values a row on one scale of 0 to 100: where it was and where it came to.
 struct Change {
-    std::string label;           // plain text
+    std::string label;  // plain text
     double before = 0, after = 0;
     bool has_before = true, has_after = true;
 };

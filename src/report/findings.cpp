@@ -11,7 +11,10 @@
 namespace tg::report {
 namespace {
 
-double ratio(std::uint64_t part, std::uint64_t whole) { return whole == 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(part) / static_cast<double>(whole); }
+double ratio(std::uint64_t part, std::uint64_t whole) {
+    return whole == 0 ? std::numeric_limits<double>::quiet_NaN()
+                      : static_cast<double>(part) / static_cast<double>(whole);
+}
 
 std::unordered_set<std::string> lines_of(const std::filesystem::path& file) {
     std::unordered_set<std::string> out;
@@ -73,14 +76,18 @@ Screening screening_of(const RunData& run, const simulator::GroundTruth& truth) 
     for (std::size_t row = 0; row < samples.size(); ++row) {
         if (samples.state(row) != 0) continue;
         const auto picture = truth.find(run.pool->uri[static_cast<std::size_t>(samples.image(row))]);
-        const auto made = picture ? std::optional(truth.sample(*picture, run.taxonomy->path(static_cast<std::size_t>(samples.type(row))))) : std::nullopt;
+        const auto made =
+            picture
+                ? std::optional(truth.sample(*picture, run.taxonomy->path(static_cast<std::size_t>(samples.type(row)))))
+                : std::nullopt;
         if (!made || trimmed(made->answer) != trimmed(samples.answer(row))) {
             ++out.foreign;
             continue;
         }
         ++out.judged;
         const bool kept = samples.kept(row);
-        ++(made->planted_wrong ? (kept ? out.wrong_kept : out.wrong_rejected) : (kept ? out.right_kept : out.right_rejected));
+        ++(made->planted_wrong ? (kept ? out.wrong_kept : out.wrong_rejected)
+                               : (kept ? out.right_kept : out.right_rejected));
     }
     return out;
 }
@@ -126,7 +133,9 @@ Votes votes_of(const run::SampleTable& samples) {
     }
     const double observed = whole_samples == 0 ? 0 : agreeing / static_cast<double>(whole_samples);
     const double p = ratio(ones, whole_samples * judges), expected = p * p + (1 - p) * (1 - p);
-    out.fleiss_kappa = judges < 2 || whole_samples == 0 ? std::numeric_limits<double>::quiet_NaN() : expected == 1 ? 1 : (observed - expected) / (1 - expected);
+    out.fleiss_kappa = judges < 2 || whole_samples == 0 ? std::numeric_limits<double>::quiet_NaN()
+                       : expected == 1                  ? 1
+                                                        : (observed - expected) / (1 - expected);
     return out;
 }
 
@@ -173,7 +182,9 @@ Findings find_out(const RunData& run, const ReportSettings& settings, const simu
         ++out.branches[found->second].types;
         out.branches[found->second].leaves += taxonomy.leaf(type);
     }
-    const auto branch = [&](std::int64_t type) -> Branch& { return out.branches[out.branch_of_type[static_cast<std::size_t>(type)]]; };
+    const auto branch = [&](std::int64_t type) -> Branch& {
+        return out.branches[out.branch_of_type[static_cast<std::size_t>(type)]];
+    };
 
     if (run.matches && run.pool && truth) out.hits = match_hits(run, settings, *truth);
     if (run.matches)

@@ -1,5 +1,5 @@
-// What the report computes from the run's files: rates, bands, agreement, hits of matching, catches of screening. No HTML here; the
-// page, the CSV files and the summary in the terminal all read these.
+// What the report computes from the run's files: rates, bands, agreement, hits of matching, catches of screening. No
+// HTML here; the page, the CSV files and the summary in the terminal all read these.
 #pragma once
 
 #include <algorithm>
@@ -15,10 +15,11 @@
 
 namespace tg::report {
 
-// Matching against the folders that pictures came from. `own_folder[r]`: share of pictures with a type about their own folder among
-// their first r + 1 types; `chance[r]`: the same for r + 1 types drawn at random from all leaves.
+// Matching against the folders that pictures came from. `own_folder[r]`: share of pictures with a type about their own
+// folder among their first r + 1 types; `chance[r]`: the same for r + 1 types drawn at random from all leaves.
 struct MatchHits {
-    std::uint64_t pictures = 0, without_type = 0;  // without_type: no type is about the picture's folder, so that none can hit
+    std::uint64_t pictures = 0,
+                  without_type = 0;  // without_type: no type is about the picture's folder, so that none can hit
     std::vector<double> own_folder, chance;
     bool held_out = false;
     // The one figure that stands for the curve: at ten types, the paper's k, or at all there are.
@@ -31,13 +32,14 @@ struct MatchHits {
 struct Branch {
     std::string name;
     std::uint64_t types = 0, leaves = 0, offered = 0, fitting = 0, samples = 0, kept = 0;
-    std::uint64_t images = 0, none = 0;  // pictures whose best candidate is of this branch, and those of them where nothing fitted
+    std::uint64_t images = 0,
+                  none = 0;  // pictures whose best candidate is of this branch, and those of them where nothing fitted
     double none_rate() const { return images == 0 ? 0 : static_cast<double>(none) / static_cast<double>(images); }
 };
 
 struct Votes {
-    std::vector<std::uint64_t> for_sample;            // [J+1]: samples with so many votes of 1, every judge having voted
-    std::uint64_t missing = 0;                        // samples that lack a vote
+    std::vector<std::uint64_t> for_sample;  // [J+1]: samples with so many votes of 1, every judge having voted
+    std::uint64_t missing = 0;              // samples that lack a vote
     std::vector<std::array<std::uint64_t, 3>> judge;  // [J]: votes 0, 1, missing
     std::vector<std::vector<double>> agreement;       // [J][J]
     double fleiss_kappa = 0;                          // NaN with fewer than two judges
@@ -45,26 +47,26 @@ struct Votes {
 
 // Screening against wrong answers that the simulator planted. A catch is a planted wrong answer that was rejected.
 struct Screening {
-    std::uint64_t judged = 0, foreign = 0;            // foreign: samples that are not the simulator's, left out
+    std::uint64_t judged = 0, foreign = 0;  // foreign: samples that are not the simulator's, left out
     std::uint64_t wrong_rejected = 0, wrong_kept = 0, right_rejected = 0, right_kept = 0;
-    double precision() const;                         // of the rejected ones, planted
-    double recall() const;                            // of the planted ones, rejected
-    double kept_right() const;                        // of the kept ones, right
+    double precision() const;   // of the rejected ones, planted
+    double recall() const;      // of the planted ones, rejected
+    double kept_right() const;  // of the kept ones, right
 };
 
 struct TypeBands {
-    std::uint64_t none = 0;                           // leaves without a kept sample
+    std::uint64_t none = 0;                                             // leaves without a kept sample
     std::vector<std::pair<std::string, std::uint64_t>> types, samples;  // a band
 };
 
 struct Findings {
     std::array<std::uint64_t, 3> levels{};
     std::uint64_t leaves = 0;
-    std::array<std::uint64_t, 5> image_states{};      // kept some, None, failed, unusable, not asked
+    std::array<std::uint64_t, 5> image_states{};  // kept some, None, failed, unusable, not asked
     std::array<std::uint64_t, 4> sample_states{};
     std::uint64_t candidates = 0, fitting = 0, kept = 0;
     std::vector<std::uint64_t> kept_of_type, samples_of_type;  // taxonomy rows
-    std::vector<Branch> branches;                     // in taxonomy order
+    std::vector<Branch> branches;                              // in taxonomy order
     std::optional<Votes> votes;
     std::optional<MatchHits> hits;
     std::optional<Screening> screening;
@@ -72,7 +74,7 @@ struct Findings {
     double usd = 0;
     bool price_known = true;
 
-    std::optional<double> none_rate() const;          // of the pictures that were asked about and answered
+    std::optional<double> none_rate() const;  // of the pictures that were asked about and answered
     // Level-1 row of every taxonomy row.
     std::vector<std::size_t> branch_of_type;
 };

@@ -20,7 +20,8 @@ std::string base64(std::span<const std::byte> bytes) {
     for (std::size_t i = 0; i < bytes.size(); i += 3) {
         const auto left = std::min<std::size_t>(3, bytes.size() - i);
         std::uint32_t bits = 0;
-        for (std::size_t j = 0; j < 3; ++j) bits = bits << 8 | (j < left ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
+        for (std::size_t j = 0; j < 3; ++j)
+            bits = bits << 8 | (j < left ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
         for (std::size_t j = 0; j < 4; ++j) out += j <= left ? letters[bits >> (18 - 6 * j) & 63] : '=';
     }
     return out;
@@ -28,7 +29,8 @@ std::string base64(std::span<const std::byte> bytes) {
 
 std::string task_path(std::string_view path) {
     std::string out;
-    for (const auto& level : split(path, '~')) out += fmt::format("{}<span>{}</span>", out.empty() ? "" : "<i>›</i>", escaped(level));
+    for (const auto& level : split(path, '~'))
+        out += fmt::format("{}<span>{}</span>", out.empty() ? "" : "<i>›</i>", escaped(level));
     return out;
 }
 
@@ -36,15 +38,21 @@ std::string vote_marks(const run::SampleTable& samples, std::size_t row) {
     std::string out;
     const auto votes = samples.votes(row);
     for (std::size_t j = 0; j < votes.size(); ++j) {
-        const auto [mark, word] = votes[j] == 1 ? std::pair("yes", "for") : votes[j] == 0 ? std::pair("no", "against") : std::pair("gone", "no vote");
-        out += fmt::format("<b class=\"vote {}\" title=\"{}: {}\">{}</b>", mark, escaped(samples.judges()[j]), word, votes[j] == 1 ? "✓" : votes[j] == 0 ? "✕" : "·");
+        const auto [mark, word] = votes[j] == 1   ? std::pair("yes", "for")
+                                  : votes[j] == 0 ? std::pair("no", "against")
+                                                  : std::pair("gone", "no vote");
+        out += fmt::format("<b class=\"vote {}\" title=\"{}: {}\">{}</b>", mark, escaped(samples.judges()[j]), word,
+                           votes[j] == 1   ? "✓"
+                           : votes[j] == 0 ? "✕"
+                                           : "·");
     }
     return out;
 }
 
 }  // namespace
 
-std::vector<std::size_t> draw_samples(const RunData& run, const Findings& findings, bool kept, std::size_t count, std::uint64_t seed) {
+std::vector<std::size_t> draw_samples(const RunData& run, const Findings& findings, bool kept, std::size_t count,
+                                      std::uint64_t seed) {
     const auto& samples = run.curation->samples;
     std::vector<std::size_t> rows;
     for (std::size_t row = 0; row < samples.size(); ++row)
@@ -76,17 +84,20 @@ std::string picture_url(const pool::Pool& pool, std::uint64_t image, int side, i
         auto picture = pictures::decode(pool.read(image), options);
         const double scale = static_cast<double>(side) / std::max(picture.width, picture.height);
         if (scale < 1)
-            picture = pictures::resized(picture, std::max(1, static_cast<int>(std::lround(picture.width * scale))), std::max(1, static_cast<int>(std::lround(picture.height * scale))));
+            picture = pictures::resized(picture, std::max(1, static_cast<int>(std::lround(picture.width * scale))),
+                                        std::max(1, static_cast<int>(std::lround(picture.height * scale))));
         return "data:image/jpeg;base64," + base64(pictures::encode_jpeg(picture, quality));
     } catch (const InputError&) {  // the card shows an empty frame that says so
         return {};
     }
 }
 
-std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings, const pool::Pool* pool, const simulator::GroundTruth* truth, bool kept) {
+std::string gallery(const RunData& run, const Findings& findings, const ReportSettings& settings,
+                    const pool::Pool* pool, const simulator::GroundTruth* truth, bool kept) {
     const auto& samples = run.curation->samples;
     std::string out = "<div class=\"gallery\">\n";
-    for (const auto row : draw_samples(run, findings, kept, static_cast<std::size_t>(settings.gallery), static_cast<std::uint64_t>(settings.seed))) {
+    for (const auto row : draw_samples(run, findings, kept, static_cast<std::size_t>(settings.gallery),
+                                       static_cast<std::uint64_t>(settings.seed))) {
         const auto image = static_cast<std::uint64_t>(samples.image(row));
         const auto& type = run.taxonomy->path(static_cast<std::size_t>(samples.type(row)));
         const auto uri = run.pool->uri[image];
@@ -97,9 +108,14 @@ std::string gallery(const RunData& run, const Findings& findings, const ReportSe
                 const auto made = truth->sample(*picture, type);
                 planted = made.planted_wrong && trimmed(made.answer) == trimmed(samples.answer(row));
             }
-        out += fmt::format("<article class=\"card\"><div class=\"picture\">{}</div><div class=\"words\"><p class=\"task\">{}</p><p class=\"q\">{}</p><p class=\"a\">{}</p></div><p class=\"votes\">{}{}<span class=\"uri\">{}</span></p></article>\n",
-                           url.empty() ? std::string("<span>picture not at hand</span>") : fmt::format("<img alt=\"{}\" src=\"{}\">", escaped(uri), url), task_path(type), escaped(excerpt(samples.question(row), 420)), escaped(excerpt(samples.answer(row), 420)),
-                           vote_marks(samples, row), planted ? "<em>planted wrong</em>" : "", escaped(uri));
+        out += fmt::format(
+            "<article class=\"card\"><div class=\"picture\">{}</div><div class=\"words\"><p class=\"task\">{}</p><p "
+            "class=\"q\">{}</p><p class=\"a\">{}</p></div><p class=\"votes\">{}{}<span "
+            "class=\"uri\">{}</span></p></article>\n",
+            url.empty() ? std::string("<span>picture not at hand</span>")
+                        : fmt::format("<img alt=\"{}\" src=\"{}\">", escaped(uri), url),
+            task_path(type), escaped(excerpt(samples.question(row), 420)), escaped(excerpt(samples.answer(row), 420)),
+            vote_marks(samples, row), planted ? "<em>planted wrong</em>" : "", escaped(uri));
     }
     return out + "</div>";
 }

@@ -1,4 +1,5 @@
-// Words and numbers as HTML: escaping, number formats, the frame of a figure. Everything that enters the page passes through here.
+// Words and numbers as HTML: escaping, number formats, the frame of a figure. Everything that enters the page passes
+// through here.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +11,8 @@ namespace tg::report {
 
 // Text for element content and for quoted attributes; bytes that are no UTF-8 or no legal XML character become U+FFFD.
 std::string escaped(std::string_view text);
-std::string whole(std::uint64_t number);                      // "413,648"
-std::string percent(double share, int decimals = 1);          // of 0..1: "12.5 %"
+std::string whole(std::uint64_t number);              // "413,648"
+std::string percent(double share, int decimals = 1);  // of 0..1: "12.5 %"
 std::string decimal(double number, int decimals);
 std::string dollars(double usd);
 

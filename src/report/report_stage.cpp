@@ -15,13 +15,18 @@ namespace {
 
 class ReportStage : public run::Stage {
 public:
-    ReportStage(const ReportSettings& settings, const pool::PoolSettings& pool, const simulator::GroundTruthSettings& truth) : settings_(settings), pool_(pool), truth_(truth) {}
+    ReportStage(const ReportSettings& settings, const pool::PoolSettings& pool,
+                const simulator::GroundTruthSettings& truth)
+        : settings_(settings), pool_(pool), truth_(truth) {}
 
     std::string_view name() const override { return "report"; }
     std::string_view purpose() const override { return "what the run did, as one HTML page and CSV files"; }
     std::vector<std::string> reads() const override { return {}; }
     // Whatever is there; the page says what is not.
-    std::vector<std::string> looks_at() const override { return {"pool.h5", "taxonomy.h5", "matches.h5", "samples.h5", "export/README.md", "training_log.h5", "evaluation.h5"}; }
+    std::vector<std::string> looks_at() const override {
+        return {"pool.h5",          "taxonomy.h5",     "matches.h5",   "samples.h5",
+                "export/README.md", "training_log.h5", "evaluation.h5"};
+    }
     std::vector<std::string> writes() const override { return {"report/index.html"}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
@@ -32,8 +37,10 @@ public:
     }
 
     void check() const override {
-        if (settings_.ground_truth == "folder" && truth_.pictures.empty()) throw UsageError("report.ground_truth is 'folder', but ground_truth.pictures names no folder");
-        if (!settings_.held_out.empty() && !std::filesystem::is_regular_file(settings_.held_out)) throw InputError(fmt::format("report.held_out: {} is not there", settings_.held_out.string()));
+        if (settings_.ground_truth == "folder" && truth_.pictures.empty())
+            throw UsageError("report.ground_truth is 'folder', but ground_truth.pictures names no folder");
+        if (!settings_.held_out.empty() && !std::filesystem::is_regular_file(settings_.held_out))
+            throw InputError(fmt::format("report.held_out: {} is not there", settings_.held_out.string()));
     }
 
     void run(run::StageContext& context) override {
@@ -51,8 +58,10 @@ private:
         if (run.pool && run.curation && settings_.gallery > 0) pool.emplace(context.paths.file("pool.h5"), pool_);
 
         const auto found = report::find_out(run, settings_, truth ? &*truth : nullptr);
-        for (const auto& [name, text] : report::csv_tables(run, found)) storage::publish_text(context.paths.report() / name, text);
-        const auto page = report::html_page({run, found, settings_, pool ? &*pool : nullptr, truth ? &*truth : nullptr});
+        for (const auto& [name, text] : report::csv_tables(run, found))
+            storage::publish_text(context.paths.report() / name, text);
+        const auto page =
+            report::html_page({run, found, settings_, pool ? &*pool : nullptr, truth ? &*truth : nullptr});
         storage::publish_text(context.paths.report() / "index.html", page);
 
         if (found.hits && found.hits->pictures > 0) {
@@ -64,7 +73,9 @@ private:
         if (found.screening && found.screening->judged > 0) {
             context.figures.emplace_back("screening.precision", found.screening->precision());
             context.figures.emplace_back("screening.recall", found.screening->recall());
-            context.figures.emplace_back("screening.planted_wrong", static_cast<double>(found.screening->wrong_kept + found.screening->wrong_rejected));
+            context.figures.emplace_back(
+                "screening.planted_wrong",
+                static_cast<double>(found.screening->wrong_kept + found.screening->wrong_rejected));
         }
         log::info("report: {}", (context.paths.report() / "index.html").string());
     }
@@ -76,6 +87,9 @@ private:
 
 }  // namespace
 
-std::unique_ptr<run::Stage> make_report_stage(const ReportSettings& settings, const pool::PoolSettings& pool, const simulator::GroundTruthSettings& truth) { return std::make_unique<ReportStage>(settings, pool, truth); }
+std::unique_ptr<run::Stage> make_report_stage(const ReportSettings& settings, const pool::PoolSettings& pool,
+                                              const simulator::GroundTruthSettings& truth) {
+    return std::make_unique<ReportStage>(settings, pool, truth);
+}
 
 }  // namespace tg::report

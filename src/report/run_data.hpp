@@ -1,4 +1,5 @@
-// What a run directory holds, read from its HDF5 files (and costs/*.json); a file that is not there leaves its part empty.
+// What a run directory holds, read from its HDF5 files (and costs/*.json); a file that is not there leaves its part
+// empty.
 #pragma once
 
 #include <cstdint>

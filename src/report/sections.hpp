@@ -15,7 +15,7 @@ struct Page {
     const RunData& run;
     const Findings& found;
     const ReportSettings& settings;
-    const pool::Pool* pool;          // null: pictures cannot be shown
+    const pool::Pool* pool;               // null: pictures cannot be shown
     const simulator::GroundTruth* truth;  // null: nothing is known about the pictures
 };
 

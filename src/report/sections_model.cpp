@@ -58,10 +58,14 @@ double mean_of(const std::vector<double>& values) {
 // Three digits that matter, thousands set apart.
 std::string short_number(double value) {
     if (!std::isfinite(value)) return "–";
-    return std::abs(value) >= 1000 ? whole(static_cast<std::uint64_t>(std::llround(std::abs(value)))) : fmt::format("{:.3g}", std::abs(value) < 1e-4 ? 0.0 : value);
+    return std::abs(value) >= 1000 ? whole(static_cast<std::uint64_t>(std::llround(std::abs(value))))
+                                   : fmt::format("{:.3g}", std::abs(value) < 1e-4 ? 0.0 : value);
 }
 
-std::string score_text(double value, double full) { return full == 100 ? decimal(value, 2) : fmt::format("{} <span class=\"dim\">of {:.0f}</span>", decimal(value, 1), full); }
+std::string score_text(double value, double full) {
+    return full == 100 ? decimal(value, 2)
+                       : fmt::format("{} <span class=\"dim\">of {:.0f}</span>", decimal(value, 1), full);
+}
 
 }  // namespace
 
@@ -73,36 +77,61 @@ std::string training_section(const Page& page) {
     const auto smooth = smoothed(*loss);
     const double first = step->front(), last = std::max(step->back(), step->front() + 1);
     const auto [least, most] = range_of(*loss);
-    const auto *held_step = page.run.training->find("validation/step"), *held_loss = page.run.training->find("validation/loss");
+    const auto *held_step = page.run.training->find("validation/step"),
+               *held_loss = page.run.training->find("validation/loss");
     const bool held = held_step && held_loss && !held_loss->empty();
     std::vector<std::pair<std::string_view, std::string>> names{{"c4", "each step"}, {"c1", "smoothed"}};
-    std::vector<Series> lines{{"each step", "c4", thinned(*step, *loss), true}, {"smoothed", "c1", thinned(*step, smooth)}};
-    auto words = fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.", decimal(loss->front(), 3), decimal(loss->back(), 3), decimal(smooth.back(), 3), whole(step->size()));
+    std::vector<Series> lines{{"each step", "c4", thinned(*step, *loss), true},
+                              {"smoothed", "c1", thinned(*step, smooth)}};
+    auto words = fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.",
+                             decimal(loss->front(), 3), decimal(loss->back(), 3), decimal(smooth.back(), 3),
+                             whole(step->size()));
     if (held) {
         names.push_back({"c3", "samples held out"});
         lines.push_back({"samples held out", "c3", thinned(*held_step, *held_loss)});
-        words += fmt::format(" Of the samples held out: <b>{}</b> before, <b>{}</b> after.", decimal(held_loss->front(), 3), decimal(held_loss->back(), 3));
+        words += fmt::format(" Of the samples held out: <b>{}</b> before, <b>{}</b> after.",
+                             decimal(held_loss->front(), 3), decimal(held_loss->back(), 3));
     }
-    if (const auto* back = page.run.training->find("roll_backs/step"); back && !back->empty()) words += fmt::format(" Rolled back {} times.", back->size());
+    if (const auto* back = page.run.training->find("roll_backs/step"); back && !back->empty())
+        words += fmt::format(" Rolled back {} times.", back->size());
     const double top = held ? std::max(most, range_of(*held_loss).second) : most;
-    auto out = figure("Loss", legend(names) + line_chart({"step", first, last, 0}, {"loss", std::min(0.0, least), top > 0 ? top * 1.03 : 1, top < 1 ? 2 : 1}, lines), words, "training_log.h5: step, loss, validation");
+    auto out = figure(
+        "Loss",
+        legend(names) + line_chart({"step", first, last, 0},
+                                   {"loss", std::min(0.0, least), top > 0 ? top * 1.03 : 1, top < 1 ? 2 : 1}, lines),
+        words, "training_log.h5: step, loss, validation");
     if (const auto* lr = page.run.training->find("lr")) {
         // Learning rates are tiny: their power of ten goes into the label.
         const double peak = range_of(*lr).second;
         const double unit = peak > 0 ? std::pow(10, std::floor(std::log10(peak))) : 1;
         auto scaled = *lr;
         for (auto& value : scaled) value /= unit;
-        out += figure("Learning rate", line_chart({"step", first, last, 0}, {fmt::format("× {:.0e}", unit), 0, std::max(1.0, peak / unit * 1.08), 1}, {{"learning rate", "c3", thinned(*step, scaled)}}), fmt::format("At most {:.3g}.", peak), "training_log.h5: step, lr");
+        out += figure("Learning rate",
+                      line_chart({"step", first, last, 0},
+                                 {fmt::format("× {:.0e}", unit), 0, std::max(1.0, peak / unit * 1.08), 1},
+                                 {{"learning rate", "c3", thinned(*step, scaled)}}),
+                      fmt::format("At most {:.3g}.", peak), "training_log.h5: step, lr");
     }
     std::vector<std::vector<std::string>> rows;
-    const std::pair<const char*, const char*> speeds[] = {{"tokens_per_s", "tokens a second"}, {"padded_tokens_per_s", "tokens a second, were sequences padded"}, {"tflops", "model TFLOP/s a rank"}, {"mfu", "MFU: model FLOP/s over the device's peak"}, {"seconds", "seconds a step"}, {"data_wait_s", "seconds a step waiting for data"}, {"communication_s", "seconds a step in communication"}, {"grad_norm", "norm of the gradient"}, {"memory_mib", "memory, MiB"}};
+    const std::pair<const char*, const char*> speeds[] = {
+        {"tokens_per_s", "tokens a second"},
+        {"padded_tokens_per_s", "tokens a second, were sequences padded"},
+        {"tflops", "model TFLOP/s a rank"},
+        {"mfu", "MFU: model FLOP/s over the device's peak"},
+        {"seconds", "seconds a step"},
+        {"data_wait_s", "seconds a step waiting for data"},
+        {"communication_s", "seconds a step in communication"},
+        {"grad_norm", "norm of the gradient"},
+        {"memory_mib", "memory, MiB"}};
     for (const auto& [name, meaning] : speeds)
         if (const auto* values = page.run.training->find(name)) {
             const auto [low, high] = range_of(*values);
             if (std::string_view(name) == "mfu" && high == 0) continue;  // no peak is known
             rows.push_back({meaning, short_number(mean_of(*values)), short_number(low), short_number(high)});
         }
-    if (!rows.empty()) out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.", "training_log.h5");
+    if (!rows.empty())
+        out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.",
+                      "training_log.h5");
     return out;
 }
 
@@ -126,33 +155,64 @@ std::string scores_section(const Page& page) {
         const auto* tuned = by_benchmark[name].contains("tuned") ? by_benchmark[name]["tuned"] : nullptr;
         const auto* any = base ? base : tuned;
         const auto title = any->title == name || any->title.empty() ? name : fmt::format("{} ({})", any->title, name);
-        if (is_done(base) || is_done(tuned)) changes.push_back({name, is_done(base) ? base->score : 0, is_done(tuned) ? tuned->score : 0, is_done(base), is_done(tuned)});
-        const auto cell = [&](const EvaluationRow* row) { return !row ? std::string("–") : row->done() ? score_text(row->value, row->full) : std::string("<span class=\"dim\">not run</span>"); };
-        rows.push_back({escaped(title), escaped(any->headline), cell(base), cell(tuned), is_done(base) && is_done(tuned) ? fmt::format("{:+.2f}", tuned->score - base->score) : "", whole(any->questions),
-                        fmt::format("{}{}", base ? whole(base->unread) : "–", tuned ? " / " + whole(tuned->unread) : ""), any->in_mean ? "yes" : "no"});
+        if (is_done(base) || is_done(tuned))
+            changes.push_back({name, is_done(base) ? base->score : 0, is_done(tuned) ? tuned->score : 0, is_done(base),
+                               is_done(tuned)});
+        const auto cell = [&](const EvaluationRow* row) {
+            return !row          ? std::string("–")
+                   : row->done() ? score_text(row->value, row->full)
+                                 : std::string("<span class=\"dim\">not run</span>");
+        };
+        rows.push_back(
+            {escaped(title), escaped(any->headline), cell(base), cell(tuned),
+             is_done(base) && is_done(tuned) ? fmt::format("{:+.2f}", tuned->score - base->score) : "",
+             whole(any->questions),
+             fmt::format("{}{}", base ? whole(base->unread) : "–", tuned ? " / " + whole(tuned->unread) : ""),
+             any->in_mean ? "yes" : "no"});
         for (const auto* row : {base, tuned})
-            if (row && (!row->note.empty() || !row->done())) notes.push_back(fmt::format("<b>{}, {}:</b> {}", escaped(row->benchmark), escaped(row->model), escaped(row->done() ? row->note : row->state + (row->note.empty() ? "" : "; " + row->note))));
+            if (row && (!row->note.empty() || !row->done()))
+                notes.push_back(fmt::format(
+                    "<b>{}, {}:</b> {}", escaped(row->benchmark), escaped(row->model),
+                    escaped(row->done() ? row->note : row->state + (row->note.empty() ? "" : "; " + row->note))));
     }
     std::vector<std::string> means;
     std::map<std::string, std::pair<const EvaluationData::Mean*, const EvaluationData::Mean*>> by_mean;
-    for (const auto& mean : evaluation.means) (mean.model == "base" ? by_mean[mean.name].first : by_mean[mean.name].second) = &mean;
+    for (const auto& mean : evaluation.means)
+        (mean.model == "base" ? by_mean[mean.name].first : by_mean[mean.name].second) = &mean;
     for (const auto& [name, pair] : by_mean) {
         const auto [base, tuned] = pair;
-        rows.push_back({fmt::format("<b>Mean, {}</b>", escaped(name)), fmt::format("<span class=\"dim\">{}</span>", escaped((base ? base : tuned)->benchmarks)), base ? fmt::format("<b>{}</b>", decimal(base->value, 2)) : "–", tuned ? fmt::format("<b>{}</b>", decimal(tuned->value, 2)) : "–",
+        rows.push_back({fmt::format("<b>Mean, {}</b>", escaped(name)),
+                        fmt::format("<span class=\"dim\">{}</span>", escaped((base ? base : tuned)->benchmarks)),
+                        base ? fmt::format("<b>{}</b>", decimal(base->value, 2)) : "–",
+                        tuned ? fmt::format("<b>{}</b>", decimal(tuned->value, 2)) : "–",
                         base && tuned ? fmt::format("<b>{:+.2f}</b>", tuned->value - base->value) : "", "", "", ""});
     }
-    auto out = changes.empty() ? std::string()
-                               : figure("Before and after fine-tuning", "<p class=\"legend\"><span><i class=\"ring\"></i>before</span><span><i class=\"c1\"></i>after, better</span><span><i class=\"c2\"></i>after, worse</span></p>" + change_chart(changes),
-                                        "Each benchmark's headline on the common scale of 0 to 100; the number is the difference in points.", "evaluation.h5: score");
-    out += figure("Scores", table({"benchmark", "figure", "before#", "after#", "difference#", "questions#", "not understood#", "in mean"}, rows),
-                  fmt::format("Answers read by the {} rules, prompts worded as for {}, greedy decoding.{}", escaped(evaluation.convention), escaped(evaluation.prompts), evaluation.judge.empty() ? std::string() : " Judge: " + escaped(evaluation.judge) + "."), "evaluation.h5 · export/predictions");
+    auto out =
+        changes.empty()
+            ? std::string()
+            : figure(
+                  "Before and after fine-tuning",
+                  "<p class=\"legend\"><span><i class=\"ring\"></i>before</span><span><i class=\"c1\"></i>after, "
+                  "better</span><span><i class=\"c2\"></i>after, worse</span></p>" +
+                      change_chart(changes),
+                  "Each benchmark's headline on the common scale of 0 to 100; the number is the difference in points.",
+                  "evaluation.h5: score");
+    out += figure(
+        "Scores",
+        table({"benchmark", "figure", "before#", "after#", "difference#", "questions#", "not understood#", "in mean"},
+              rows),
+        fmt::format("Answers read by the {} rules, prompts worded as for {}, greedy decoding.{}",
+                    escaped(evaluation.convention), escaped(evaluation.prompts),
+                    evaluation.judge.empty() ? std::string() : " Judge: " + escaped(evaluation.judge) + "."),
+        "evaluation.h5 · export/predictions");
     if (!notes.empty()) {
         out += "<ul class=\"notes\">";
         for (const auto& note : notes) out += "<li>" + note + "</li>";
         out += "</ul>";
     }
     rows.clear();
-    std::map<std::string, std::map<std::string, const EvaluationData::Figure*>> parts;  // "benchmark, figure" -> model -> figure
+    std::map<std::string, std::map<std::string, const EvaluationData::Figure*>>
+        parts;  // "benchmark, figure" -> model -> figure
     std::vector<std::pair<std::string, std::string>> part_order;
     for (const auto& f : evaluation.figures) {
         auto& models = parts[f.benchmark + "\n" + f.name];
@@ -161,10 +221,16 @@ std::string scores_section(const Page& page) {
     }
     for (const auto& [benchmark, name] : part_order) {
         const auto& models = parts[benchmark + "\n" + name];
-        const auto value = [&](const char* model) { return models.contains(model) ? score_text(models.at(model)->value, models.at(model)->full) : std::string("–"); };
-        rows.push_back({escaped(benchmark), escaped(name), value("base"), value("tuned"), whole(models.begin()->second->items)});
+        const auto value = [&](const char* model) {
+            return models.contains(model) ? score_text(models.at(model)->value, models.at(model)->full)
+                                          : std::string("–");
+        };
+        rows.push_back(
+            {escaped(benchmark), escaped(name), value("base"), value("tuned"), whole(models.begin()->second->items)});
     }
-    if (!rows.empty()) out += "<details><summary>Every figure of every benchmark</summary>" + table({"benchmark", "figure", "before#", "after#", "items#"}, rows) + "</details>";
+    if (!rows.empty())
+        out += "<details><summary>Every figure of every benchmark</summary>" +
+               table({"benchmark", "figure", "before#", "after#", "items#"}, rows) + "</details>";
     return out;
 }
 
@@ -174,16 +240,34 @@ std::string costs_section(const Page& page) {
     std::vector<Bar> bars;
     CostRow sum{};
     for (const auto& cost : page.run.costs) {
-        rows.push_back({escaped(cost.stage), escaped(cost.endpoint), whole(static_cast<std::uint64_t>(cost.asked)), whole(static_cast<std::uint64_t>(cost.from_journal)), whole(static_cast<std::uint64_t>(cost.retries)), whole(static_cast<std::uint64_t>(cost.failed)),
-                        whole(static_cast<std::uint64_t>(cost.tokens_in)), whole(static_cast<std::uint64_t>(cost.tokens_out)), cost.price_known ? dollars(cost.usd) : "unknown"});
-        if (cost.price_known) bars.push_back({fmt::format("{} · {}", escaped(cost.stage), escaped(cost.endpoint)), {{cost.usd, "c1", dollars(cost.usd)}}, "<b>" + dollars(cost.usd) + "</b>"});
-        sum.asked += cost.asked, sum.from_journal += cost.from_journal, sum.retries += cost.retries, sum.failed += cost.failed, sum.tokens_in += cost.tokens_in, sum.tokens_out += cost.tokens_out;
+        rows.push_back(
+            {escaped(cost.stage), escaped(cost.endpoint), whole(static_cast<std::uint64_t>(cost.asked)),
+             whole(static_cast<std::uint64_t>(cost.from_journal)), whole(static_cast<std::uint64_t>(cost.retries)),
+             whole(static_cast<std::uint64_t>(cost.failed)), whole(static_cast<std::uint64_t>(cost.tokens_in)),
+             whole(static_cast<std::uint64_t>(cost.tokens_out)), cost.price_known ? dollars(cost.usd) : "unknown"});
+        if (cost.price_known)
+            bars.push_back({fmt::format("{} · {}", escaped(cost.stage), escaped(cost.endpoint)),
+                            {{cost.usd, "c1", dollars(cost.usd)}},
+                            "<b>" + dollars(cost.usd) + "</b>"});
+        sum.asked += cost.asked, sum.from_journal += cost.from_journal, sum.retries += cost.retries,
+            sum.failed += cost.failed, sum.tokens_in += cost.tokens_in, sum.tokens_out += cost.tokens_out;
     }
-    rows.push_back({"<b>all</b>", "", whole(static_cast<std::uint64_t>(sum.asked)), whole(static_cast<std::uint64_t>(sum.from_journal)), whole(static_cast<std::uint64_t>(sum.retries)), whole(static_cast<std::uint64_t>(sum.failed)), whole(static_cast<std::uint64_t>(sum.tokens_in)),
-                    whole(static_cast<std::uint64_t>(sum.tokens_out)), "<b>" + dollars(page.found.usd) + (page.found.price_known ? "" : " and more") + "</b>"});
-    const auto per_kept = page.found.kept == 0 ? std::string() : fmt::format(" That is {} a thousand kept samples.", dollars(page.found.usd / static_cast<double>(page.found.kept) * 1000));
-    return figure("What asking cost", bar_list(bars) + table({"stage", "endpoint", "requests#", "from journal#", "sent again#", "failed#", "tokens in#", "tokens out#", "cost#"}, rows),
-                  "Answers that count, whichever life of the run paid for them." + per_kept + (page.found.price_known ? "" : " Some prices are not known: the sum is a lower bound."), "costs/*.json");
+    rows.push_back({"<b>all</b>", "", whole(static_cast<std::uint64_t>(sum.asked)),
+                    whole(static_cast<std::uint64_t>(sum.from_journal)), whole(static_cast<std::uint64_t>(sum.retries)),
+                    whole(static_cast<std::uint64_t>(sum.failed)), whole(static_cast<std::uint64_t>(sum.tokens_in)),
+                    whole(static_cast<std::uint64_t>(sum.tokens_out)),
+                    "<b>" + dollars(page.found.usd) + (page.found.price_known ? "" : " and more") + "</b>"});
+    const auto per_kept = page.found.kept == 0
+                              ? std::string()
+                              : fmt::format(" That is {} a thousand kept samples.",
+                                            dollars(page.found.usd / static_cast<double>(page.found.kept) * 1000));
+    return figure("What asking cost",
+                  bar_list(bars) + table({"stage", "endpoint", "requests#", "from journal#", "sent again#", "failed#",
+                                          "tokens in#", "tokens out#", "cost#"},
+                                         rows),
+                  "Answers that count, whichever life of the run paid for them." + per_kept +
+                      (page.found.price_known ? "" : " Some prices are not known: the sum is a lower bound."),
+                  "costs/*.json");
 }
 
 std::string time_section(const Page& page) {
@@ -191,26 +275,44 @@ std::string time_section(const Page& page) {
     std::vector<Bar> bars;
     double sum = 0;
     for (const auto& stage : page.run.record.stages) {
-        bars.push_back({escaped(stage.stage), {{stage.seconds, "c1", duration_text(stage.seconds)}}, fmt::format("<b>{}</b>", duration_text(stage.seconds))});
+        bars.push_back({escaped(stage.stage),
+                        {{stage.seconds, "c1", duration_text(stage.seconds)}},
+                        fmt::format("<b>{}</b>", duration_text(stage.seconds))});
         sum += stage.seconds;
     }
-    return figure("Time a stage took", bar_list(bars), fmt::format("{} in all, over every life of the run.", duration_text(sum)), "run.h5: seconds");
+    return figure("Time a stage took", bar_list(bars),
+                  fmt::format("{} in all, over every life of the run.", duration_text(sum)), "run.h5: seconds");
 }
 
 std::string provenance_section(const Page& page) {
     const auto& record = page.run.record;
     if (record.stages.empty() && record.provenance.empty()) return not_run("The run has no record.", "run.h5");
     std::vector<std::vector<std::string>> rows;
-    for (const auto& [key, text] : record.provenance) rows.push_back({escaped(key), fmt::format("<span class=\"pre\">{}</span>", escaped(trimmed(text)))});
-    auto out = figure("Where and with what", table({"", ""}, rows), "As the last life of the run found it.", "run.h5: provenance");
-    rows.clear();
-    for (const auto& stage : record.stages) rows.push_back({escaped(stage.stage), fmt::format("<code>{}</code>", escaped(stage.fingerprint)), escaped(stage.finished), duration_text(stage.seconds)});
-    if (!rows.empty()) out += figure("Stages", table({"stage", "fingerprint of its inputs and settings", "finished (UTC)", "time#"}, rows), "A stage whose fingerprint changes is stale and is never mixed with the others.", "run.h5: stage, fingerprint, finished");
+    for (const auto& [key, text] : record.provenance)
+        rows.push_back({escaped(key), fmt::format("<span class=\"pre\">{}</span>", escaped(trimmed(text)))});
+    auto out = figure("Where and with what", table({"", ""}, rows), "As the last life of the run found it.",
+                      "run.h5: provenance");
     rows.clear();
     for (const auto& stage : record.stages)
-        for (const auto& [name, value] : stage.figures) rows.push_back({escaped(stage.stage), escaped(name), fmt::format("{:.6g}", value)});
-    if (!rows.empty()) out += "<details><summary>Every figure that the stages left</summary>" + table({"stage", "figure", "value#"}, rows) + "</details>";
-    if (!page.run.job_text.empty()) out += "<details><summary>The job as it was understood, every default filled in <span class=\"source\">job.cfg</span></summary><pre>" + escaped(page.run.job_text) + "</pre></details>";
+        rows.push_back({escaped(stage.stage), fmt::format("<code>{}</code>", escaped(stage.fingerprint)),
+                        escaped(stage.finished), duration_text(stage.seconds)});
+    if (!rows.empty())
+        out += figure("Stages",
+                      table({"stage", "fingerprint of its inputs and settings", "finished (UTC)", "time#"}, rows),
+                      "A stage whose fingerprint changes is stale and is never mixed with the others.",
+                      "run.h5: stage, fingerprint, finished");
+    rows.clear();
+    for (const auto& stage : record.stages)
+        for (const auto& [name, value] : stage.figures)
+            rows.push_back({escaped(stage.stage), escaped(name), fmt::format("{:.6g}", value)});
+    if (!rows.empty())
+        out += "<details><summary>Every figure that the stages left</summary>" +
+               table({"stage", "figure", "value#"}, rows) + "</details>";
+    if (!page.run.job_text.empty())
+        out +=
+            "<details><summary>The job as it was understood, every default filled in <span "
+            "class=\"source\">job.cfg</span></summary><pre>" +
+            escaped(page.run.job_text) + "</pre></details>";
     return out;
 }
 

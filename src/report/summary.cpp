@@ -14,29 +14,47 @@ std::string run_summary(const run::Paths& paths) {
     ReportSettings settings;
     const auto found = find_out(run, settings, nullptr);
     std::string out;
-    const auto line = [&](std::string_view name, const std::string& text) { out += fmt::format("  {:<12} {}\n", name, text); };
+    const auto line = [&](std::string_view name, const std::string& text) {
+        out += fmt::format("  {:<12} {}\n", name, text);
+    };
 
-    if (run.pool) line("pictures", fmt::format("{} usable of {} listed", whole(run.pool->usable()), whole(run.pool->size())));
-    if (run.taxonomy) line("task types", fmt::format("{} (level 1: {}, level 2: {}, level 3: {})", whole(run.taxonomy->size()), whole(found.levels[0]), whole(found.levels[1]), whole(found.levels[2])));
+    if (run.pool)
+        line("pictures", fmt::format("{} usable of {} listed", whole(run.pool->usable()), whole(run.pool->size())));
+    if (run.taxonomy)
+        line("task types", fmt::format("{} (level 1: {}, level 2: {}, level 3: {})", whole(run.taxonomy->size()),
+                                       whole(found.levels[0]), whole(found.levels[1]), whole(found.levels[2])));
     const auto* report = run.record.find("report");
-    const auto figure = [&](const char* name) { return report && report->figures.contains(name) ? std::optional(report->figures.at(name)) : std::nullopt; };
+    const auto figure = [&](const char* name) {
+        return report && report->figures.contains(name) ? std::optional(report->figures.at(name)) : std::nullopt;
+    };
     if (run.matches) {
         auto text = fmt::format("{} ({} a picture)", whole(run.matches->images * run.matches->k), run.matches->k);
         if (const auto share = figure("matching.own_folder_found"))
-            text += fmt::format("; own folder among the first {} for {} of {} pictures, {} by chance", whole(static_cast<std::uint64_t>(*figure("matching.types_looked_at"))), percent(*share), whole(static_cast<std::uint64_t>(*figure("matching.pictures"))), percent(*figure("matching.by_chance")));
+            text += fmt::format("; own folder among the first {} for {} of {} pictures, {} by chance",
+                                whole(static_cast<std::uint64_t>(*figure("matching.types_looked_at"))), percent(*share),
+                                whole(static_cast<std::uint64_t>(*figure("matching.pictures"))),
+                                percent(*figure("matching.by_chance")));
         line("matches", text);
     }
     if (run.curation) {
         if (const auto rate = found.none_rate()) line("None rate", percent(*rate));
-        line("samples", fmt::format("{} kept, {} rejected or failed", whole(found.kept), whole(run.curation->samples.size() - found.kept)));
+        line("samples", fmt::format("{} kept, {} rejected or failed", whole(found.kept),
+                                    whole(run.curation->samples.size() - found.kept)));
         if (const auto recall = figure("screening.recall"))
-            line("screening", fmt::format("precision {}, recall {} against {} planted wrong answers", percent(*figure("screening.precision")), percent(*recall), whole(static_cast<std::uint64_t>(*figure("screening.planted_wrong")))));
+            line("screening", fmt::format("precision {}, recall {} against {} planted wrong answers",
+                                          percent(*figure("screening.precision")), percent(*recall),
+                                          whole(static_cast<std::uint64_t>(*figure("screening.planted_wrong")))));
     }
-    if (!run.costs.empty()) line("paid", dollars(found.usd) + (found.price_known ? "" : " and more (some prices unknown)"));
+    if (!run.costs.empty())
+        line("paid", dollars(found.usd) + (found.price_known ? "" : " and more (some prices unknown)"));
     if (run.training)
         if (const auto* loss = run.training->find("loss"); loss && !loss->empty()) {
             const auto* held = run.training->find("validation/loss");
-            line("loss", fmt::format("{:.3f} first, {:.3f} last, {} steps{}", loss->front(), loss->back(), whole(loss->size()), held && !held->empty() ? fmt::format("; held out {:.3f} before, {:.3f} after", held->front(), held->back()) : ""));
+            line("loss",
+                 fmt::format("{:.3f} first, {:.3f} last, {} steps{}", loss->front(), loss->back(), whole(loss->size()),
+                             held && !held->empty()
+                                 ? fmt::format("; held out {:.3f} before, {:.3f} after", held->front(), held->back())
+                                 : ""));
         }
     if (run.evaluation) {
         const auto score = [&](const char* model, const std::string& benchmark) -> const EvaluationRow* {
@@ -49,7 +67,10 @@ std::string run_summary(const run::Paths& paths) {
             if (!row.done() || std::find(seen.begin(), seen.end(), row.benchmark) != seen.end()) continue;
             seen.push_back(row.benchmark);
             const auto *base = score("base", row.benchmark), *tuned = score("tuned", row.benchmark);
-            line(seen.size() == 1 ? "scores" : "", fmt::format("{}: {}{}{} ({} questions)", row.benchmark, base ? fmt::format("{:.1f} before", base->score) : "", base && tuned ? ", " : "", tuned ? fmt::format("{:.1f} after", tuned->score) : "", whole(row.questions)));
+            line(seen.size() == 1 ? "scores" : "",
+                 fmt::format("{}: {}{}{} ({} questions)", row.benchmark,
+                             base ? fmt::format("{:.1f} before", base->score) : "", base && tuned ? ", " : "",
+                             tuned ? fmt::format("{:.1f} after", tuned->score) : "", whole(row.questions)));
         }
     }
     double seconds = 0;

@@ -12,10 +12,12 @@
 namespace tg::run {
 namespace {
 
-constexpr auto header = "ranks,stage,phase,calls,seconds,collectives,collective_bytes,collective_s,file_operations,file_bytes,file_s";
+constexpr auto header =
+    "ranks,stage,phase,calls,seconds,collectives,collective_bytes,collective_s,file_operations,file_bytes,file_s";
 
 std::string line_of(const CostRow& r) {
-    return fmt::format("{},{},{},{},{:.6f},{},{},{:.6f},{},{},{:.6f}", r.ranks, r.stage, r.phase, r.calls, r.seconds, r.collectives, r.collective_bytes, r.collective_s, r.file_operations, r.file_bytes, r.file_s);
+    return fmt::format("{},{},{},{},{:.6f},{},{},{:.6f},{},{},{:.6f}", r.ranks, r.stage, r.phase, r.calls, r.seconds,
+                       r.collectives, r.collective_bytes, r.collective_s, r.file_operations, r.file_bytes, r.file_s);
 }
 
 // One visit for reading and writing alike, so that they cannot drift.
@@ -24,12 +26,15 @@ CostRow row_of(const std::vector<std::string>& fields, const std::string& where)
     std::size_t at = 0;
     const auto number = [&](auto& value) {
         const auto& field = fields[at++];
-        if (std::from_chars(field.data(), field.data() + field.size(), value).ec != std::errc()) throw StorageError(fmt::format("{}: '{}' is no number", where, field), "remove the file; it is only measured");
+        if (std::from_chars(field.data(), field.data() + field.size(), value).ec != std::errc())
+            throw StorageError(fmt::format("{}: '{}' is no number", where, field),
+                               "remove the file; it is only measured");
     };
     number(r.ranks);
     r.stage = fields[at++];
     r.phase = fields[at++];
-    number(r.calls), number(r.seconds), number(r.collectives), number(r.collective_bytes), number(r.collective_s), number(r.file_operations), number(r.file_bytes), number(r.file_s);
+    number(r.calls), number(r.seconds), number(r.collectives), number(r.collective_bytes), number(r.collective_s),
+        number(r.file_operations), number(r.file_bytes), number(r.file_s);
     return r;
 }
 
@@ -48,12 +53,16 @@ constexpr std::size_t columns = 11;
 
 }  // namespace
 
-void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total) {
+void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage,
+               Cost total) {
     auto costs = take_phase_costs();
     total.calls = 1;
     costs["total"] = total;
     std::string mine;
-    for (const auto& [phase, c] : costs) mine += line_of({ranks.size(), stage, phase, c.calls, c.seconds, c.collectives, c.collective_bytes, c.collective_s, c.file_operations, c.file_bytes, c.file_s}) + "\n";
+    for (const auto& [phase, c] : costs)
+        mine += line_of({ranks.size(), stage, phase, c.calls, c.seconds, c.collectives, c.collective_bytes,
+                         c.collective_s, c.file_operations, c.file_bytes, c.file_s}) +
+                "\n";
     const auto texts = ranks.gather_text(mine);
     parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
@@ -81,7 +90,9 @@ std::vector<CostRow> read_costs(const std::filesystem::path& csv) {
         if (++number == 1 || trimmed(line).empty()) continue;
         const auto fields = split(line, ',');
         const auto where = fmt::format("{}:{}", csv.string(), number);
-        if (fields.size() != columns) throw StorageError(fmt::format("{}: {} columns instead of {}", where, fields.size(), columns), "remove the file; it is only measured");
+        if (fields.size() != columns)
+            throw StorageError(fmt::format("{}: {} columns instead of {}", where, fields.size(), columns),
+                               "remove the file; it is only measured");
         rows.push_back(row_of(fields, where));
     }
     return rows;

@@ -14,7 +14,8 @@
 namespace tg::run {
 namespace {
 
-// fcntl locks work on NFS and Lustre (mounted with flock); "open file description" locks belong to the descriptor, not the process.
+// fcntl locks work on NFS and Lustre (mounted with flock); "open file description" locks belong to the descriptor, not
+// the process.
 bool try_lock(int fd) {
     struct flock whole {};
     whole.l_type = F_WRLCK;
@@ -38,14 +39,19 @@ Lock::Lock(const std::filesystem::path& run_folder) {
         const auto reason = errno;
         const auto who = words_in(fd_);
         ::close(std::exchange(fd_, -1));
-        if (reason == EAGAIN || reason == EACCES) throw StorageError(fmt::format("{}: this run directory is in use by {}", run_folder.string(), who), "wait for it to end, or give another run.folder");
-        throw StorageError(fmt::format("{}: cannot be locked ({})", path.string(), std::strerror(reason)), "mount the file system with locks (Lustre: -o flock)");
+        if (reason == EAGAIN || reason == EACCES)
+            throw StorageError(fmt::format("{}: this run directory is in use by {}", run_folder.string(), who),
+                               "wait for it to end, or give another run.folder");
+        throw StorageError(fmt::format("{}: cannot be locked ({})", path.string(), std::strerror(reason)),
+                           "mount the file system with locks (Lustre: -o flock)");
     }
     char host[128] = "?";
     gethostname(host, sizeof host - 1);
     const char* slurm_job = std::getenv("SLURM_JOB_ID");
-    const auto words = fmt::format("process {} on {}{}, since {}\n", getpid(), host, slurm_job ? fmt::format(" (Slurm job {})", slurm_job) : "", utc_now());
-    if (ftruncate(fd_, 0) != 0 || pwrite(fd_, words.data(), words.size(), 0) < 0) throw StorageError(fmt::format("{}: cannot be written ({})", path.string(), std::strerror(errno)));
+    const auto words = fmt::format("process {} on {}{}, since {}\n", getpid(), host,
+                                   slurm_job ? fmt::format(" (Slurm job {})", slurm_job) : "", utc_now());
+    if (ftruncate(fd_, 0) != 0 || pwrite(fd_, words.data(), words.size(), 0) < 0)
+        throw StorageError(fmt::format("{}: cannot be written ({})", path.string(), std::strerror(errno)));
 }
 
 Lock::~Lock() {

@@ -7,9 +7,11 @@ namespace tg::run {
 Record::Record(std::filesystem::path file) : file_(std::move(file)) {
     if (!std::filesystem::exists(file_)) return;
     const auto in = storage::Hdf5File::open(file_);
-    const auto stages = in.read_texts("stage"), fingerprints = in.read_texts("fingerprint"), finished = in.read_texts("finished");
+    const auto stages = in.read_texts("stage"), fingerprints = in.read_texts("fingerprint"),
+               finished = in.read_texts("finished");
     const auto seconds = in.read<double>("seconds");
-    for (std::size_t i = 0; i < stages.size(); ++i) stages_[stages[i]] = {fingerprints.at(i), finished.at(i), seconds.at(i), {}};
+    for (std::size_t i = 0; i < stages.size(); ++i)
+        stages_[stages[i]] = {fingerprints.at(i), finished.at(i), seconds.at(i), {}};
     const auto owners = in.read_texts("figures/stage"), names = in.read_texts("figures/name");
     const auto values = in.read<double>("figures/value");
     for (std::size_t i = 0; i < owners.size(); ++i) stages_[owners[i]].figures.emplace_back(names.at(i), values.at(i));
@@ -51,7 +53,8 @@ void Record::save() const {
         out.write_texts("provenance/key", keys);
         out.write_texts("provenance/text", texts);
         for (const char* name : {"version", "host", "job", "created", "ranks"})
-            if (const auto found = provenance_.find(name); found != provenance_.end()) out.set_attribute(name, found->second);
+            if (const auto found = provenance_.find(name); found != provenance_.end())
+                out.set_attribute(name, found->second);
     });
 }
 

@@ -18,9 +18,16 @@ SampleTable::SampleTable(const std::filesystem::path& samples_h5) {
     for (const auto& judge : split(file.text_attribute("judges"), ','))
         if (!trimmed(judge).empty()) judges_.emplace_back(trimmed(judge));
     const auto rows = image_.size();
-    for (const auto& [name, length] : {std::pair<const char*, std::size_t>{"type", type_.size()}, {"kept", kept_.size()}, {"state", state_.size()}, {"question", question_.size()},
-                                       {"answer", answer_.size()}, {"votes", judges_.empty() ? rows : votes_.size() / judges_.size()}})
-        if (length != rows) throw StorageError(fmt::format("{}: {} rows of {} beside {} of image", samples_h5.string(), length, name, rows), "remove the file and run stage curate again");
+    for (const auto& [name, length] : {std::pair<const char*, std::size_t>{"type", type_.size()},
+                                       {"kept", kept_.size()},
+                                       {"state", state_.size()},
+                                       {"question", question_.size()},
+                                       {"answer", answer_.size()},
+                                       {"votes", judges_.empty() ? rows : votes_.size() / judges_.size()}})
+        if (length != rows)
+            throw StorageError(
+                fmt::format("{}: {} rows of {} beside {} of image", samples_h5.string(), length, name, rows),
+                "remove the file and run stage curate again");
 }
 
 }  // namespace tg::run

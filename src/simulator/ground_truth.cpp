@@ -23,7 +23,8 @@ namespace fs = std::filesystem;
 // "00_symbols" -> "symbols", "body_parts" -> "body parts".
 std::string cleaned(std::string_view name) {
     const auto digits = name.find_first_not_of("0123456789");
-    if (digits != name.npos && digits > 0 && (name[digits] == '_' || name[digits] == '-')) name.remove_prefix(digits + 1);
+    if (digits != name.npos && digits > 0 && (name[digits] == '_' || name[digits] == '-'))
+        name.remove_prefix(digits + 1);
     std::string out;
     for (const char c : name) {
         const bool blank = c == ' ' || c == '_' || c == '-' || c == '.' || c == '\t';
@@ -37,18 +38,19 @@ std::string cleaned(std::string_view name) {
 std::string noun_of(const std::string& caption, const std::string& stem) {
     auto text = lower_ascii(caption);
     text = text.substr(0, text.find_first_of(".!?:;,("));
-    for (const std::string_view mark : {"\u2014", "\u2013", " - "})
-        text = text.substr(0, text.find(mark));
+    for (const std::string_view mark : {"\u2014", "\u2013", " - "}) text = text.substr(0, text.find(mark));
     for (const std::string_view quote : {"\u201C", "\u201D", "\""}) text = replace_all(std::move(text), quote, "");
     text = std::string(trimmed(replace_all(std::move(text), "\u2019", "'")));
     auto named = text;
-    for (const std::string_view article : {"a pair of ", "a couple of ", "an ", "a ", "the ", "some ", "our ", "another "})
+    for (const std::string_view article :
+         {"a pair of ", "a couple of ", "an ", "a ", "the ", "some ", "our ", "another "})
         if (text.starts_with(article)) {
             named = trimmed(std::string_view(text).substr(article.size()));
             break;
         }
     const auto words = 1 + std::count(named.begin(), named.end(), ' ');
-    if (!named.empty() && words <= (named.size() < text.size() ? 5 : 3)) return named;  // without an article longer ones are sentences
+    if (!named.empty() && words <= (named.size() < text.size() ? 5 : 3))
+        return named;  // without an article longer ones are sentences
     std::string letters;
     for (const char c : stem)
         if (std::isdigit(static_cast<unsigned char>(c)) == 0) letters += c;
@@ -74,14 +76,21 @@ std::vector<std::string> ways_to_ask(std::string_view subject) {
     return names;
 }
 
-constexpr std::array<std::string_view, 24> foreign_subjects{"crowded streets",    "office documents", "shop receipts",    "road traffic",  "kitchen scenes",   "satellite pictures", "weather maps",     "line charts",
-                                                            "newspaper pages",    "film posters",     "family portraits", "old manuscripts", "circuit boards", "medical scans",      "sports results",   "train timetables",
-                                                            "user interfaces",    "floor plans",      "oil paintings",    "comic strips",  "night skies",      "mountain views",     "fashion shows",    "market stalls"};
-constexpr std::array<std::string_view, 4> facets{"main subject of ", "small details of ", "written parts of ", "unusual cases of "};
-constexpr std::array<std::string_view, 24> further_fields{"weather reading",      "gesture understanding", "furniture arrangement",  "packaging understanding", "hairstyle description",   "jewellery recognition",
-                                                          "footprint reading",    "shadow reasoning",      "reflection reasoning",   "texture comparison",      "queue understanding",     "signature comparison",
-                                                          "stain identification", "fabric recognition",    "garden understanding",   "playground understanding", "shelf understanding",    "label reading",
-                                                          "seating plan reading", "ticket reading",        "menu reading",           "knot recognition",        "origami recognition",     "puzzle piece matching"};
+constexpr std::array<std::string_view, 24> foreign_subjects{
+    "crowded streets",    "office documents", "shop receipts",  "road traffic",    "kitchen scenes",
+    "satellite pictures", "weather maps",     "line charts",    "newspaper pages", "film posters",
+    "family portraits",   "old manuscripts",  "circuit boards", "medical scans",   "sports results",
+    "train timetables",   "user interfaces",  "floor plans",    "oil paintings",   "comic strips",
+    "night skies",        "mountain views",   "fashion shows",  "market stalls"};
+constexpr std::array<std::string_view, 4> facets{"main subject of ", "small details of ", "written parts of ",
+                                                 "unusual cases of "};
+constexpr std::array<std::string_view, 24> further_fields{
+    "weather reading",       "gesture understanding", "furniture arrangement", "packaging understanding",
+    "hairstyle description", "jewellery recognition", "footprint reading",     "shadow reasoning",
+    "reflection reasoning",  "texture comparison",    "queue understanding",   "signature comparison",
+    "stain identification",  "fabric recognition",    "garden understanding",  "playground understanding",
+    "shelf understanding",   "label reading",         "seating plan reading",  "ticket reading",
+    "menu reading",          "knot recognition",      "origami recognition",   "puzzle piece matching"};
 
 constexpr std::string_view choice_suffix = "\nAnswer with the option's letter from the given choices directly.";
 constexpr std::string_view short_suffix = "\nAnswer the question using a single word or phrase.";
@@ -113,7 +122,8 @@ struct GroundTruth::Impl {
     std::vector<std::pair<std::string, std::string>> names;   // (noun, group)
 
     std::uint64_t seed_of(std::string_view kind, std::size_t picture, std::string_view type) const {
-        return random_bits(static_cast<std::uint64_t>(settings.truth_seed), bits_of(kind) ^ mix64(bits_of(pictures[picture].uri)) ^ mix64(mix64(bits_of(type))));
+        return random_bits(static_cast<std::uint64_t>(settings.truth_seed),
+                           bits_of(kind) ^ mix64(bits_of(pictures[picture].uri)) ^ mix64(mix64(bits_of(type))));
     }
 
     std::optional<std::string> top_of(std::string_view name) const {
@@ -141,7 +151,8 @@ struct GroundTruth::Impl {
             at = 2;
         }
         for (; at < levels.size(); ++at) {
-            if (const auto form = way(levels[at], taxonomy::last_name(*folder)); form && at + 1 == levels.size()) return Type{*folder, form};
+            if (const auto form = way(levels[at], taxonomy::last_name(*folder)); form && at + 1 == levels.size())
+                return Type{*folder, form};
             auto child = below(*folder, levels[at]);
             if (!child) return std::nullopt;
             folder = std::move(child);
@@ -160,7 +171,8 @@ struct GroundTruth::Impl {
     struct Choice {
         std::string text, right, wrong;
     };
-    static Choice choice(std::string_view question, std::string_view answer, std::vector<std::string> others, RandomStream& random) {
+    static Choice choice(std::string_view question, std::string_view answer, std::vector<std::string> others,
+                         RandomStream& random) {
         constexpr std::string_view letters = "ABCD";
         shuffle(others, random());
         others.resize(std::min<std::size_t>(others.size(), letters.size() - 1));
@@ -180,7 +192,9 @@ GroundTruth::GroundTruth(const GroundTruthSettings& settings) : impl_(std::make_
         const auto colon = entry.rfind(':');
         double rate = -1;
         if (colon != entry.npos) std::from_chars(entry.data() + colon + 1, entry.data() + entry.size(), rate);
-        if (rate < 0 || rate > 1) throw UsageError(fmt::format("judge_error_of: '{}' is not understood", entry), "write MODEL:SHARE, as judge-a:0.2");
+        if (rate < 0 || rate > 1)
+            throw UsageError(fmt::format("judge_error_of: '{}' is not understood", entry),
+                             "write MODEL:SHARE, as judge-a:0.2");
         impl_->judge_errors[entry.substr(0, colon)] = rate;
     }
     std::error_code error;
@@ -192,7 +206,8 @@ GroundTruth::GroundTruth(const GroundTruthSettings& settings) : impl_(std::make_
         std::vector<std::string> parts;
         for (const auto& part : relative.parent_path()) parts.push_back(cleaned(part.string()));
         if (parts.empty()) continue;  // a picture outside every folder has no true type
-        if (parts.size() > taxonomy::deepest_level) parts = {parts[0], parts[1], join({parts.begin() + 2, parts.end()}, " ")};
+        if (parts.size() > taxonomy::deepest_level)
+            parts = {parts[0], parts[1], join({parts.begin() + 2, parts.end()}, " ")};
         auto stem = (file.parent_path() / file.stem()).string();
         if (stem.ends_with("_mirror")) stem.resize(stem.size() - 7);  // a mirrored twin shares its twin's caption
         std::string caption;
@@ -200,18 +215,25 @@ GroundTruth::GroundTruth(const GroundTruthSettings& settings) : impl_(std::make_
             const auto text = read_text_file(stem + ".txt");
             caption = trimmed(text.substr(0, text.find('\n')));
         }
-        impl_->pictures.push_back({relative.generic_string(), join(parts, "~"), caption, noun_of(caption, file.stem().string()), parts.size() > 1 ? parts[1] : parts[0]});
+        impl_->pictures.push_back({relative.generic_string(), join(parts, "~"), caption,
+                                   noun_of(caption, file.stem().string()), parts.size() > 1 ? parts[1] : parts[0]});
     }
-    if (error) throw InputError(fmt::format("{}: cannot be listed ({})", settings.pictures.string(), error.message()), "name the folder of pictures that the simulator answers from");
-    if (impl_->pictures.empty()) throw InputError(fmt::format("{}: no pictures in sub-folders", settings.pictures.string()), "name the folder of pictures that the simulator answers from");
-    std::sort(impl_->pictures.begin(), impl_->pictures.end(), [](const auto& a, const auto& b) { return a.uri < b.uri; });
+    if (error)
+        throw InputError(fmt::format("{}: cannot be listed ({})", settings.pictures.string(), error.message()),
+                         "name the folder of pictures that the simulator answers from");
+    if (impl_->pictures.empty())
+        throw InputError(fmt::format("{}: no pictures in sub-folders", settings.pictures.string()),
+                         "name the folder of pictures that the simulator answers from");
+    std::sort(impl_->pictures.begin(), impl_->pictures.end(),
+              [](const auto& a, const auto& b) { return a.uri < b.uri; });
 
     std::set<std::string> folders, groups;
     std::set<std::pair<std::string, std::string>> names;
     for (std::size_t i = 0; i < impl_->pictures.size(); ++i) {
         const auto& picture = impl_->pictures[i];
         impl_->by_uri.emplace(picture.uri, i);
-        for (std::string_view folder = picture.folder; !folder.empty(); folder = taxonomy::parent_of(folder)) folders.emplace(folder);
+        for (std::string_view folder = picture.folder; !folder.empty(); folder = taxonomy::parent_of(folder))
+            folders.emplace(folder);
         groups.insert(picture.group);
         names.emplace(picture.noun, picture.group);
     }
@@ -296,7 +318,9 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
     const bool off_topic = random.unit() < 0.25;  // of the wrong ones: the question is not of the type at all
     const auto form = known && known->form ? *known->form : static_cast<Form>(random.below(3));
     const std::string about(known ? taxonomy::last_name(known->folder) : taxonomy::last_name(shown.folder));
-    if (wrong && off_topic) return {fmt::format("How many wheels can be counted in the picture?{}", short_suffix), fmt::format("{}", 5 + random.below(40)), true};
+    if (wrong && off_topic)
+        return {fmt::format("How many wheels can be counted in the picture?{}", short_suffix),
+                fmt::format("{}", 5 + random.below(40)), true};
 
     const auto own = split(shown.folder, taxonomy::level_separator);
     const auto strange = [&](const std::vector<std::string>& all) {
@@ -309,7 +333,9 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
         const auto others = strange(impl_->groups);
         const bool ask_other = !others.empty() && random.below(2) == 1;
         const bool truth = !ask_other && taxonomy::is_within(shown.folder, known ? known->folder : shown.folder);
-        return {fmt::format("Is the picture about {}?{}", ask_other ? others[random.below(others.size())] : about, short_suffix), truth != wrong ? "Yes" : "No", wrong};
+        return {fmt::format("Is the picture about {}?{}", ask_other ? others[random.below(others.size())] : about,
+                            short_suffix),
+                truth != wrong ? "Yes" : "No", wrong};
     }
     Impl::Choice choice;
     if (form == Form::name) {
@@ -318,7 +344,8 @@ GroundTruth::Sample GroundTruth::sample(std::size_t picture, std::string_view ty
             if (group != shown.group && noun != shown.noun) others.push_back(noun);
         choice = Impl::choice("Which of these does the picture show?", shown.noun, std::move(others), random);
     } else if (known && taxonomy::level_of(known->folder) == 1) {
-        choice = Impl::choice("What kind of thing does the picture show?", about, strange(impl_->folders.at("")), random);
+        choice =
+            Impl::choice("What kind of thing does the picture show?", about, strange(impl_->folders.at("")), random);
     } else {
         choice = Impl::choice("Which of these does the picture show?", about, strange(impl_->groups), random);
     }

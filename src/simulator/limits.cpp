@@ -9,8 +9,10 @@ bool SecondLimit::open(double now) {
     if (!limited()) return true;
     const auto second = static_cast<std::int64_t>(std::floor(now));
     if (second != second_) {
-        // Debts are paid by each second that passed. Credit is lost, but for one request where the grant has a fraction.
-        const double passed = second_ < 0 ? 1 : static_cast<double>(std::min<std::int64_t>(second - second_, 1'000'000));
+        // Debts are paid by each second that passed. Credit is lost, but for one request where the grant has a
+        // fraction.
+        const double passed =
+            second_ < 0 ? 1 : static_cast<double>(std::min<std::int64_t>(second - second_, 1'000'000));
         const double most_carried = grant_ == std::floor(grant_) ? 0 : 1;
         left_ = std::min(std::min(left_, most_carried) + passed * grant_, std::max(grant_, 1.0) + most_carried);
         second_ = second;

@@ -24,7 +24,8 @@ thread_local Delivery delivery_of_thread;
 // Reads through a large buffer; keeps what is written until the whole response is there.
 class Connection : public httplib::Stream {
 public:
-    Connection(socket_t fd, const std::atomic<bool>& stopping, const std::atomic<int>& waiting) : fd_(fd), stopping_(stopping), waiting_(waiting) {}
+    Connection(socket_t fd, const std::atomic<bool>& stopping, const std::atomic<int>& waiting)
+        : fd_(fd), stopping_(stopping), waiting_(waiting) {}
 
     bool is_readable() const override { return at_ < filled_ || wait_for(POLLIN, read_limit); }
     bool is_writable() const override { return true; }
@@ -63,12 +64,17 @@ public:
         response_.clear();
         switch (delivery_of_thread.way) {
             case Delivery::Way::whole: return send_all(response);
-            case Delivery::Way::cut: send_all(std::string_view(response).substr(0, response.size() - std::min<std::size_t>(response.size() / 3 + 1, response.size()))); return false;
+            case Delivery::Way::cut:
+                send_all(std::string_view(response).substr(
+                    0, response.size() - std::min<std::size_t>(response.size() / 3 + 1, response.size())));
+                return false;
             case Delivery::Way::drip: {
                 constexpr std::size_t pieces = 20;
                 const auto step = response.size() / pieces + 1;
                 for (std::size_t at = 0; at < response.size(); at += step) {
-                    if (!send_all(std::string_view(response).substr(at, step)) || !server.sleep_s(delivery_of_thread.drip_s / pieces)) return false;
+                    if (!send_all(std::string_view(response).substr(at, step)) ||
+                        !server.sleep_s(delivery_of_thread.drip_s / pieces))
+                        return false;
                 }
                 return true;
             }
@@ -176,7 +182,9 @@ private:
 }  // namespace
 
 SimulatorServer::SimulatorServer(int most_connections) {
-    new_task_queue = [this, most_connections] { return new GrowingPool(static_cast<std::size_t>(most_connections), waiting_); };
+    new_task_queue = [this, most_connections] {
+        return new GrowingPool(static_cast<std::size_t>(most_connections), waiting_);
+    };
     set_tcp_nodelay(true);
     set_payload_max_length(256u << 20);
 }

@@ -1,5 +1,5 @@
-// cpp-httplib's server with connections of our own, so that a handler can decide how its answer leaves: whole, cut, dripped, or
-// not at all with a reset. A thread a connection, started as they come.
+// cpp-httplib's server with connections of our own, so that a handler can decide how its answer leaves: whole, cut,
+// dripped, or not at all with a reset. A thread a connection, started as they come.
 #pragma once
 
 #include <atomic>

@@ -33,7 +33,8 @@ public:
                 const auto text = read_text_file(folder / truth.uri(i));
                 try {
                     marks_[i] = mark_of(pictures::decode(std::as_bytes(std::span(text))));
-                } catch (const pictures::UnreadableImage& error) {  // such a picture is never sent, so nothing will be asked about it
+                } catch (const pictures::UnreadableImage&
+                             error) {  // such a picture is never sent, so nothing will be asked about it
                     log::warn("simulate: {}: {}; left out", truth.uri(i), error.what());
                 }
             }));
@@ -73,7 +74,9 @@ private:
         std::vector<std::uint8_t> rgb;  // side x side x 3
         double shape = 1;               // width / height
     };
-    static Mark mark_of(const pictures::Image& image) { return {pictures::resized(image, side, side).rgb, static_cast<double>(image.width) / image.height}; }
+    static Mark mark_of(const pictures::Image& image) {
+        return {pictures::resized(image, side, side).rgb, static_cast<double>(image.width) / image.height};
+    }
     static double distance_of(const Mark& a, const Mark& b) {
         double sum = 0;
         for (std::size_t i = 0; i < a.rgb.size(); ++i) {
@@ -100,7 +103,9 @@ bool is_path(const std::string& line) {
     const auto reading = taxonomy::read_path(line);
     return reading && reading.path == line;
 }
-bool is_deep_path(const std::string& line) { return line.find(taxonomy::level_separator) != line.npos && is_path(line); }
+bool is_deep_path(const std::string& line) {
+    return line.find(taxonomy::level_separator) != line.npos && is_path(line);
+}
 
 // The task types that a prompt lists: the block of lines around those that are paths with levels.
 std::vector<std::string> listed_types(const std::vector<std::string>& lines) {
@@ -118,7 +123,8 @@ std::vector<std::string> listed_types(const std::vector<std::string>& lines) {
 std::string judged_type(const std::vector<std::string>& lines) {
     for (const auto& line : lines)
         for (auto at = line.rfind(": "); at != line.npos && at > 0; at = line.rfind(": ", at - 1))
-            if (const auto rest = std::string(trimmed(std::string_view(line).substr(at + 2))); is_deep_path(rest)) return rest;
+            if (const auto rest = std::string(trimmed(std::string_view(line).substr(at + 2))); is_deep_path(rest))
+                return rest;
     // A type of one level has no mark of its own: the first line with a colon is taken to name it.
     for (const auto& line : lines)
         if (const auto at = line.rfind(": "); at != line.npos)
@@ -128,9 +134,12 @@ std::string judged_type(const std::vector<std::string>& lines) {
 
 int first_number(std::string_view text, int otherwise) {
     for (std::size_t i = 0; i < text.size(); ++i) {
-        if (std::isdigit(static_cast<unsigned char>(text[i])) == 0 || (i > 0 && std::isalnum(static_cast<unsigned char>(text[i - 1])) != 0)) continue;
+        if (std::isdigit(static_cast<unsigned char>(text[i])) == 0 ||
+            (i > 0 && std::isalnum(static_cast<unsigned char>(text[i - 1])) != 0))
+            continue;
         int number = 0;
-        while (i < text.size() && std::isdigit(static_cast<unsigned char>(text[i])) != 0 && number < 100'000) number = number * 10 + (text[i++] - '0');
+        while (i < text.size() && std::isdigit(static_cast<unsigned char>(text[i])) != 0 && number < 100'000)
+            number = number * 10 + (text[i++] - '0');
         return number;
     }
     return otherwise;
@@ -142,7 +151,9 @@ std::string expansion(const GroundTruth& truth, const SimulatedCall& call) {
     for (const auto& line : lines) {
         if (line.empty() || !is_path(line)) continue;
         const auto begins = line + taxonomy::level_separator;
-        if (std::any_of(lines.begin(), lines.end(), [&](const auto& other) { return other.starts_with(begins); }) && (parent.empty() || line.size() < parent.size())) parent = line;
+        if (std::any_of(lines.begin(), lines.end(), [&](const auto& other) { return other.starts_with(begins); }) &&
+            (parent.empty() || line.size() < parent.size()))
+            parent = line;
     }
     auto wanted = first_number(call.user, 10);
     std::vector<std::string> fresh;
@@ -156,7 +167,8 @@ std::string expansion(const GroundTruth& truth, const SimulatedCall& call) {
     return fresh.empty() ? "None" : join(fresh, "\n");
 }
 
-std::string refinement(const GroundTruth& truth, std::size_t picture, const std::vector<std::string>& candidates, bool as_json) {
+std::string refinement(const GroundTruth& truth, std::size_t picture, const std::vector<std::string>& candidates,
+                       bool as_json) {
     std::vector<std::string> kept;
     for (const auto& type : candidates)
         if (truth.fits(picture, type)) kept.push_back(type);
@@ -164,7 +176,8 @@ std::string refinement(const GroundTruth& truth, std::size_t picture, const std:
     return kept.empty() ? "[None]" : fmt::format("[{}]", join(kept, ", "));
 }
 
-std::string generation(const GroundTruth& truth, std::size_t picture, const std::vector<std::string>& types, bool as_json) {
+std::string generation(const GroundTruth& truth, std::size_t picture, const std::vector<std::string>& types,
+                       bool as_json) {
     auto samples = ordered_json::array();
     std::vector<std::string> lines;
     for (const auto& type : types) {

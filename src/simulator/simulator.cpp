@@ -34,7 +34,22 @@ constexpr double longest_latency = 20;          // medians
 
 double wall_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-enum class Fault { none, rate_limited, error_500, error_503, reset, stall, cut_body, broken_json, html, refusal, chatter, truncated, content_filter, slow_drip };
+enum class Fault {
+    none,
+    rate_limited,
+    error_500,
+    error_503,
+    reset,
+    stall,
+    cut_body,
+    broken_json,
+    html,
+    refusal,
+    chatter,
+    truncated,
+    content_filter,
+    slow_drip
+};
 
 struct FaultShare {
     Fault fault;
@@ -53,8 +68,10 @@ constexpr std::array fault_shares{
     FaultShare{Fault::html, "html", &SimulatorSettings::html, "200 with a page of HTML"},
     FaultShare{Fault::refusal, "refusal", &SimulatorSettings::refusal, "a refusal instead of an answer"},
     FaultShare{Fault::chatter, "chatter", &SimulatorSettings::chatter, "the answer within a code fence and talk"},
-    FaultShare{Fault::truncated, "truncated", &SimulatorSettings::truncated, "half of the answer, finish_reason length"},
-    FaultShare{Fault::content_filter, "content_filter", &SimulatorSettings::content_filter, "finish_reason content_filter"},
+    FaultShare{Fault::truncated, "truncated", &SimulatorSettings::truncated,
+               "half of the answer, finish_reason length"},
+    FaultShare{Fault::content_filter, "content_filter", &SimulatorSettings::content_filter,
+               "finish_reason content_filter"},
     FaultShare{Fault::slow_drip, "slow_drip", &SimulatorSettings::slow_drip, "the answer in small pieces over drip_s"},
 };
 
@@ -64,7 +81,8 @@ bool decode_base64(std::string_view text, std::vector<std::byte>& bytes) {
         std::array<std::int8_t, 256> table{};
         table.fill(-1);
         constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        for (std::size_t i = 0; i < letters.size(); ++i) table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
+        for (std::size_t i = 0; i < letters.size(); ++i)
+            table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
         return table;
     }();
     while (text.ends_with('=')) text.remove_suffix(1);
@@ -96,10 +114,15 @@ void read_part(const Json& part, std::string& text, Parsed& parsed) {
     if (type == "text") {
         text += part.value("text", std::string());
     } else if (type == "image_url") {
-        const auto url = part.contains("image_url") && part["image_url"].is_object() ? part["image_url"].value("url", std::string()) : std::string();
+        const auto url = part.contains("image_url") && part["image_url"].is_object()
+                             ? part["image_url"].value("url", std::string())
+                             : std::string();
         const auto comma = url.find(',');
-        if (!url.starts_with("data:image/") || comma == std::string::npos || url.substr(0, comma).find(";base64") == std::string::npos) parsed.error = "image_url must be a data URL in base64";
-        else if (!decode_base64(std::string_view(url).substr(comma + 1), parsed.call.image)) parsed.error = "the image's base64 is damaged";
+        if (!url.starts_with("data:image/") || comma == std::string::npos ||
+            url.substr(0, comma).find(";base64") == std::string::npos)
+            parsed.error = "image_url must be a data URL in base64";
+        else if (!decode_base64(std::string_view(url).substr(comma + 1), parsed.call.image))
+            parsed.error = "the image's base64 is damaged";
     } else {
         parsed.error = fmt::format("a part of type '{}' is not understood", type);
     }
@@ -122,9 +145,12 @@ Parsed parse(const std::string& body) {
             else
                 for (const auto& part : content) read_part(part, text, parsed);
         }
-        parsed.max_tokens = json.contains("max_completion_tokens") ? json["max_completion_tokens"].get<int>() : json.value("max_tokens", 1024);
+        parsed.max_tokens = json.contains("max_completion_tokens") ? json["max_completion_tokens"].get<int>()
+                                                                   : json.value("max_tokens", 1024);
         call.sampling_seed = json.value("seed", std::int64_t{0});
-        if (const auto format = json.find("response_format"); format != json.end() && format->value("type", std::string()) == "json_schema") call.response_schema = format->at("json_schema").at("schema").dump();
+        if (const auto format = json.find("response_format");
+            format != json.end() && format->value("type", std::string()) == "json_schema")
+            call.response_schema = format->at("json_schema").at("schema").dump();
     } catch (const Json::exception& e) {
         parsed.error = e.what();
     }
@@ -137,7 +163,9 @@ double normal(std::uint64_t seed) {
     return std::sqrt(-2 * std::log(u)) * std::cos(2 * 3.14159265358979323846 * v);
 }
 
-std::string error_body(std::string_view message, std::string_view type, std::string_view code) { return Json{{"error", {{"message", message}, {"type", type}, {"code", code}}}}.dump(); }
+std::string error_body(std::string_view message, std::string_view type, std::string_view code) {
+    return Json{{"error", {{"message", message}, {"type", type}, {"code", code}}}}.dump();
+}
 
 }  // namespace
 
@@ -150,14 +178,20 @@ void SimulatorSettings::describe(SettingsVisitor& v) {
     v.option("models", &models, "names of models served (empty: any)");
     v.option("threads", &threads, "connections served at once", at_least(1));
     v.option("seed", &seed, "seed of latencies and faults");
-    v.option("requests_per_minute", &requests_per_minute, "limit of each model, kept second by second (0: none)", at_least(0));
-    v.option("tokens_per_minute", &tokens_per_minute, "limit of each model, kept second by second (0: none)", at_least(0));
+    v.option("requests_per_minute", &requests_per_minute, "limit of each model, kept second by second (0: none)",
+             at_least(0));
+    v.option("tokens_per_minute", &tokens_per_minute, "limit of each model, kept second by second (0: none)",
+             at_least(0));
     v.option("limit_headers", &limit_headers, "say limits and waits in headers, as the vendors do");
-    v.option("tokens_counted", &tokens_counted, "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)", one_of({"used", "reserved"}));
+    v.option("tokens_counted", &tokens_counted,
+             "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)",
+             one_of({"used", "reserved"}));
     v.option("quota_tokens", &quota_tokens, "tokens after which the quota is exhausted (0: none)", at_least(0));
     v.option("latency_ms", &latency_ms, "median time to answer", at_least(0));
     v.option("latency_sigma", &latency_sigma, "spread of its logarithm (log-normal)", between(0, 3));
-    for (const auto& f : fault_shares) v.option(f.name, &(this->*f.share), std::string("share of requests that get ") + std::string(f.help), between(0, 1));
+    for (const auto& f : fault_shares)
+        v.option(f.name, &(this->*f.share), std::string("share of requests that get ") + std::string(f.help),
+                 between(0, 1));
     v.option("stall_s", &stall_s, "how long a stalled request waits", at_least(0));
     v.option("drip_s", &drip_s, "how long a dripped answer takes", at_least(0));
 }
@@ -165,8 +199,11 @@ void SimulatorSettings::describe(SettingsVisitor& v) {
 void SimulatorSettings::check() const {
     double sum = 0;
     for (const auto& f : fault_shares) sum += this->*f.share;
-    if (sum > 1) throw UsageError(fmt::format("[simulate]: the fault shares add up to {}", sum), "they must not pass 1");
-    if (!key_env.empty() && !std::getenv(key_env.c_str())) throw UsageError(fmt::format("[simulate]: the environment variable {} is not set", key_env), "export it, or leave key_env empty");
+    if (sum > 1)
+        throw UsageError(fmt::format("[simulate]: the fault shares add up to {}", sum), "they must not pass 1");
+    if (!key_env.empty() && !std::getenv(key_env.c_str()))
+        throw UsageError(fmt::format("[simulate]: the environment variable {} is not set", key_env),
+                         "export it, or leave key_env empty");
 }
 
 struct Simulator::Impl {
@@ -189,12 +226,21 @@ struct Simulator::Impl {
     Impl(const SimulatorSettings& s, AnswerFunction a) : settings(s), answer(std::move(a)), server(s.threads) {}
 
     // One line a request, written before the answer leaves: what was paid for is never missing from it.
-    void note(const Digest& content, const SimulatedCall& call, std::string_view outcome, bool paid, std::int64_t in, std::int64_t out) {
+    void note(const Digest& content, const SimulatedCall& call, std::string_view outcome, bool paid, std::int64_t in,
+              std::int64_t out) {
         const std::lock_guard lock(mutex);
         if (paid) counts.tokens_in += in, counts.tokens_out += out;
         if (!log) return;
-        const auto line = Json{{"at", wall_now()}, {"content", content.hex()}, {"attempt", call.attempt}, {"model", call.model}, {"outcome", outcome}, {"paid", paid}, {"in", in}, {"out", out},
-                               {"image_bytes", call.image.size()}, {"user", excerpt(call.user, 80)}}
+        const auto line = Json{{"at", wall_now()},
+                               {"content", content.hex()},
+                               {"attempt", call.attempt},
+                               {"model", call.model},
+                               {"outcome", outcome},
+                               {"paid", paid},
+                               {"in", in},
+                               {"out", out},
+                               {"image_bytes", call.image.size()},
+                               {"user", excerpt(call.user, 80)}}
                               .dump(-1, ' ', false, Json::error_handler_t::replace);
         std::fprintf(log, "%s\n", line.c_str());
         std::fflush(log);
@@ -205,12 +251,15 @@ struct Simulator::Impl {
         for (const auto& [name, limit] : {std::pair{"requests", &of_model.requests}, {"tokens", &of_model.tokens}}) {
             if (!limit->limited()) continue;
             response.set_header(fmt::format("x-ratelimit-limit-{}", name), fmt::format("{:.0f}", limit->limit()));
-            response.set_header(fmt::format("x-ratelimit-remaining-{}", name), fmt::format("{:.0f}", limit->remaining()));
-            response.set_header(fmt::format("x-ratelimit-reset-{}", name), fmt::format("{:.0f}ms", std::ceil(limit->reset_s() * 1000)));
+            response.set_header(fmt::format("x-ratelimit-remaining-{}", name),
+                                fmt::format("{:.0f}", limit->remaining()));
+            response.set_header(fmt::format("x-ratelimit-reset-{}", name),
+                                fmt::format("{:.0f}ms", std::ceil(limit->reset_s() * 1000)));
         }
     }
 
-    static void refuse(httplib::Response& response, int status, std::string_view message, std::string_view type, std::string_view code) {
+    static void refuse(httplib::Response& response, int status, std::string_view message, std::string_view type,
+                       std::string_view code) {
         response.status = status;
         response.set_content(error_body(message, type, code), "application/json");
     }
@@ -219,7 +268,10 @@ struct Simulator::Impl {
     bool wrong_key(const httplib::Request& request, httplib::Response& response) const {
         const auto given = request.get_header_value("Authorization");
         if (key.empty() || given == "Bearer " + key) return false;
-        refuse(response, 401, "Incorrect API key provided: " + given.substr(std::min(given.size(), std::string_view("Bearer ").size())), "invalid_request_error", "invalid_api_key");
+        refuse(
+            response, 401,
+            "Incorrect API key provided: " + given.substr(std::min(given.size(), std::string_view("Bearer ").size())),
+            "invalid_request_error", "invalid_api_key");
         return true;
     }
 
@@ -232,29 +284,46 @@ struct Simulator::Impl {
         auto parsed = parse(request.body);
         auto& call = parsed.call;
         if (!parsed.error.empty()) return refuse(response, 400, parsed.error, "invalid_request_error", "bad_request");
-        if (!settings.models.empty() && std::find(settings.models.begin(), settings.models.end(), call.model) == settings.models.end())
-            return refuse(response, 404, fmt::format("The model `{}` does not exist or you do not have access to it", call.model), "invalid_request_error", "model_not_found");
+        if (!settings.models.empty() &&
+            std::find(settings.models.begin(), settings.models.end(), call.model) == settings.models.end())
+            return refuse(response, 404,
+                          fmt::format("The model `{}` does not exist or you do not have access to it", call.model),
+                          "invalid_request_error", "model_not_found");
         const auto image_digest = digest_of(std::span<const std::byte>(call.image));
-        const auto content = DigestBuilder().add(call.model).add(call.system).add(call.user).add(image_digest).add(call.response_schema).finish();
-        const auto prompt_tokens = llm::text_tokens(call.system) + llm::text_tokens(call.user) + 8 + (call.image.empty() ? 0 : tokens_a_picture);
+        const auto content = DigestBuilder()
+                                 .add(call.model)
+                                 .add(call.system)
+                                 .add(call.user)
+                                 .add(image_digest)
+                                 .add(call.response_schema)
+                                 .finish();
+        const auto prompt_tokens = llm::text_tokens(call.system) + llm::text_tokens(call.user) + 8 +
+                                   (call.image.empty() ? 0 : tokens_a_picture);
         response.set_header("x-request-id", "sim-" + content.hex().substr(0, 16));
 
         // The limit comes first, so that which attempt this is does not depend on timing.
         ModelLimits* of_model = nullptr;
         {
             const std::lock_guard lock(mutex);
-            of_model = &limits.try_emplace(call.model, ModelLimits{SecondLimit(settings.requests_per_minute), SecondLimit(settings.tokens_per_minute)}).first->second;
+            of_model = &limits
+                            .try_emplace(call.model, ModelLimits{SecondLimit(settings.requests_per_minute),
+                                                                 SecondLimit(settings.tokens_per_minute)})
+                            .first->second;
             const double now = wall_now();
             const bool requests_open = of_model->requests.open(now), tokens_open = of_model->tokens.open(now);
             if (!requests_open || !tokens_open) {
                 ++counts.refused_by_limit;
                 add_limit_headers(response, *of_model);
-                const double wait = std::max(requests_open ? 0 : of_model->requests.wait_s(now), tokens_open ? 0 : of_model->tokens.wait_s(now));
+                const double wait = std::max(requests_open ? 0 : of_model->requests.wait_s(now),
+                                             tokens_open ? 0 : of_model->tokens.wait_s(now));
                 if (settings.limit_headers) {
                     response.set_header("retry-after", fmt::format("{:.0f}", std::ceil(wait)));
                     response.set_header("retry-after-ms", fmt::format("{:.0f}", std::ceil(wait * 1000)));
                 }
-                refuse(response, 429, fmt::format("Rate limit reached for `{}` on {} per min", call.model, requests_open ? "tokens" : "requests"), requests_open ? "tokens" : "requests", "rate_limit_exceeded");
+                refuse(response, 429,
+                       fmt::format("Rate limit reached for `{}` on {} per min", call.model,
+                                   requests_open ? "tokens" : "requests"),
+                       requests_open ? "tokens" : "requests", "rate_limit_exceeded");
             } else {
                 of_model->requests.take(1);
                 call.attempt = attempts[content]++;
@@ -262,7 +331,8 @@ struct Simulator::Impl {
         }
         if (response.status == 429) return note(content, call, "429 limit", false, 0, 0);
 
-        call.seed = random_bits(settings.seed_value() ^ DigestHash{}(content), static_cast<std::uint64_t>(call.attempt));
+        call.seed =
+            random_bits(settings.seed_value() ^ DigestHash{}(content), static_cast<std::uint64_t>(call.attempt));
         auto fault = Fault::none;
         std::string_view outcome = "answered";
         double left = random_unit(call.seed, 1);
@@ -273,9 +343,15 @@ struct Simulator::Impl {
             ++counts.faults;
         }
         switch (fault) {
-            case Fault::rate_limited: refuse(response, 429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"); break;
-            case Fault::error_500: refuse(response, 500, "The server had an error while processing your request", "server_error", ""); break;
-            case Fault::error_503: refuse(response, 503, "The engine is currently overloaded", "server_error", ""); break;
+            case Fault::rate_limited:
+                refuse(response, 429, "Rate limit reached for requests", "requests", "rate_limit_exceeded");
+                break;
+            case Fault::error_500:
+                refuse(response, 500, "The server had an error while processing your request", "server_error", "");
+                break;
+            case Fault::error_503:
+                refuse(response, 503, "The engine is currently overloaded", "server_error", "");
+                break;
             default: break;
         }
         if (response.status >= 429) return note(content, call, outcome, false, 0, 0);
@@ -291,29 +367,45 @@ struct Simulator::Impl {
         Json refusal = nullptr;
         const auto answer_tokens_allowed = static_cast<std::size_t>(parsed.max_tokens);
         if (fault == Fault::refusal) refusal = "I'm sorry, but I can't help with that.", text.clear();
-        if (fault == Fault::chatter) text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
+        if (fault == Fault::chatter)
+            text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
         if (fault == Fault::content_filter) text.clear(), finish = "content_filter";
         if (fault == Fault::truncated) text.resize(text.size() / 2), finish = "length";
-        if (static_cast<std::size_t>(llm::text_tokens(text)) > answer_tokens_allowed) text.resize(answer_tokens_allowed * 4), finish = "length";
+        if (static_cast<std::size_t>(llm::text_tokens(text)) > answer_tokens_allowed)
+            text.resize(answer_tokens_allowed * 4), finish = "length";
         const auto answer_tokens = llm::text_tokens(text);
         bool exhausted = false;
         {
             const std::lock_guard lock(mutex);
-            of_model->tokens.take(static_cast<double>(prompt_tokens + (settings.tokens_counted == "reserved" ? parsed.max_tokens : answer_tokens)));
+            of_model->tokens.take(static_cast<double>(
+                prompt_tokens + (settings.tokens_counted == "reserved" ? parsed.max_tokens : answer_tokens)));
             add_limit_headers(response, *of_model);
-            exhausted = settings.quota_tokens > 0 && static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
+            exhausted = settings.quota_tokens > 0 &&
+                        static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
             if (!exhausted) ++counts.answered;
         }
         if (exhausted) {
-            refuse(response, 429, "You exceeded your current quota, please check your plan and billing details.", "insufficient_quota", "insufficient_quota");
+            refuse(response, 429, "You exceeded your current quota, please check your plan and billing details.",
+                   "insufficient_quota", "insufficient_quota");
             return note(content, call, "429 quota", false, 0, 0);
         }
-        if (settings.latency_ms > 0) server.sleep_s(settings.latency_ms * 1e-3 * std::min(longest_latency, std::exp(settings.latency_sigma * normal(call.seed))));
+        if (settings.latency_ms > 0)
+            server.sleep_s(settings.latency_ms * 1e-3 *
+                           std::min(longest_latency, std::exp(settings.latency_sigma * normal(call.seed))));
         if (fault == Fault::stall) server.sleep_s(settings.stall_s);
 
-        auto body = Json{{"id", "chatcmpl-" + content.hex().substr(0, 12)}, {"object", "chat.completion"}, {"created", static_cast<std::int64_t>(wall_now())}, {"model", call.model},
-                         {"choices", {{{"index", 0}, {"message", {{"role", "assistant"}, {"content", text}, {"refusal", refusal}}}, {"finish_reason", finish}}}},
-                         {"usage", {{"prompt_tokens", prompt_tokens}, {"completion_tokens", answer_tokens}, {"total_tokens", prompt_tokens + answer_tokens}}}}
+        auto body = Json{{"id", "chatcmpl-" + content.hex().substr(0, 12)},
+                         {"object", "chat.completion"},
+                         {"created", static_cast<std::int64_t>(wall_now())},
+                         {"model", call.model},
+                         {"choices",
+                          {{{"index", 0},
+                            {"message", {{"role", "assistant"}, {"content", text}, {"refusal", refusal}}},
+                            {"finish_reason", finish}}}},
+                         {"usage",
+                          {{"prompt_tokens", prompt_tokens},
+                           {"completion_tokens", answer_tokens},
+                           {"total_tokens", prompt_tokens + answer_tokens}}}}
                         .dump(-1, ' ', false, Json::error_handler_t::replace);
         std::string type = "application/json";
         auto& delivery = SimulatorServer::delivery();
@@ -327,23 +419,32 @@ struct Simulator::Impl {
     }
 };
 
-Simulator::Simulator(const SimulatorSettings& settings, AnswerFunction answer) : impl_(std::make_unique<Impl>(settings, std::move(answer))) {
+Simulator::Simulator(const SimulatorSettings& settings, AnswerFunction answer)
+    : impl_(std::make_unique<Impl>(settings, std::move(answer))) {
     auto& impl = *impl_;
     settings.check();
     if (!settings.key_env.empty()) impl.key = std::getenv(settings.key_env.c_str());
     if (!settings.request_log.empty()) {
         impl.log = std::fopen(settings.request_log.c_str(), "ae");
-        if (!impl.log) throw StorageError(fmt::format("{}: the request log cannot be written", settings.request_log.string()));
+        if (!impl.log)
+            throw StorageError(fmt::format("{}: the request log cannot be written", settings.request_log.string()));
     }
-    impl.server.Post("/v1/chat/completions", [&impl](const httplib::Request& request, httplib::Response& response) { impl.serve(request, response); });
+    impl.server.Post("/v1/chat/completions", [&impl](const httplib::Request& request, httplib::Response& response) {
+        impl.serve(request, response);
+    });
     impl.server.Get("/v1/models", [&impl](const httplib::Request& request, httplib::Response& response) {
         if (impl.wrong_key(request, response)) return;
         Json data = Json::array();
         for (const auto& model : impl.settings.models) data.push_back({{"id", model}, {"object", "model"}});
-        response.set_content(impl.settings.models.empty() ? R"({"object":"list"})" : Json{{"object", "list"}, {"data", data}}.dump(), "application/json");
+        response.set_content(
+            impl.settings.models.empty() ? R"({"object":"list"})" : Json{{"object", "list"}, {"data", data}}.dump(),
+            "application/json");
     });
-    impl.port = settings.port > 0 ? (impl.server.bind_to_port(settings.host, settings.port) ? settings.port : -1) : impl.server.bind_to_any_port(settings.host);
-    if (impl.port < 0) throw EndpointError(fmt::format("the simulator cannot listen at {}:{}", settings.host, settings.port), "choose another port, or 0 for any");
+    impl.port = settings.port > 0 ? (impl.server.bind_to_port(settings.host, settings.port) ? settings.port : -1)
+                                  : impl.server.bind_to_any_port(settings.host);
+    if (impl.port < 0)
+        throw EndpointError(fmt::format("the simulator cannot listen at {}:{}", settings.host, settings.port),
+                            "choose another port, or 0 for any");
     impl.listener = std::thread([&impl] { impl.server.listen_after_bind(); });
     while (!impl.server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (!settings.port_file.empty()) storage::publish_text(settings.port_file, fmt::format("{}\n", impl.port));
@@ -369,7 +470,9 @@ void run_simulator(const SimulatorSettings& settings, AnswerFunction answer) {
     log::info("serving chat completions at {} (stop with Ctrl-C or SIGTERM)", simulator.url());
     while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const auto counts = simulator.counts();
-    log::info("served {} requests: {} answered, {} refused by the limit, {} with a fault; {} + {} tokens", counts.requests, counts.answered, counts.refused_by_limit, counts.faults, counts.tokens_in, counts.tokens_out);
+    log::info("served {} requests: {} answered, {} refused by the limit, {} with a fault; {} + {} tokens",
+              counts.requests, counts.answered, counts.refused_by_limit, counts.faults, counts.tokens_in,
+              counts.tokens_out);
 }
 
 }  // namespace tg::simulator

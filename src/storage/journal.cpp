@@ -92,13 +92,15 @@ struct JournalWriter::Impl {
     }
 };
 
-JournalWriter::JournalWriter(const std::filesystem::path& path, std::chrono::milliseconds group_time) : impl_(std::make_unique<Impl>()) {
+JournalWriter::JournalWriter(const std::filesystem::path& path, std::chrono::milliseconds group_time)
+    : impl_(std::make_unique<Impl>()) {
     impl_->path = path;
     impl_->group_time = group_time;
     std::error_code error;
     std::filesystem::create_directories(path.parent_path(), error);
     impl_->fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-    if (impl_->fd < 0) throw StorageError(fmt::format("{}: the journal cannot be made ({})", path.string(), std::strerror(errno)));
+    if (impl_->fd < 0)
+        throw StorageError(fmt::format("{}: the journal cannot be made ({})", path.string(), std::strerror(errno)));
     sync_folder(path.parent_path());
     impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
 }
@@ -115,10 +117,14 @@ JournalWriter::~JournalWriter() {
 }
 
 void JournalWriter::append(std::string_view key, std::string_view value, std::function<void()> on_durable) {
-    if (key.size() > longest_field || value.size() > longest_field) throw StorageError(fmt::format("{}: a record of {} bytes is too long", impl_->path.string(), key.size() + value.size()));
-    const FrameHeader header{frame_magic, static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(value.size()), checksum_of(key, value)};
+    if (key.size() > longest_field || value.size() > longest_field)
+        throw StorageError(
+            fmt::format("{}: a record of {} bytes is too long", impl_->path.string(), key.size() + value.size()));
+    const FrameHeader header{frame_magic, static_cast<std::uint32_t>(key.size()),
+                             static_cast<std::uint32_t>(value.size()), checksum_of(key, value)};
     const std::lock_guard lock(impl_->mutex);
-    if (!impl_->failure.empty()) throw StorageError(impl_->failure, "free space there, then give the same command again");
+    if (!impl_->failure.empty())
+        throw StorageError(impl_->failure, "free space there, then give the same command again");
     impl_->pending.append(reinterpret_cast<const char*>(&header), sizeof header).append(key).append(value);
     impl_->pending_callbacks.push_back(std::move(on_durable));
     ++impl_->appended;
@@ -131,7 +137,8 @@ void JournalWriter::commit() {
     impl_->hurry = true;
     impl_->wake.notify_one();
     impl_->durable.wait(lock, [&] { return impl_->committed >= upto || !impl_->failure.empty(); });
-    if (!impl_->failure.empty()) throw StorageError(impl_->failure, "free space there, then give the same command again");
+    if (!impl_->failure.empty())
+        throw StorageError(impl_->failure, "free space there, then give the same command again");
     impl_->hurry = false;
 }
 
@@ -140,7 +147,8 @@ namespace {
 // Reads frames at any place of a journal.
 class FrameReader {
 public:
-    explicit FrameReader(const std::filesystem::path& path) : path_(path), in_(path, std::ios::binary), size_(in_ ? std::filesystem::file_size(path) : 0) {
+    explicit FrameReader(const std::filesystem::path& path)
+        : path_(path), in_(path, std::ios::binary), size_(in_ ? std::filesystem::file_size(path) : 0) {
         if (!in_) throw StorageError(path.string() + ": the journal cannot be read");
     }
 
@@ -149,13 +157,16 @@ public:
     const char* read(std::uint64_t at, FrameHeader& header, std::string& record) {
         if (size_ - at < sizeof header) return cut_short_;
         get(at, reinterpret_cast<char*>(&header), sizeof header);
-        if (header.magic != frame_magic || header.key_length > longest_field || header.value_length > longest_field) return "not the beginning of a frame";
+        if (header.magic != frame_magic || header.key_length > longest_field || header.value_length > longest_field)
+            return "not the beginning of a frame";
         const auto length = std::uint64_t{header.key_length} + header.value_length;
         if (size_ - at - sizeof header < length) return cut_short_;
         record.resize(length);
         get(at + sizeof header, record.data(), length);
         const std::string_view both = record;
-        return checksum_of(both.substr(0, header.key_length), both.substr(header.key_length)) == header.checksum ? nullptr : "the checksum does not match";
+        return checksum_of(both.substr(0, header.key_length), both.substr(header.key_length)) == header.checksum
+                   ? nullptr
+                   : "the checksum does not match";
     }
     // Where the next whole frame begins, from `at` on; size() if there is none.
     std::uint64_t next_whole(std::uint64_t at) {
@@ -186,7 +197,9 @@ private:
 
 }  // namespace
 
-std::vector<JournalDamage> read_journal(const std::filesystem::path& path, const std::function<void(std::string_view key, std::string_view value, std::uint64_t value_offset)>& each) {
+std::vector<JournalDamage> read_journal(
+    const std::filesystem::path& path,
+    const std::function<void(std::string_view key, std::string_view value, std::uint64_t value_offset)>& each) {
     FrameReader frames(path);
     std::vector<JournalDamage> damage;
     FrameHeader header{};
@@ -214,8 +227,12 @@ static std::vector<std::filesystem::path> files_with(const std::filesystem::path
     std::sort(files.begin(), files.end());
     return files;
 }
-std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder) { return files_with(folder, ".journal"); }
-std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder) { return files_with(folder, ".h5"); }
+std::vector<std::filesystem::path> journal_files(const std::filesystem::path& folder) {
+    return files_with(folder, ".journal");
+}
+std::vector<std::filesystem::path> folded_files(const std::filesystem::path& folder) {
+    return files_with(folder, ".h5");
+}
 
 std::filesystem::path folded_name(const std::filesystem::path& journal, int number) {
     auto name = journal;

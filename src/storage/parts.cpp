@@ -19,7 +19,8 @@ constexpr auto fingerprint_attribute = "fingerprint";
 // The part number of a finished part's file name ("00000042.h5").
 std::optional<std::uint64_t> part_number(const std::filesystem::path& file) {
     const auto stem = file.stem().string();
-    if (file.extension() != ".h5" || stem.empty() || stem.find_first_not_of("0123456789") != stem.npos) return std::nullopt;
+    if (file.extension() != ".h5" || stem.empty() || stem.find_first_not_of("0123456789") != stem.npos)
+        return std::nullopt;
     return std::stoull(stem);
 }
 
@@ -34,20 +35,24 @@ bool usable(const std::filesystem::path& file, const std::string& fingerprint) {
 
 }  // namespace
 
-PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint, const parallel::Communicator& ranks)
+PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint,
+                     const parallel::Communicator& ranks)
     : folder_(std::move(folder)), parts_(parts), fingerprint_(std::move(fingerprint)), ranks_(ranks) {
-    // Only rank 0 looks at the folder: a thousand ranks listing it would load the metadata server, and might see different things.
+    // Only rank 0 looks at the folder: a thousand ranks listing it would load the metadata server, and might see
+    // different things.
     std::vector<std::byte> done_bytes;
     parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         std::error_code error;
         std::filesystem::create_directories(folder_, error);
-        if (error) throw StorageError(fmt::format("{}: the folder cannot be made ({})", folder_.string(), error.message()));
+        if (error)
+            throw StorageError(fmt::format("{}: the folder cannot be made ({})", folder_.string(), error.message()));
         done_bytes.assign(parts_.count(), std::byte{0});
         std::vector<std::filesystem::path> useless;
         for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
             const auto number = part_number(entry.path());
-            if (number && *number < parts_.count() && usable(entry.path(), fingerprint_)) done_bytes[*number] = std::byte{1};
+            if (number && *number < parts_.count() && usable(entry.path(), fingerprint_))
+                done_bytes[*number] = std::byte{1};
             else useless.push_back(entry.path());
         }
         for (const auto& file : useless) std::filesystem::remove_all(file);
@@ -59,7 +64,9 @@ PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::s
 
 std::vector<std::uint64_t> PartStore::mine() const {
     std::vector<std::uint64_t> out;
-    for (std::size_t i = static_cast<std::size_t>(ranks_.rank()); i < missing_.size(); i += static_cast<std::size_t>(ranks_.size())) out.push_back(missing_[i]);
+    for (std::size_t i = static_cast<std::size_t>(ranks_.rank()); i < missing_.size();
+         i += static_cast<std::size_t>(ranks_.size()))
+        out.push_back(missing_[i]);
     return out;
 }
 
@@ -80,8 +87,10 @@ void PartStore::write(std::uint64_t part, const std::function<void(Hdf5File&)>& 
 
 void PartStore::gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish) const {
     const CostPhase phase("gather");
-    const auto slice = parallel::slice_of(parts_.count(), static_cast<std::uint64_t>(ranks_.rank()), static_cast<std::uint64_t>(ranks_.size()));
-    // What is in a part, and how many rows each of mine adds to each dataset. A rank without parts learns the names from rank 0.
+    const auto slice = parallel::slice_of(parts_.count(), static_cast<std::uint64_t>(ranks_.rank()),
+                                          static_cast<std::uint64_t>(ranks_.size()));
+    // What is in a part, and how many rows each of mine adds to each dataset. A rank without parts learns the names
+    // from rank 0.
     std::map<std::string, std::vector<std::uint64_t>> my_rows;
     std::vector<DatasetInfo> schema;
     parallel::together(ranks_, [&] {
@@ -120,7 +129,8 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
             shape[0] = static_cast<std::uint64_t>(ranks_.sum(mine));
             out.make_dataset(name, type, shape);
             const auto copy = [&]<class T>(T) {
-                // Filtered datasets take collective writes only, so every rank takes part in every round, with or without a part.
+                // Filtered datasets take collective writes only, so every rank takes part in every round, with or
+                // without a part.
                 for (std::uint64_t round = 0; round < most_parts; ++round) {
                     std::vector<T> values;
                     std::uint64_t count = 0;
@@ -159,7 +169,8 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
     });
 }
 
-void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage, const std::string& unit,
+void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage,
+                   const std::string& unit,
                    const std::function<void(std::uint64_t part, parallel::Slice items, Hdf5File& out)>& work) {
     bool stopped = false;
     parallel::together(ranks, [&] {

@@ -15,7 +15,8 @@ namespace {
 
 class SyncedFile {
 public:
-    SyncedFile(const std::filesystem::path& path, int flags, mode_t mode = 0644) : path_(path), fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    SyncedFile(const std::filesystem::path& path, int flags, mode_t mode = 0644)
+        : path_(path), fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
         if (fd_ < 0) fail("opening");
     }
     ~SyncedFile() {
@@ -29,7 +30,9 @@ public:
     }
     [[noreturn]] void fail(const char* doing) const {
         const int code = errno;
-        throw StorageError(fmt::format("{}: {} failed ({})", path_.string(), doing, std::strerror(code)), code == ENOSPC || code == EDQUOT ? "free space there, then give the same command again" : "");
+        throw StorageError(
+            fmt::format("{}: {} failed ({})", path_.string(), doing, std::strerror(code)),
+            code == ENOSPC || code == EDQUOT ? "free space there, then give the same command again" : "");
     }
 
 private:
@@ -40,14 +43,18 @@ private:
 void make_folder_of(const std::filesystem::path& file) {
     std::error_code error;
     if (const auto folder = file.parent_path(); !folder.empty()) std::filesystem::create_directories(folder, error);
-    if (error) throw StorageError(fmt::format("{}: the folder cannot be made ({})", file.parent_path().string(), error.message()));
+    if (error)
+        throw StorageError(
+            fmt::format("{}: the folder cannot be made ({})", file.parent_path().string(), error.message()));
 }
 
 }  // namespace
 
 std::filesystem::path temporary_name(const std::filesystem::path& final_name) { return final_name.string() + ".tmp"; }
 
-void sync_folder(const std::filesystem::path& folder) { SyncedFile(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY).sync(); }
+void sync_folder(const std::filesystem::path& folder) {
+    SyncedFile(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY).sync();
+}
 
 void publish(const std::filesystem::path& final_name) {
     const CountedFileWork count(0, 3);  // two syncs and the renaming
@@ -55,7 +62,8 @@ void publish(const std::filesystem::path& final_name) {
     SyncedFile(temporary, O_RDONLY).sync();
     std::error_code error;
     std::filesystem::rename(temporary, final_name, error);
-    if (error) throw StorageError(fmt::format("{}: renaming it into place failed ({})", temporary.string(), error.message()));
+    if (error)
+        throw StorageError(fmt::format("{}: renaming it into place failed ({})", temporary.string(), error.message()));
     sync_folder(final_name.parent_path());
 }
 
@@ -83,7 +91,10 @@ void publish_stream(const std::filesystem::path& final_name, const std::function
     std::ofstream out(temporary, std::ios::binary);
     if (out) fill(out);
     out.close();
-    if (!out) throw StorageError(fmt::format("{}: writing failed ({})", temporary.string(), errno ? std::strerror(errno) : "no reason given"), errno == ENOSPC ? "free space there, then give the same command again" : "");
+    if (!out)
+        throw StorageError(fmt::format("{}: writing failed ({})", temporary.string(),
+                                       errno ? std::strerror(errno) : "no reason given"),
+                           errno == ENOSPC ? "free space there, then give the same command again" : "");
     publish(final_name);
 }
 
@@ -95,7 +106,8 @@ void publish_hdf5(const std::filesystem::path& final_name, const std::function<v
     publish(final_name);
 }
 
-void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks, const std::function<void(Hdf5File&)>& fill) {
+void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks,
+                           const std::function<void(Hdf5File&)>& fill) {
     parallel::together(ranks, [&] {
         if (ranks.is_root()) make_folder_of(final_name);
     });

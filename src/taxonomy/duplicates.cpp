@@ -23,7 +23,8 @@ void add_trigrams(std::span<float> row, std::string_view name, float weight) {
         std::uint64_t gram = 0;
         for (std::size_t j = 0; j < 3; ++j) gram = gram << 8 | static_cast<unsigned char>(marked[i + j]);
         const auto bits = mix64(gram);
-        row[bits % lexical_width] += (bits >> 63) != 0 ? weight : -weight;  // signed hashing: collisions cancel on average
+        row[bits % lexical_width] +=
+            (bits >> 63) != 0 ? weight : -weight;  // signed hashing: collisions cancel on average
     }
 }
 
@@ -56,24 +57,33 @@ Embedder lexical_embedder() {
         for (std::size_t i = 0; i < texts.size(); ++i) {
             const std::span row(rows.data() + i * lexical_width, lexical_width);
             add_trigrams(row, last_name(texts[i]), 1.0f);
-            // The parents say what the last name is about, but they are the same for all siblings: they must not drown it.
-            for (auto parent = parent_of(texts[i]); !parent.empty(); parent = parent_of(parent)) add_trigrams(row, last_name(parent), 0.3f);
+            // The parents say what the last name is about, but they are the same for all siblings: they must not drown
+            // it.
+            for (auto parent = parent_of(texts[i]); !parent.empty(); parent = parent_of(parent))
+                add_trigrams(row, last_name(parent), 0.3f);
             make_unit(row);
         }
         return rows;
     };
 }
 
-std::vector<bool> DuplicateFilter::accept(const std::vector<std::string>& texts, const Comparable& comparable) { return add(texts, comparable, threshold_); }
+std::vector<bool> DuplicateFilter::accept(const std::vector<std::string>& texts, const Comparable& comparable) {
+    return add(texts, comparable, threshold_);
+}
 
-void DuplicateFilter::keep(const std::vector<std::string>& texts, const Comparable& comparable) { add(texts, comparable, 2.0); }
+void DuplicateFilter::keep(const std::vector<std::string>& texts, const Comparable& comparable) {
+    add(texts, comparable, 2.0);
+}
 
-std::vector<bool> DuplicateFilter::add(const std::vector<std::string>& texts, const Comparable& comparable, double threshold) {
+std::vector<bool> DuplicateFilter::add(const std::vector<std::string>& texts, const Comparable& comparable,
+                                       double threshold) {
     std::vector<bool> stays(texts.size(), true);
     if (texts.empty()) return stays;
     const auto rows = embedder_(texts);
     if (width_ == 0) width_ = rows.size() / texts.size();
-    if (width_ == 0 || rows.size() != texts.size() * width_) throw InputError(fmt::format("the embedding of {} task types has {} values instead of {} a row", texts.size(), rows.size(), width_));
+    if (width_ == 0 || rows.size() != texts.size() * width_)
+        throw InputError(fmt::format("the embedding of {} task types has {} values instead of {} a row", texts.size(),
+                                     rows.size(), width_));
 
     struct Best {
         std::size_t other = 0;
@@ -101,7 +111,8 @@ std::vector<bool> DuplicateFilter::add(const std::vector<std::string>& texts, co
     } else {
         for (std::size_t i = 0; i < texts.size(); ++i) closest(i, 0, before);
     }
-    // Then in order against those of this call that were accepted: what is kept depends on the order of the texts alone.
+    // Then in order against those of this call that were accepted: what is kept depends on the order of the texts
+    // alone.
     for (std::size_t i = 0; i < texts.size(); ++i) {
         closest(i, before, kept_.size());
         if (best[i].cosine >= threshold) {
@@ -111,14 +122,17 @@ std::vector<bool> DuplicateFilter::add(const std::vector<std::string>& texts, co
         }
         if (best[i].cosine > -2) neighbours_.push_back({kept_.size(), best[i].other, best[i].cosine});
         kept_.push_back(texts[i]);
-        vectors_.insert(vectors_.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * width_), rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * width_));
+        vectors_.insert(vectors_.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * width_),
+                        rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * width_));
     }
     return stays;
 }
 
 std::vector<DuplicateFilter::Pair> DuplicateFilter::nearest(std::size_t count) const {
     auto order = neighbours_;
-    std::sort(order.begin(), order.end(), [](const Neighbour& a, const Neighbour& b) { return a.cosine != b.cosine ? a.cosine > b.cosine : a.row < b.row; });
+    std::sort(order.begin(), order.end(), [](const Neighbour& a, const Neighbour& b) {
+        return a.cosine != b.cosine ? a.cosine > b.cosine : a.row < b.row;
+    });
     order.resize(std::min(order.size(), count));
     std::vector<Pair> pairs;
     for (const auto& at : order) pairs.push_back({kept_[at.row], kept_[at.other], at.cosine});

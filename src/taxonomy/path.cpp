@@ -15,7 +15,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 // Marks that models put around a name; all are whole UTF-8 sequences.
-constexpr std::array<std::string_view, 14> wrapping{"\"", "'", "`", "*", "_", "[", "]", "\u201C", "\u201D", "\u2018", "\u2019", "\u00AB", "\u00BB", "#"};
+constexpr std::array<std::string_view, 14> wrapping{"\"",     "'",      "`",      "*",      "_",      "[",      "]",
+                                                    "\u201C", "\u201D", "\u2018", "\u2019", "\u00AB", "\u00BB", "#"};
 constexpr std::array<std::string_view, 7> bullets{"-", "+", "\u2022", "\u2013", "\u2014", "\u25E6", "\u00B7"};
 constexpr std::array<std::string_view, 4> endings{".", ",", ";", ":"};
 
@@ -34,7 +35,8 @@ template <class Marks> bool strip_back(std::string_view& text, const Marks& mark
     });
 }
 
-// "12. ", "3) ", "(4) ": a number counts as numbering only with its mark and a blank behind it, so that "3d shapes" stays.
+// "12. ", "3) ", "(4) ": a number counts as numbering only with its mark and a blank behind it, so that "3d shapes"
+// stays.
 bool strip_numbering(std::string_view& text) {
     std::size_t at = 0;
     const bool bracket = !text.empty() && text[0] == '(';
@@ -90,7 +92,8 @@ PathReading read_path(std::string_view line) {
     auto text = std::string(unwrapped(line));
     for (const std::string_view tilde : {"\u223C", "\uFF5E"}) text = replace_all(std::move(text), tilde, "~");
     if (text.empty()) return {{}, PathProblem::empty};
-    if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7F; })) return {{}, PathProblem::control};
+    if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7F; }))
+        return {{}, PathProblem::control};
 
     const auto names = split(text, level_separator);
     if (names.size() > deepest_level) return {{}, PathProblem::too_deep};
@@ -105,7 +108,9 @@ PathReading read_path(std::string_view line) {
     return {std::move(path), PathProblem::none};
 }
 
-int level_of(std::string_view path) { return 1 + static_cast<int>(std::count(path.begin(), path.end(), level_separator)); }
+int level_of(std::string_view path) {
+    return 1 + static_cast<int>(std::count(path.begin(), path.end(), level_separator));
+}
 
 std::string_view parent_of(std::string_view path) {
     const auto at = path.rfind(level_separator);
@@ -133,7 +138,10 @@ std::vector<std::string> read_path_file(const std::string& file) {
         const auto text = trimmed(line);
         if (text.empty() || text.starts_with('#')) continue;
         auto reading = read_path(text);
-        if (!reading) throw InputError(fmt::format("{}:{}: '{}' is no task path ({})", file, number, excerpt(text, 80), problem_text(reading.problem)), "write one path a line, one to three names joined by ~");
+        if (!reading)
+            throw InputError(fmt::format("{}:{}: '{}' is no task path ({})", file, number, excerpt(text, 80),
+                                         problem_text(reading.problem)),
+                             "write one path a line, one to three names joined by ~");
         if (seen.insert(reading.path).second) paths.push_back(std::move(reading.path));
     }
     return paths;

@@ -24,7 +24,8 @@ void Taxonomy::index() {
         levels_[row] = static_cast<std::uint8_t>(level_of(paths_[row]));
         if (levels_[row] == 1) continue;
         const auto parent = rows_.find(parent_of(paths_[row]));
-        if (parent == rows_.end()) throw InputError(fmt::format("task type '{}' stands before its parent", paths_[row]));
+        if (parent == rows_.end())
+            throw InputError(fmt::format("task type '{}' stands before its parent", paths_[row]));
         parents_[row] = static_cast<std::int64_t>(parent->second);
         leaf_[parent->second] = 0;
     }
@@ -35,8 +36,11 @@ Taxonomy Taxonomy::read(const std::filesystem::path& taxonomy_h5) {
     Taxonomy taxonomy;
     taxonomy.paths_ = file.read_texts("path");
     taxonomy.index();
-    if (file.read<std::uint8_t>("level") != taxonomy.levels_ || file.read<std::int64_t>("parent") != taxonomy.parents_ || file.read<std::uint8_t>("leaf") != taxonomy.leaf_)
-        throw StorageError(fmt::format("{}: the columns level, parent and leaf do not agree with the paths", taxonomy_h5.string()), "make it again with --redo expand");
+    if (file.read<std::uint8_t>("level") != taxonomy.levels_ ||
+        file.read<std::int64_t>("parent") != taxonomy.parents_ || file.read<std::uint8_t>("leaf") != taxonomy.leaf_)
+        throw StorageError(
+            fmt::format("{}: the columns level, parent and leaf do not agree with the paths", taxonomy_h5.string()),
+            "make it again with --redo expand");
     return taxonomy;
 }
 

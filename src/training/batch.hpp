@@ -1,4 +1,5 @@
-// Conversations as rows of a micro-batch: ids expanded to picture positions, labels shifted by one, sequences packed behind each other.
+// Conversations as rows of a micro-batch: ids expanded to picture positions, labels shifted by one, sequences packed
+// behind each other.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,10 @@ struct EncodedSample {
     std::int64_t supervised() const;
 };
 
-// Text part, for a picture of so many tiles. At most `max_length` positions: what is longer loses its end; a picture is never cut (the
-// sample then fails, as does one whose picture leaves no room for an answer).
-EncodedSample encode_sample(const Sample& sample, const models::VlmParts& parts, std::int64_t tiles, std::int64_t max_length);
+// Text part, for a picture of so many tiles. At most `max_length` positions: what is longer loses its end; a picture is
+// never cut (the sample then fails, as does one whose picture leaves no room for an answer).
+EncodedSample encode_sample(const Sample& sample, const models::VlmParts& parts, std::int64_t tiles,
+                            std::int64_t max_length);
 
 struct MicroBatch {
     torch::Tensor ids;         // [T], 0 at picture positions

@@ -29,8 +29,10 @@ struct Quantity {
     torch::Tensor (ShardedUnit::*slice)() const;
     void (ShardedUnit::*put)(const torch::Tensor&);
 };
-constexpr std::array quantities{Quantity{"weights", &ShardedUnit::master, &ShardedUnit::set_master}, Quantity{"first_moment", &ShardedUnit::first_moment, &ShardedUnit::set_first_moment},
-                                Quantity{"second_moment", &ShardedUnit::second_moment, &ShardedUnit::set_second_moment}};
+constexpr std::array quantities{
+    Quantity{"weights", &ShardedUnit::master, &ShardedUnit::set_master},
+    Quantity{"first_moment", &ShardedUnit::first_moment, &ShardedUnit::set_first_moment},
+    Quantity{"second_moment", &ShardedUnit::second_moment, &ShardedUnit::set_second_moment}};
 constexpr std::int64_t format_version = 2;
 constexpr auto checksums_name = "checksums";  // u64 [quantities * trained units]
 
@@ -41,7 +43,9 @@ std::int64_t trained_elements(Trainer& trainer) {
     return sum;
 }
 
-std::span<const float> floats(const torch::Tensor& host) { return {host.data_ptr<float>(), static_cast<std::size_t>(host.numel())}; }
+std::span<const float> floats(const torch::Tensor& host) {
+    return {host.data_ptr<float>(), static_cast<std::size_t>(host.numel())};
+}
 
 class OpenFile {
 public:
@@ -54,7 +58,9 @@ public:
 
     // Room for the whole file now, where the file system can: a full disk is met before anything was written.
     void reserve(std::uint64_t bytes) const {
-        if (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) fail("making room for it");
+        if (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes)) != 0 &&
+            (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+            fail("making room for it");
     }
     // The bytes begin their way to the disk at once, so that the sync at the end finds little left to do.
     void write(std::span<const std::byte> bytes, std::uint64_t at) const {
@@ -77,7 +83,9 @@ public:
 private:
     [[noreturn]] void fail(const char* doing) const {
         const int code = errno;
-        throw StorageError(fmt::format("{}: {} failed ({})", path_.string(), doing, std::strerror(code)), code == ENOSPC || code == EDQUOT ? "free space there, then give the same command again" : "");
+        throw StorageError(
+            fmt::format("{}: {} failed ({})", path_.string(), doing, std::strerror(code)),
+            code == ENOSPC || code == EDQUOT ? "free space there, then give the same command again" : "");
     }
     fs::path path_;
     int fd_;
@@ -90,18 +98,28 @@ std::uint64_t checkpoint_checksum(std::span<const float> values, std::uint64_t f
     for (std::size_t i = 0; i < values.size(); ++i) {
         std::uint32_t bits;
         std::memcpy(&bits, &values[i], sizeof bits);
-        auto x = bits * std::uint64_t{0x9e3779b97f4a7c15} + (first + i) * std::uint64_t{0xd6e8feb86659fd93};  // one to one in `bits`
+        auto x = bits * std::uint64_t{0x9e3779b97f4a7c15} +
+                 (first + i) * std::uint64_t{0xd6e8feb86659fd93};  // one to one in `bits`
         x = (x ^ (x >> 32)) * std::uint64_t{0xff51afd7ed558ccd};
         sum += x ^ (x >> 29);
     }
     return sum;
 }
 
-// One checkpoint on its way to the disk: the units in their order, which is the order in which the optimiser changes them.
+// One checkpoint on its way to the disk: the units in their order, which is the order in which the optimiser changes
+// them.
 class Checkpoints::Writing {
 public:
-    Writing(std::int64_t step, fs::path file, Trainer& trainer, std::array<std::uint64_t, quantities.size()> offsets, std::uint64_t checksums_offset, std::int64_t aside_bytes)
-        : step_(step), file_(std::move(file)), trainer_(trainer), offsets_(offsets), checksums_offset_(checksums_offset), room_(aside_bytes), states_(trainer.units().size(), State::waiting), aside_(states_.size()) {
+    Writing(std::int64_t step, fs::path file, Trainer& trainer, std::array<std::uint64_t, quantities.size()> offsets,
+            std::uint64_t checksums_offset, std::int64_t aside_bytes)
+        : step_(step),
+          file_(std::move(file)),
+          trainer_(trainer),
+          offsets_(offsets),
+          checksums_offset_(checksums_offset),
+          room_(aside_bytes),
+          states_(trainer.units().size(), State::waiting),
+          aside_(states_.size()) {
         for (const auto& unit : trainer.units()) trained_ += unit->trained();
         checksums_.resize(quantities.size() * trained_);
         trainer_.on_update([this](std::size_t unit) { before_update(unit); });
@@ -140,7 +158,9 @@ private:
             const auto bytes = static_cast<std::int64_t>(sizeof(float) * quantities.size()) * sharded.slice_size();
             if (bytes <= room_) {
                 room_ -= bytes;
-                for (const auto& quantity : quantities) aside_[unit].push_back((sharded.*quantity.slice)().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true));
+                for (const auto& quantity : quantities)
+                    aside_[unit].push_back(
+                        (sharded.*quantity.slice)().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true));
             }
         }
         changed_.wait(lock, [&] { return done_ || states_[unit] == State::written || !aside_[unit].empty(); });
@@ -174,11 +194,13 @@ private:
             for (std::size_t q = 0; q < quantities.size(); ++q) {
                 const auto host = copies.empty() ? (unit.*quantities[q].slice)().cpu() : copies[q];
                 const auto first = unit_begin + static_cast<std::uint64_t>(unit.slice_begin());
-                checksums_[q * trained_ + row] = static_cast<std::int64_t>(write_slice(out, floats(host), first, offsets_[q], leave));
+                checksums_[q * trained_ + row] =
+                    static_cast<std::int64_t>(write_slice(out, floats(host), first, offsets_[q], leave));
             }
             const std::lock_guard lock(mutex_);
             states_[u] = State::written;
-            if (!copies.empty()) room_ += static_cast<std::int64_t>(sizeof(float) * quantities.size()) * unit.slice_size();
+            if (!copies.empty())
+                room_ += static_cast<std::int64_t>(sizeof(float) * quantities.size()) * unit.slice_size();
             copies.clear();
             aside_[u].clear();
             changed_.notify_all();
@@ -188,7 +210,8 @@ private:
         out.sync();
     }
 
-    static std::uint64_t write_slice(const OpenFile& out, std::span<const float> values, std::uint64_t first, std::uint64_t offset, const std::stop_token& leave) {
+    static std::uint64_t write_slice(const OpenFile& out, std::span<const float> values, std::uint64_t first,
+                                     std::uint64_t offset, const std::stop_token& leave) {
         constexpr std::size_t piece = std::size_t{4} << 20;  // elements
         std::uint64_t sum = 0;
         for (std::size_t at = 0; at < values.size(); at += piece) {
@@ -217,8 +240,13 @@ private:
     std::jthread thread_;  // last: it ends before what it uses
 };
 
-Checkpoints::Checkpoints(fs::path folder, std::string fingerprint, int keep, const parallel::Communicator& ranks, std::int64_t aside_bytes)
-    : folder_(std::move(folder)), fingerprint_(std::move(fingerprint)), keep_(keep), ranks_(ranks), aside_bytes_(aside_bytes) {}
+Checkpoints::Checkpoints(fs::path folder, std::string fingerprint, int keep, const parallel::Communicator& ranks,
+                         std::int64_t aside_bytes)
+    : folder_(std::move(folder)),
+      fingerprint_(std::move(fingerprint)),
+      keep_(keep),
+      ranks_(ranks),
+      aside_bytes_(aside_bytes) {}
 Checkpoints::~Checkpoints() = default;
 
 fs::path Checkpoints::file(std::int64_t step) const { return folder_ / fmt::format("step-{:08}.h5", step); }
@@ -252,12 +280,15 @@ void Checkpoints::begin(std::int64_t step, Trainer& trainer, const TrainingLog& 
     std::int64_t places[quantities.size() + 1] = {};  // where the datasets begin
     parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
-        const auto elements = static_cast<std::uint64_t>(trained_elements(trainer)), bytes = sizeof(float) * quantities.size() * elements;
+        const auto elements = static_cast<std::uint64_t>(trained_elements(trainer)),
+                   bytes = sizeof(float) * quantities.size() * elements;
         fs::create_directories(folder_);
         const auto temporary = storage::temporary_name(file(step));
         // HDF5 itself must not meet a full disk: it cannot close the file then.
         if (const auto free = fs::space(folder_).available; free < bytes + (std::uint64_t{16} << 20))
-            throw StorageError(fmt::format("{}: a checkpoint needs {} MiB and {} are free", folder_.string(), (bytes >> 20) + 16, free >> 20), "free space there, then give the same command again");
+            throw StorageError(fmt::format("{}: a checkpoint needs {} MiB and {} are free", folder_.string(),
+                                           (bytes >> 20) + 16, free >> 20),
+                               "free space there, then give the same command again");
         auto out = storage::Hdf5File::create_flat(temporary);
         log.write(out, "log/");
         out.set_attribute("format", format_version);
@@ -267,8 +298,11 @@ void Checkpoints::begin(std::int64_t step, Trainer& trainer, const TrainingLog& 
         std::uint64_t units = 0;
         for (const auto& unit : trainer.units()) units += unit->trained();
         const std::uint64_t rows[] = {quantities.size() * units}, shape[] = {elements};
-        places[quantities.size()] = static_cast<std::int64_t>(out.make_flat_dataset(checksums_name, storage::Hdf5Type::u64, rows));
-        for (std::size_t q = 0; q < quantities.size(); ++q) places[q] = static_cast<std::int64_t>(out.make_flat_dataset(quantities[q].name, storage::Hdf5Type::f32, shape));
+        places[quantities.size()] =
+            static_cast<std::int64_t>(out.make_flat_dataset(checksums_name, storage::Hdf5Type::u64, rows));
+        for (std::size_t q = 0; q < quantities.size(); ++q)
+            places[q] =
+                static_cast<std::int64_t>(out.make_flat_dataset(quantities[q].name, storage::Hdf5Type::f32, shape));
         out.close();
         OpenFile(temporary).reserve(fs::file_size(temporary));
     });
@@ -311,28 +345,37 @@ std::int64_t Checkpoints::read(std::int64_t step, Trainer& trainer, TrainingLog&
     parallel::together(ranks_, [&] {
         const auto in = storage::Hdf5File::open(file(step));
         const auto wanted = static_cast<std::uint64_t>(trained_elements(trainer));
-        if (in.int_attribute("format") != format_version) throw StorageError(fmt::format("{} has format {}", name, in.int_attribute("format")));
-        if (in.text_attribute("fingerprint") != fingerprint_) throw StorageError(fmt::format("{} belongs to other settings or data", name));
+        if (in.int_attribute("format") != format_version)
+            throw StorageError(fmt::format("{} has format {}", name, in.int_attribute("format")));
+        if (in.text_attribute("fingerprint") != fingerprint_)
+            throw StorageError(fmt::format("{} belongs to other settings or data", name));
         wanted_sums = in.read<std::uint64_t>(checksums_name);
         for (const auto& quantity : quantities) {
-            if (in.rows(quantity.name) != wanted) throw StorageError(fmt::format("{}: {} has {} elements instead of {}", name, quantity.name, in.rows(quantity.name), wanted));
+            if (in.rows(quantity.name) != wanted)
+                throw StorageError(fmt::format("{}: {} has {} elements instead of {}", name, quantity.name,
+                                               in.rows(quantity.name), wanted));
             std::uint64_t unit_begin = 0;
             for (const auto& unit : trainer.units()) {
                 if (!unit->trained()) continue;
                 const auto host = torch::empty({unit->slice_size()}, torch::kFloat32);
                 const auto first = unit_begin + static_cast<std::uint64_t>(unit->slice_begin());
-                in.read_rows_into(quantity.name, first, static_cast<std::uint64_t>(host.numel()), std::span<float>(host.data_ptr<float>(), static_cast<std::size_t>(host.numel())));
-                sums.push_back(trainer.collectives().replica() == 0 ? static_cast<std::int64_t>(checkpoint_checksum(floats(host), first)) : 0);
+                in.read_rows_into(quantity.name, first, static_cast<std::uint64_t>(host.numel()),
+                                  std::span<float>(host.data_ptr<float>(), static_cast<std::size_t>(host.numel())));
+                sums.push_back(trainer.collectives().replica() == 0
+                                   ? static_cast<std::int64_t>(checkpoint_checksum(floats(host), first))
+                                   : 0);
                 (unit.get()->*quantity.put)(host);
                 unit_begin += static_cast<std::uint64_t>(unit->elements());
             }
         }
         log.read(in, "log/");
-        if (static_cast<std::int64_t>(log.rows().size()) > in.int_attribute("step")) throw StorageError(fmt::format("{}: its log is longer than its training", name));
+        if (static_cast<std::int64_t>(log.rows().size()) > in.int_attribute("step"))
+            throw StorageError(fmt::format("{}: its log is longer than its training", name));
     });
     ranks_.all_reduce_sum(std::span(sums));
     parallel::together(ranks_, [&] {
-        if (!std::equal(sums.begin(), sums.end(), wanted_sums.begin(), wanted_sums.end(), [](std::int64_t a, std::uint64_t b) { return static_cast<std::uint64_t>(a) == b; }))
+        if (!std::equal(sums.begin(), sums.end(), wanted_sums.begin(), wanted_sums.end(),
+                        [](std::int64_t a, std::uint64_t b) { return static_cast<std::uint64_t>(a) == b; }))
             throw StorageError(fmt::format("{}: its checksums do not fit its content", name));
     });
     trainer.publish_weights();
@@ -365,10 +408,13 @@ std::int64_t Checkpoints::read_newest(Trainer& trainer, TrainingLog& log) const 
         try {
             return read(step, trainer, log);
         } catch (const parallel::AgreedFailure& failure) {  // agreed: every rank goes to the one before
-            if (ranks_.is_root()) log::warn("checkpoint {} cannot be used: {}", file(step).filename().string(), failure.what());
+            if (ranks_.is_root())
+                log::warn("checkpoint {} cannot be used: {}", file(step).filename().string(), failure.what());
         }
     }
-    if (!all.empty()) throw StorageError(fmt::format("none of the {} checkpoints in {} can be used", all.size(), folder_.string()), "remove the folder to train from the start");
+    if (!all.empty())
+        throw StorageError(fmt::format("none of the {} checkpoints in {} can be used", all.size(), folder_.string()),
+                           "remove the folder to train from the start");
     return 0;
 }
 

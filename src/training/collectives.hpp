@@ -1,7 +1,7 @@
-// Sums and gathers of flat tensors over the ranks of a training run, under way while the caller computes: MPI on a thread of its own for
-// memory of the host, NCCL on a stream of its own for that of a GPU. Every rank calls, in the same order, from its main thread, and
-// leaves MPI alone until it has waited for what it began.
-// The ranks are a grid: `shards` of them hold one copy of the state between them, and there are `replicas` such groups.
+// Sums and gathers of flat tensors over the ranks of a training run, under way while the caller computes: MPI on a
+// thread of its own for memory of the host, NCCL on a stream of its own for that of a GPU. Every rank calls, in the
+// same order, from its main thread, and leaves MPI alone until it has waited for what it began. The ranks are a grid:
+// `shards` of them hold one copy of the state between them, and there are `replicas` such groups.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ public:
 };
 using Ticket = std::unique_ptr<Pending>;  // null: done already
 
-// How the ranks are laid out. `shard_ranks` 0: all; else as many as share one copy (of contiguous numbers), or -1: those of a node.
+// How the ranks are laid out. `shard_ranks` 0: all; else as many as share one copy (of contiguous numbers), or -1:
+// those of a node.
 struct RankGrid {
     int shard_ranks = 0;
 };
@@ -30,8 +31,10 @@ class Collectives {
 public:
     enum class Kind { gather, reduce };
     struct Figures {
-        double gather_wait_s = 0, reduce_wait_s = 0, sum_wait_s = 0;  // the main thread stood still; on a GPU: the host's part of it
-        // Sent by this rank, as the fewest bytes that such a collective of n ranks takes: (n - 1) / n of the whole; an all-reduce twice that.
+        double gather_wait_s = 0, reduce_wait_s = 0,
+               sum_wait_s = 0;  // the main thread stood still; on a GPU: the host's part of it
+        // Sent by this rank, as the fewest bytes that such a collective of n ranks takes: (n - 1) / n of the whole; an
+        // all-reduce twice that.
         std::uint64_t gathered_bytes = 0, reduced_bytes = 0, replicated_bytes = 0;
         double waited_s() const { return gather_wait_s + reduce_wait_s + sum_wait_s; }
         std::uint64_t sent_bytes() const { return gathered_bytes + reduced_bytes + replicated_bytes; }
@@ -69,8 +72,10 @@ private:
 };
 
 // For tensors on `device`. Collective. A grid that does not fit the ranks is a usage error on all of them.
-std::unique_ptr<Collectives> make_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid = {});
+std::unique_ptr<Collectives> make_collectives(const parallel::Communicator& ranks, const torch::Device& device,
+                                              RankGrid grid = {});
 // In collectives_nccl.cpp; throws UsageError in a build without NCCL. One GPU a rank.
-std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid);
+std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device,
+                                                   RankGrid grid);
 
 }  // namespace tg::training

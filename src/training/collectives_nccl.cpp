@@ -14,10 +14,13 @@ namespace tg::training {
 namespace {
 
 void must(ncclResult_t result, const char* call) {
-    if (result != ncclSuccess) throw Error(ExitCode::internal, fmt::format("{} failed: {}", call, ncclGetErrorString(result)), "NCCL_DEBUG=INFO says more");
+    if (result != ncclSuccess)
+        throw Error(ExitCode::internal, fmt::format("{} failed: {}", call, ncclGetErrorString(result)),
+                    "NCCL_DEBUG=INFO says more");
 }
 void must(cudaError_t result, const char* call) {
-    if (result != cudaSuccess) throw Error(ExitCode::internal, fmt::format("{} failed: {}", call, cudaGetErrorString(result)));
+    if (result != cudaSuccess)
+        throw Error(ExitCode::internal, fmt::format("{} failed: {}", call, cudaGetErrorString(result)));
 }
 
 class NcclGroup {
@@ -27,7 +30,8 @@ public:
         std::vector<std::byte> id(sizeof(ncclUniqueId));
         if (ranks.is_root()) must(ncclGetUniqueId(reinterpret_cast<ncclUniqueId*>(id.data())), "ncclGetUniqueId");
         ranks.broadcast(id);
-        must(ncclCommInitRank(&comm_, ranks.size(), *reinterpret_cast<ncclUniqueId*>(id.data()), ranks.rank()), "ncclCommInitRank");
+        must(ncclCommInitRank(&comm_, ranks.size(), *reinterpret_cast<ncclUniqueId*>(id.data()), ranks.rank()),
+             "ncclCommInitRank");
     }
     ~NcclGroup() {  // abort: destroying would wait for ranks that have failed
         if (comm_) ncclCommAbort(comm_);
@@ -56,28 +60,46 @@ private:
 class PendingOnStream : public Pending {
 public:
     explicit PendingOnStream(cudaStream_t stream) { must(cudaEventRecord(done_.get(), stream), "cudaEventRecord"); }
-    void wait() override { must(cudaStreamWaitEvent(c10::cuda::getCurrentCUDAStream(), done_.get(), 0), "cudaStreamWaitEvent"); }
+    void wait() override {
+        must(cudaStreamWaitEvent(c10::cuda::getCurrentCUDAStream(), done_.get(), 0), "cudaStreamWaitEvent");
+    }
 
 private:
     Event done_;
 };
 
-// A stream of its own, which begins behind what the computing stream was given so far. Memory that the allocator hands out again to the
-// computing stream is safe: each side waits for the other before it touches a buffer.
+// A stream of its own, which begins behind what the computing stream was given so far. Memory that the allocator hands
+// out again to the computing stream is safe: each side waits for the other before it touches a buffer.
 class NcclCollectives : public Collectives {
 public:
     NcclCollectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid)
-        : Collectives(ranks, grid), stream_(c10::cuda::getStreamFromPool(true, device.index())), shard_group_(*shards_), replica_group_(*replicas_) {}
+        : Collectives(ranks, grid),
+          stream_(c10::cuda::getStreamFromPool(true, device.index())),
+          shard_group_(*shards_),
+          replica_group_(*replicas_) {}
 
 protected:
     Ticket start_gather(const torch::Tensor& mine, const torch::Tensor& all) override {
-        return start([&] { must(ncclAllGather(mine.data_ptr(), all.data_ptr(), static_cast<std::size_t>(mine.numel()) * mine.element_size(), ncclUint8, shard_group_.get(), stream_), "ncclAllGather"); });
+        return start([&] {
+            must(ncclAllGather(mine.data_ptr(), all.data_ptr(),
+                               static_cast<std::size_t>(mine.numel()) * mine.element_size(), ncclUint8,
+                               shard_group_.get(), stream_),
+                 "ncclAllGather");
+        });
     }
     Ticket start_reduce_scatter(const torch::Tensor& all, const torch::Tensor& mine) override {
-        return start([&] { must(ncclReduceScatter(all.data_ptr(), mine.data_ptr(), static_cast<std::size_t>(mine.numel()), ncclFloat32, ncclSum, shard_group_.get(), stream_), "ncclReduceScatter"); });
+        return start([&] {
+            must(ncclReduceScatter(all.data_ptr(), mine.data_ptr(), static_cast<std::size_t>(mine.numel()), ncclFloat32,
+                                   ncclSum, shard_group_.get(), stream_),
+                 "ncclReduceScatter");
+        });
     }
     Ticket start_replica_sum(const torch::Tensor& values) override {
-        return start([&] { must(ncclAllReduce(values.data_ptr(), values.data_ptr(), static_cast<std::size_t>(values.numel()), ncclFloat32, ncclSum, replica_group_.get(), stream_), "ncclAllReduce"); });
+        return start([&] {
+            must(ncclAllReduce(values.data_ptr(), values.data_ptr(), static_cast<std::size_t>(values.numel()),
+                               ncclFloat32, ncclSum, replica_group_.get(), stream_),
+                 "ncclAllReduce");
+        });
     }
 
 private:
@@ -95,7 +117,10 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device, RankGrid grid) { return std::make_unique<NcclCollectives>(ranks, device, grid); }
+std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator& ranks, const torch::Device& device,
+                                                   RankGrid grid) {
+    return std::make_unique<NcclCollectives>(ranks, device, grid);
+}
 
 }  // namespace tg::training
 
@@ -104,7 +129,8 @@ std::unique_ptr<Collectives> make_nccl_collectives(const parallel::Communicator&
 namespace tg::training {
 
 std::unique_ptr<Collectives> make_nccl_collectives(const Communicator&, const torch::Device&, RankGrid) {
-    throw UsageError("training over several GPUs needs a build with NCCL", "build with a libtorch of CUDA, set train.device = cpu, or run one rank");
+    throw UsageError("training over several GPUs needs a build with NCCL",
+                     "build with a libtorch of CUDA, set train.device = cpu, or run one rank");
 }
 
 }  // namespace tg::training

@@ -41,10 +41,18 @@ std::string varint(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) text += static_cast<char>((value & 0x7F) | 0x80);
     return text += static_cast<char>(value);
 }
-std::string number_field(int field, std::int64_t value) { return varint(static_cast<std::uint64_t>(field) << 3) + varint(static_cast<std::uint64_t>(value)); }
-std::string double_field(int field, double value) { return varint(static_cast<std::uint64_t>(field) << 3 | 1) + little_endian(std::bit_cast<std::uint64_t>(value), 8); }
-std::string float_field(int field, float value) { return varint(static_cast<std::uint64_t>(field) << 3 | 5) + little_endian(std::bit_cast<std::uint32_t>(value), 4); }
-std::string bytes_field(int field, std::string_view bytes) { return varint(static_cast<std::uint64_t>(field) << 3 | 2) + varint(bytes.size()) + std::string(bytes); }
+std::string number_field(int field, std::int64_t value) {
+    return varint(static_cast<std::uint64_t>(field) << 3) + varint(static_cast<std::uint64_t>(value));
+}
+std::string double_field(int field, double value) {
+    return varint(static_cast<std::uint64_t>(field) << 3 | 1) + little_endian(std::bit_cast<std::uint64_t>(value), 8);
+}
+std::string float_field(int field, float value) {
+    return varint(static_cast<std::uint64_t>(field) << 3 | 5) + little_endian(std::bit_cast<std::uint32_t>(value), 4);
+}
+std::string bytes_field(int field, std::string_view bytes) {
+    return varint(static_cast<std::uint64_t>(field) << 3 | 2) + varint(bytes.size()) + std::string(bytes);
+}
 
 constexpr std::string_view prefix = "events.out.tfevents.";
 
@@ -68,13 +76,15 @@ EventFile::EventFile(const fs::path& folder, double wall_time) {
         if (std::find(earlier.begin(), earlier.end(), path_) == earlier.end()) break;
     }
     out_.open(path_, std::ios::binary | std::ios::trunc);
-    record(double_field(1, wall_time) + bytes_field(3, "brain.Event:2"));  // its version of the format, without which nothing is read
+    record(double_field(1, wall_time) +
+           bytes_field(3, "brain.Event:2"));  // its version of the format, without which nothing is read
 }
 
 void EventFile::add(std::int64_t step, double wall_time, const std::vector<std::pair<std::string, double>>& scalars) {
     std::string summary;
     for (const auto& [tag, value] : scalars)
-        if (std::isfinite(value)) summary += bytes_field(1, bytes_field(1, tag) + float_field(2, static_cast<float>(value)));
+        if (std::isfinite(value))
+            summary += bytes_field(1, bytes_field(1, tag) + float_field(2, static_cast<float>(value)));
     record(double_field(1, wall_time) + number_field(2, step) + bytes_field(5, summary));
 }
 

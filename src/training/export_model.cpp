@@ -16,17 +16,21 @@ namespace {
 
 // What peft calls the module of a tensor: its path in the class that loads the base model.
 std::string class_name(const models::VlmParts& parts, const std::string& ours) {
-    static const layers::WeightNames transformers({{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}});
-    return parts.family == "llava" || parts.family == "internvl" ? transformers.file_name(ours) : parts.names.file_name(ours);
+    static const layers::WeightNames transformers({{"language_model.model.", "model.language_model."},
+                                                   {"language_model.lm_head.", "lm_head."},
+                                                   {"multi_modal_projector.", "model.multi_modal_projector."}});
+    return parts.family == "llava" || parts.family == "internvl" ? transformers.file_name(ours)
+                                                                 : parts.names.file_name(ours);
 }
 
 std::string before(const std::string& text, const char* mark) { return text.substr(0, text.find(mark)); }
 
-// A pattern of the adapted modules of all layers, made of those of the first: peft takes it as a regular expression over whole paths, so that a
-// tower whose layers have the same names is left alone.
+// A pattern of the adapted modules of all layers, made of those of the first: peft takes it as a regular expression
+// over whole paths, so that a tower whose layers have the same names is left alone.
 std::string target_pattern(const models::VlmParts& parts, const layers::Unit& first_layer) {
     std::set<std::string> modules;
-    for (const auto& parameter : first_layer.parameters) modules.insert(before(class_name(parts, parameter.pieces[0].name), ".lora_"));
+    for (const auto& parameter : first_layer.parameters)
+        modules.insert(before(class_name(parts, parameter.pieces[0].name), ".lora_"));
     std::string pattern;
     for (auto module : modules) {
         for (std::size_t at = 0; (at = module.find('.', at)) != module.npos; at += 2) module.insert(at, 1, '\\');
@@ -38,7 +42,8 @@ std::string target_pattern(const models::VlmParts& parts, const layers::Unit& fi
 
 }  // namespace
 
-void export_model(const models::VlmParts& parts, Trainer& trainer, const parallel::Communicator& ranks, const fs::path& folder) {
+void export_model(const models::VlmParts& parts, Trainer& trainer, const parallel::Communicator& ranks,
+                  const fs::path& folder) {
     std::unique_ptr<storage::SafetensorsWriter> writer;
     std::set<std::string> written;
     parallel::together(ranks, [&] {
@@ -49,11 +54,13 @@ void export_model(const models::VlmParts& parts, Trainer& trainer, const paralle
         for (const auto& [name, info] : parts.files.tensors()) specs.push_back({name, info});
         writer = std::make_unique<storage::SafetensorsWriter>(folder, std::move(specs));
     });
-    auto& model = const_cast<models::VlmParts&>(parts);  // units() hands out mutable units; only their values are read here
+    auto& model =
+        const_cast<models::VlmParts&>(parts);  // units() hands out mutable units; only their values are read here
     const auto units = model.units();
     for (std::size_t u = 0; u < units.size(); ++u) {
         auto& sharded = *trainer.units()[u];
-        const auto layer = std::find_if(model.language.layers.begin(), model.language.layers.end(), [&](models::DecoderLayer& l) { return &l.unit() == units[u] && l.adapters(); });
+        const auto layer = std::find_if(model.language.layers.begin(), model.language.layers.end(),
+                                        [&](models::DecoderLayer& l) { return &l.unit() == units[u] && l.adapters(); });
         const bool adapted = layer != model.language.layers.end();
         if (!sharded.trained() && !adapted) continue;
         sharded.gather();
@@ -86,7 +93,8 @@ void export_model(const models::VlmParts& parts, Trainer& trainer, const paralle
     });
 }
 
-void export_adapters(const models::VlmParts& parts, Trainer& trainer, const layers::LoraOptions& options, const parallel::Communicator& ranks, const fs::path& folder) {
+void export_adapters(const models::VlmParts& parts, Trainer& trainer, const layers::LoraOptions& options,
+                     const parallel::Communicator& ranks, const fs::path& folder) {
     const auto peft_name = [&](const std::string& ours) { return "base_model.model." + class_name(parts, ours); };
     auto& model = const_cast<models::VlmParts&>(parts);  // its units are read only
     std::vector<layers::Unit*> units;
@@ -106,15 +114,30 @@ void export_adapters(const models::VlmParts& parts, Trainer& trainer, const laye
                 for (const auto& piece : parameter.pieces) {
                     auto shape = parameter.shape;
                     shape.front() = piece.rows;
-                    specs.push_back({peft_name(piece.name), {layers::tensor_type(parameter.value.scalar_type()), shape}});
+                    specs.push_back(
+                        {peft_name(piece.name), {layers::tensor_type(parameter.value.scalar_type()), shape}});
                 }
-        storage::SafetensorsWriter writer(folder, std::move(specs), {.shard_bytes = ~std::uint64_t{0}, .stem = "adapter_model"});
+        storage::SafetensorsWriter writer(folder, std::move(specs),
+                                          {.shard_bytes = ~std::uint64_t{0}, .stem = "adapter_model"});
         for (const auto* unit : units)
             for (const auto& parameter : unit->parameters)
-                layers::write_parameter(parameter, [&](const layers::FilePiece& piece, const torch::Tensor& tensor) { layers::write_tensor(writer, peft_name(piece.name), tensor, layers::tensor_type(tensor.scalar_type())); });
-        nlohmann::ordered_json config{{"peft_type", "LORA"},  {"task_type", nullptr},   {"base_model_name_or_path", parts.folder.string()}, {"r", options.rank},           {"lora_alpha", options.alpha},
-                                      {"lora_dropout", 0.0},  {"bias", "none"},         {"fan_in_fan_out", false},                          {"inference_mode", true},      {"init_lora_weights", true},
-                                      {"use_rslora", false},  {"use_dora", false},      {"target_modules", target_pattern(parts, *units[0])}};
+                layers::write_parameter(parameter, [&](const layers::FilePiece& piece, const torch::Tensor& tensor) {
+                    layers::write_tensor(writer, peft_name(piece.name), tensor,
+                                         layers::tensor_type(tensor.scalar_type()));
+                });
+        nlohmann::ordered_json config{{"peft_type", "LORA"},
+                                      {"task_type", nullptr},
+                                      {"base_model_name_or_path", parts.folder.string()},
+                                      {"r", options.rank},
+                                      {"lora_alpha", options.alpha},
+                                      {"lora_dropout", 0.0},
+                                      {"bias", "none"},
+                                      {"fan_in_fan_out", false},
+                                      {"inference_mode", true},
+                                      {"init_lora_weights", true},
+                                      {"use_rslora", false},
+                                      {"use_dora", false},
+                                      {"target_modules", target_pattern(parts, *units[0])}};
         config["modules_to_save"] = nullptr;
         if (with_projector) {
             const auto path = class_name(parts, units.back()->parameters[0].pieces[0].name);

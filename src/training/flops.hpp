@@ -1,7 +1,8 @@
-// Model FLOPs: what learning from a step's tokens takes, whatever is computed again (activation checkpointing) or padded. A matrix counts 2 FLOPs
-// an element and token forward, 2 for the gradient that passes through it, 2 for its own gradient where it learns; the output matrix at supervised
-// positions only; causal attention half of the square. The frozen vision tower, norms and the optimiser are not counted.
-// MFU (Chowdhery et al. 2022, appendix B) = model FLOPs / (seconds * peak FLOP/s * ranks).
+// Model FLOPs: what learning from a step's tokens takes, whatever is computed again (activation checkpointing) or
+// padded. A matrix counts 2 FLOPs an element and token forward, 2 for the gradient that passes through it, 2 for its
+// own gradient where it learns; the output matrix at supervised positions only; causal attention half of the square.
+// The frozen vision tower, norms and the optimiser are not counted. MFU (Chowdhery et al. 2022, appendix B) = model
+// FLOPs / (seconds * peak FLOP/s * ranks).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct FlopCount {
     double of(const StepSize& step) const;
 
 private:
-    double layers_ = 0, head_ = 0, adapters_ = 0, projector_ = 0, attention_width_ = 0;  // elements; heads * head size * layers
+    double layers_ = 0, head_ = 0, adapters_ = 0, projector_ = 0,
+           attention_width_ = 0;  // elements; heads * head size * layers
     bool learns_language_, learns_projector_;
 };
 

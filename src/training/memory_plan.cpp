@@ -26,8 +26,10 @@ MemoryQuestion memory_question(const models::LanguageConfig& config, std::int64_
 MemoryQuestion memory_question(models::VlmParts& parts, const TrainerOptions& options, std::int64_t shards) {
     auto q = memory_question(parts.language.config, parts.projector ? parts.projector->unit().elements() : 0);
     if (parts.vision) {
-        // Of one folder: all that is in no unit; blocks behind the layer that is used are counted, as small as they are.
-        for (const auto& [name, info] : (parts.vision_files ? *parts.vision_files : parts.files).tensors()) q.tower += static_cast<std::int64_t>(info.elements());
+        // Of one folder: all that is in no unit; blocks behind the layer that is used are counted, as small as they
+        // are.
+        for (const auto& [name, info] : (parts.vision_files ? *parts.vision_files : parts.files).tensors())
+            q.tower += static_cast<std::int64_t>(info.elements());
         if (!parts.vision_files)
             for (const auto* unit : parts.units()) q.tower -= unit->elements();
         q.tower_positions = parts.vision->positions;
@@ -51,7 +53,8 @@ MemoryQuestion memory_question(models::VlmParts& parts, const TrainerOptions& op
 
 MemoryPlan memory_plan(const MemoryQuestion& q) {
     const auto& c = q.language;
-    const auto S = q.shards, w = std::int64_t{q.width}, T = q.tokens, H = c.hidden, F = c.intermediate, R = c.qkv_rows(), A = c.heads * c.head_dim;
+    const auto S = q.shards, w = std::int64_t{q.width}, T = q.tokens, H = c.hidden, F = c.intermediate,
+               R = c.qkv_rows(), A = c.heads * c.head_dim;
     const bool whole = q.sharding == Sharding::optimizer || S == 1;
     MemoryPlan plan;
 
@@ -80,7 +83,9 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     // Whole units that a rank has none of between steps.
     const auto padded = [&](std::int64_t elements) { return slice_elements(elements, S) * S; };
     const auto values = [&](std::int64_t elements) { return whole ? 0 : padded(elements) * w; };
-    const auto sums = [&](std::int64_t elements) { return whole || !q.train_language ? 0 : padded(elements) * 4 + slice_elements(elements, S) * 4; };
+    const auto sums = [&](std::int64_t elements) {
+        return whole || !q.train_language ? 0 : padded(elements) * 4 + slice_elements(elements, S) * 4;
+    };
     const auto tied = c.tied_embeddings ? values(q.embeddings) + sums(q.embeddings) : 0;
     const auto in_forward = tied + 2 * values(q.layer);
     const auto in_head = tied + values(q.head) + sums(q.head) + values(q.layer);
@@ -105,10 +110,12 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
 
 std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node) {
 #ifdef TASKGALAXY_WITH_CUDA
-    if (std::size_t free = 0, total = 0; device.is_cuda() && cudaMemGetInfo(&free, &total) == cudaSuccess) return static_cast<std::int64_t>(total);
+    if (std::size_t free = 0, total = 0; device.is_cuda() && cudaMemGetInfo(&free, &total) == cudaSuccess)
+        return static_cast<std::int64_t>(total);
 #endif
     if (!device.is_cpu()) return 0;
-    return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / std::max<std::int64_t>(1, ranks_on_node);
+    return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) /
+           std::max<std::int64_t>(1, ranks_on_node);
 }
 
 }  // namespace tg::training

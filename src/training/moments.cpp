@@ -11,9 +11,11 @@ using torch::Tensor;
 
 namespace {
 
-constexpr std::int64_t piece = std::int64_t{1} << 22;  // elements in fp32 at once where moments are kept otherwise; a multiple of a block
+constexpr std::int64_t piece =
+    std::int64_t{1} << 22;  // elements in fp32 at once where moments are kept otherwise; a multiple of a block
 
-// Section 1.3 of the paper: the decimal exponent takes the bits up to the first set one, the rest divides [0.1, 1] evenly.
+// Section 1.3 of the paper: the decimal exponent takes the bits up to the first set one, the rest divides [0.1, 1]
+// evenly.
 std::vector<float> dynamic_map(bool is_signed) {
     std::vector<float> values{0, 1};
     for (int exponent = 0; exponent < 7; ++exponent) {
@@ -40,14 +42,16 @@ BlockCodes::BlockCodes(std::int64_t size, torch::Device device, bool is_signed) 
 
 Tensor BlockCodes::read(std::int64_t from, std::int64_t count) const {
     const auto first = from / block, blocks = (count + block - 1) / block;
-    const auto values = map_.index_select(0, codes_.narrow(0, first, blocks).reshape({-1}).to(torch::kInt32)).view({blocks, block});
+    const auto values =
+        map_.index_select(0, codes_.narrow(0, first, blocks).reshape({-1}).to(torch::kInt32)).view({blocks, block});
     return values.mul_(largest_.narrow(0, first, blocks).unsqueeze(1)).view({-1}).narrow(0, 0, count);
 }
 
 void BlockCodes::write(std::int64_t from, const Tensor& values) {
     const auto first = from / block, blocks = (values.numel() + block - 1) / block;
     auto rows = values;
-    if (const auto missing = blocks * block - values.numel()) rows = torch::cat({values, torch::zeros({missing}, values.options())});
+    if (const auto missing = blocks * block - values.numel())
+        rows = torch::cat({values, torch::zeros({missing}, values.options())});
     rows = rows.view({blocks, block});
     const auto largest = rows.abs().amax(1);
     auto codes = torch::bucketize(rows / largest.clamp_min(1e-38).unsqueeze(1), borders_, true);
@@ -63,13 +67,16 @@ Moments::Moments(std::int64_t size, torch::Device device, MomentFormat format) :
         second_codes_ = BlockCodes(size, device, false);
         return;
     }
-    auto where = torch::dtype(torch::kFloat32).device(format == MomentFormat::host ? torch::Device(torch::kCPU) : device);
-    if (format == MomentFormat::host && device.is_cuda()) where = where.pinned_memory(true);  // so that copies run at the bus's rate
+    auto where =
+        torch::dtype(torch::kFloat32).device(format == MomentFormat::host ? torch::Device(torch::kCPU) : device);
+    if (format == MomentFormat::host && device.is_cuda())
+        where = where.pinned_memory(true);  // so that copies run at the bus's rate
     first_ = torch::zeros({size}, where);
     second_ = torch::zeros({size}, where);
 }
 
-void Moments::step(const Tensor& master, const Tensor& gradient, const std::vector<DecayRange>& ranges, const AdamW& adam, double rate, std::int64_t number) {
+void Moments::step(const Tensor& master, const Tensor& gradient, const std::vector<DecayRange>& ranges,
+                   const AdamW& adam, double rate, std::int64_t number) {
     const auto count = torch::full({}, static_cast<double>(number), torch::kFloat32).to(master.device());
     const bool in_place = format_ == MomentFormat::fp32 || (format_ == MomentFormat::host && master.is_cpu());
     const auto length = in_place ? size_ : piece;
@@ -77,20 +84,28 @@ void Moments::step(const Tensor& master, const Tensor& gradient, const std::vect
         const auto n = std::min(length, size_ - begin);
         auto first = format_ == MomentFormat::int8 ? first_codes_.read(begin, n) : first_.narrow(0, begin, n);
         auto second = format_ == MomentFormat::int8 ? second_codes_.read(begin, n) : second_.narrow(0, begin, n);
-        if (format_ == MomentFormat::host && !in_place) first = first.to(master.device()), second = second.to(master.device());
+        if (format_ == MomentFormat::host && !in_place)
+            first = first.to(master.device()), second = second.to(master.device());
         for (const auto& range : ranges) {
             const auto from = std::max(range.from, begin), to = std::min(range.from + range.count, begin + n);
             if (from >= to) continue;
-            std::vector<Tensor> weights{master.narrow(0, from, to - from)}, grads{gradient.narrow(0, from, to - from)}, firsts{first.narrow(0, from - begin, to - from)}, seconds{second.narrow(0, from - begin, to - from)}, none, counts{count};
-            at::_fused_adamw_(weights, grads, firsts, seconds, none, counts, rate, adam.beta1, adam.beta2, range.decay, adam.epsilon, false, false);
+            std::vector<Tensor> weights{master.narrow(0, from, to - from)}, grads{gradient.narrow(0, from, to - from)},
+                firsts{first.narrow(0, from - begin, to - from)}, seconds{second.narrow(0, from - begin, to - from)},
+                none, counts{count};
+            at::_fused_adamw_(weights, grads, firsts, seconds, none, counts, rate, adam.beta1, adam.beta2, range.decay,
+                              adam.epsilon, false, false);
         }
         if (format_ == MomentFormat::int8) first_codes_.write(begin, first), second_codes_.write(begin, second);
         else if (!in_place) first_.narrow(0, begin, n).copy_(first), second_.narrow(0, begin, n).copy_(second);
     }
 }
 
-Tensor Moments::first(std::int64_t count) const { return format_ == MomentFormat::int8 ? first_codes_.read(0, count) : first_.narrow(0, 0, count); }
-Tensor Moments::second(std::int64_t count) const { return format_ == MomentFormat::int8 ? second_codes_.read(0, count) : second_.narrow(0, 0, count); }
+Tensor Moments::first(std::int64_t count) const {
+    return format_ == MomentFormat::int8 ? first_codes_.read(0, count) : first_.narrow(0, 0, count);
+}
+Tensor Moments::second(std::int64_t count) const {
+    return format_ == MomentFormat::int8 ? second_codes_.read(0, count) : second_.narrow(0, 0, count);
+}
 
 void Moments::set_first(const Tensor& values) {
     if (format_ == MomentFormat::int8) first_codes_.write(0, values.to(first_codes_.device()));
@@ -103,7 +118,8 @@ void Moments::set_second(const Tensor& values) {
 }
 
 std::int64_t Moments::bytes_of(std::int64_t size, MomentFormat format, bool host_apart) {
-    if (format == MomentFormat::int8) return 2 * ((size + BlockCodes::block - 1) / BlockCodes::block) * (BlockCodes::block + 4);
+    if (format == MomentFormat::int8)
+        return 2 * ((size + BlockCodes::block - 1) / BlockCodes::block) * (BlockCodes::block + 4);
     return format == MomentFormat::host && host_apart ? 0 : 8 * size;
 }
 

@@ -10,17 +10,20 @@
 
 namespace tg::training {
 
-std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step, const std::vector<std::int64_t>& lengths, int rank, int ranks) {
+std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
+                                         const std::vector<std::int64_t>& lengths, int rank, int ranks) {
     if (ranks == 1) return step;
     std::vector<std::size_t> order(step.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
-    // (length so far, rank): the least loaded first, the lower rank where they are equal. A full rank is put back no more.
+    // (length so far, rank): the least loaded first, the lower rank where they are equal. A full rank is put back no
+    // more.
     using Load = std::pair<std::int64_t, int>;
     std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
     std::vector<std::uint64_t> room(static_cast<std::size_t>(ranks)), mine;
     for (int r = 0; r < ranks; ++r) {
-        room[static_cast<std::size_t>(r)] = parallel::slice_of(step.size(), static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(ranks)).size();
+        room[static_cast<std::size_t>(r)] =
+            parallel::slice_of(step.size(), static_cast<std::uint64_t>(r), static_cast<std::uint64_t>(ranks)).size();
         if (room[static_cast<std::size_t>(r)] > 0) loads.emplace(0, r);
     }
     for (const auto i : order) {
@@ -32,8 +35,16 @@ std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
     return mine;
 }
 
-SampleFeed::SampleFeed(const SampleSet& samples, StepOrder order, const models::VlmParts& parts, PictureReader reader, FeatureMaker features, FeedOptions options, std::int64_t first)
-    : samples_(samples), order_(std::move(order)), parts_(parts), reader_(std::move(reader)), make_features_(std::move(features)), options_(options), submitted_step_(first), step_(first),
+SampleFeed::SampleFeed(const SampleSet& samples, StepOrder order, const models::VlmParts& parts, PictureReader reader,
+                       FeatureMaker features, FeedOptions options, std::int64_t first)
+    : samples_(samples),
+      order_(std::move(order)),
+      parts_(parts),
+      reader_(std::move(reader)),
+      make_features_(std::move(features)),
+      options_(options),
+      submitted_step_(first),
+      step_(first),
       pool_(std::max<std::size_t>(1, options.threads)) {}
 
 SampleFeed::~SampleFeed() = default;
@@ -66,14 +77,18 @@ EncodedSample SampleFeed::prepare(std::uint64_t index) const {
 }
 
 void SampleFeed::fill() {
-    // Two steps ahead of the one that is computed, whatever their size: decoding a step takes less time than learning from it.
+    // Two steps ahead of the one that is computed, whatever their size: decoding a step takes less time than learning
+    // from it.
     while (submitted_step_ < options_.steps && ahead_.size() < 3) {
         const auto all = order_.step(static_cast<std::uint64_t>(submitted_step_++));
         std::vector<std::int64_t> lengths;
-        for (const auto index : all) lengths.push_back(samples_.words(index) + (samples_.has_picture(index) ? parts_.image_positions() : 0));
-        widest_share_.push_back(static_cast<std::int64_t>((all.size() + static_cast<std::size_t>(options_.ranks) - 1) / static_cast<std::size_t>(options_.ranks)));
+        for (const auto index : all)
+            lengths.push_back(samples_.words(index) + (samples_.has_picture(index) ? parts_.image_positions() : 0));
+        widest_share_.push_back(static_cast<std::int64_t>((all.size() + static_cast<std::size_t>(options_.ranks) - 1) /
+                                                          static_cast<std::size_t>(options_.ranks)));
         auto& futures = ahead_.emplace_back();
-        for (const auto index : share_of_step(all, lengths, options_.rank, options_.ranks)) futures.push_back(pool_.submit([this, index] { return prepare(index); }));
+        for (const auto index : share_of_step(all, lengths, options_.rank, options_.ranks))
+            futures.push_back(pool_.submit([this, index] { return prepare(index); }));
     }
 }
 
@@ -98,11 +113,13 @@ std::vector<MicroBatch> SampleFeed::next() {
             ++figures_.reasons[sample.failure];
         }
         if (options_.feature_cache_bytes == 0 || sample.image.empty() || !sample.failure.empty()) continue;
-        // One picture at a time, so that its features are the same bits whatever pictures came with it (a restart brings others).
+        // One picture at a time, so that its features are the same bits whatever pictures came with it (a restart
+        // brings others).
         sample.features = cached(sample.image);
         if (sample.features.defined()) continue;
         sample.features = make_features_(sample.pixels);
-        const auto bytes = static_cast<std::int64_t>(sample.features.numel() * static_cast<std::int64_t>(sample.features.element_size()));
+        const auto bytes = static_cast<std::int64_t>(sample.features.numel() *
+                                                     static_cast<std::int64_t>(sample.features.element_size()));
         if (cached_bytes_ + bytes <= options_.feature_cache_bytes) {
             const std::lock_guard lock(cache_mutex_);
             cache_.emplace(sample.image, sample.features);
@@ -113,7 +130,8 @@ std::vector<MicroBatch> SampleFeed::next() {
     std::vector<MicroBatch> batches;
     for (std::int64_t first = 0; first < widest; first += options_.micro_batch) {
         std::vector<const EncodedSample*> rows;
-        for (auto i = first; i < std::min<std::int64_t>(first + options_.micro_batch, std::ssize(encoded)); ++i) rows.push_back(&encoded[static_cast<std::size_t>(i)]);
+        for (auto i = first; i < std::min<std::int64_t>(first + options_.micro_batch, std::ssize(encoded)); ++i)
+            rows.push_back(&encoded[static_cast<std::size_t>(i)]);
         batches.push_back(pack(rows));
     }
     return batches;

@@ -35,7 +35,9 @@ std::string id_of(const json& entry, std::uint64_t index) {
 }
 
 Sample sample_of(const json& entry, std::uint64_t index, const std::string& where) {
-    const auto refuse = [&](const std::string& why) { throw InputError(fmt::format("{}: sample {} (id {}) {}", where, index, excerpt(id_of(entry, index), 60), why)); };
+    const auto refuse = [&](const std::string& why) {
+        throw InputError(fmt::format("{}: sample {} (id {}) {}", where, index, excerpt(id_of(entry, index), 60), why));
+    };
     if (!entry.is_object()) throw InputError(fmt::format("{}: sample {} is no object", where, index));
     Sample sample;
     sample.id = id_of(entry, index);
@@ -51,12 +53,15 @@ Sample sample_of(const json& entry, std::uint64_t index, const std::string& wher
     if (!turns->empty() && !is_human(turns->front())) first = 1;
     for (std::size_t i = first; i + 1 < turns->size(); i += 2) {
         const auto &question = (*turns)[i], &answer = (*turns)[i + 1];
-        if (!is_human(question) || answer.value("from", "") != "gpt") refuse(fmt::format("does not alternate human and gpt at turn {}", i));
+        if (!is_human(question) || answer.value("from", "") != "gpt")
+            refuse(fmt::format("does not alternate human and gpt at turn {}", i));
         sample.turns.push_back({question.value("value", ""), answer.value("value", "")});
     }
     if (sample.turns.empty()) refuse("has no question with an answer");
     if ((turns->size() - first) % 2 != 0) refuse("ends with a question");
-    const auto marks = std::count_if(sample.turns.begin(), sample.turns.end(), [](const text::Turn& turn) { return turn.question.find(text::image_mark) != std::string::npos; });
+    const auto marks = std::count_if(sample.turns.begin(), sample.turns.end(), [](const text::Turn& turn) {
+        return turn.question.find(text::image_mark) != std::string::npos;
+    });
     if (!sample.image.empty() && marks > 1) refuse("has one image and several <image> marks");
     return sample;
 }
@@ -103,19 +108,26 @@ std::size_t skip_blanks(std::string_view text, std::size_t at) {
 }
 
 // Calls `found(begin, end)` for each element of a JSON list.
-void split_list(std::string_view text, const std::string& where, const std::function<void(std::size_t, std::size_t)>& found) {
+void split_list(std::string_view text, const std::string& where,
+                const std::function<void(std::size_t, std::size_t)>& found) {
     std::uint64_t index = 0;
     auto at = skip_blanks(text, skip_blanks(text, 0) + 1);
     if (at < text.size() && text[at] == ']') return;
     for (;; ++index) {
-        if (at >= text.size()) throw InputError(fmt::format("{} ends behind sample {}, in the middle of its list", where, index), "the file was cut; copy it again");
+        if (at >= text.size())
+            throw InputError(fmt::format("{} ends behind sample {}, in the middle of its list", where, index),
+                             "the file was cut; copy it again");
         if (text[at] != '{') throw InputError(fmt::format("{}: sample {} is no object", where, index));
         const auto end = end_of_value(text, at);
-        if (end == text.npos) throw InputError(fmt::format("{} ends in the middle of sample {}", where, index), "the file was cut; copy it again");
+        if (end == text.npos)
+            throw InputError(fmt::format("{} ends in the middle of sample {}", where, index),
+                             "the file was cut; copy it again");
         found(at, end);
         at = skip_blanks(text, end);
         if (at < text.size() && text[at] == ']') return;
-        if (at < text.size() && text[at] != ',') throw InputError(fmt::format("{}: behind sample {} stands '{}' where a comma belongs", where, index, text[at]));
+        if (at < text.size() && text[at] != ',')
+            throw InputError(
+                fmt::format("{}: behind sample {} stands '{}' where a comma belongs", where, index, text[at]));
         at = skip_blanks(text, at + 1);
     }
 }
@@ -134,9 +146,14 @@ std::vector<SampleSource> read_data_list(const fs::path& file) {
     try {
         const auto list = read_json(file);
         for (const auto& [name, set] : list.items()) {
-            if (!set.is_object() || !set.contains("annotation")) throw InputError(fmt::format("{}: {} has no field `annotation`", file.string(), name), "a data list is {name: {annotation, root, repeat_time}}");
-            sources.push_back({set["annotation"].get<std::string>(), set.value("root", ""), set.value("repeat_time", 1.0)});
-            if (!(sources.back().weight > 0)) throw InputError(fmt::format("{}: {} has repeat_time {}", file.string(), name, sources.back().weight), "give a number above zero");
+            if (!set.is_object() || !set.contains("annotation"))
+                throw InputError(fmt::format("{}: {} has no field `annotation`", file.string(), name),
+                                 "a data list is {name: {annotation, root, repeat_time}}");
+            sources.push_back(
+                {set["annotation"].get<std::string>(), set.value("root", ""), set.value("repeat_time", 1.0)});
+            if (!(sources.back().weight > 0))
+                throw InputError(fmt::format("{}: {} has repeat_time {}", file.string(), name, sources.back().weight),
+                                 "give a number above zero");
         }
     } catch (const json::exception& e) {
         throw InputError(fmt::format("{}: {}", file.string(), excerpt(e.what(), 200)));
@@ -144,7 +161,8 @@ std::vector<SampleSource> read_data_list(const fs::path& file) {
     return sources;
 }
 
-// A JSON object that spreads over the whole file is a list of data sets; samples begin with a list, or stand one a line.
+// A JSON object that spreads over the whole file is a list of data sets; samples begin with a list, or stand one a
+// line.
 bool is_data_list(const fs::path& file) {
     std::ifstream in(file);
     char first = 0;
@@ -162,24 +180,30 @@ std::vector<SampleSource> read_sources(const std::vector<std::string>& words) {
         if (const auto star = word.rfind('*'); star != word.npos && !fs::exists(word)) {
             const auto number = std::string_view(word).substr(star + 1);
             const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), source.weight);
-            if (error != std::errc{} || end != number.data() + number.size() || !(source.weight > 0)) throw UsageError(fmt::format("train.data: '{}' has no weight above zero behind its star", word), "write file.json*0.5");
+            if (error != std::errc{} || end != number.data() + number.size() || !(source.weight > 0))
+                throw UsageError(fmt::format("train.data: '{}' has no weight above zero behind its star", word),
+                                 "write file.json*0.5");
             source.file = word.substr(0, star);
         }
-        if (!fs::exists(source.file)) throw UsageError(fmt::format("train.data {} does not exist", source.file.string()));
+        if (!fs::exists(source.file))
+            throw UsageError(fmt::format("train.data {} does not exist", source.file.string()));
         if (!is_data_list(source.file)) {
             all.push_back(std::move(source));
             continue;
         }
         for (auto& set : read_data_list(source.file)) {
             set.weight *= source.weight;
-            if (!fs::exists(set.file)) throw InputError(fmt::format("{}: annotation {} does not exist", source.file.string(), set.file.string()));
+            if (!fs::exists(set.file))
+                throw InputError(
+                    fmt::format("{}: annotation {} does not exist", source.file.string(), set.file.string()));
             all.push_back(std::move(set));
         }
     }
     return all;
 }
 
-SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communicator& ranks) : sources_(std::move(sources)), files_(sources_.size(), -1) {
+SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communicator& ranks)
+    : sources_(std::move(sources)), files_(sources_.size(), -1) {
     std::vector<std::uint64_t> sizes;
     parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source) open(source);
@@ -190,11 +214,14 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communic
             sizes.push_back(text.size());
             const auto first = places_.size();
             const auto add = [&](std::size_t begin, std::size_t end) {
-                if (end - begin > std::numeric_limits<std::uint32_t>::max()) throw InputError(fmt::format("{}: sample {} is longer than 4 GiB", where, places_.size() - first));
-                const auto sample = parse_sample(std::string_view(text).substr(begin, end - begin), places_.size() - first, where);
+                if (end - begin > std::numeric_limits<std::uint32_t>::max())
+                    throw InputError(fmt::format("{}: sample {} is longer than 4 GiB", where, places_.size() - first));
+                const auto sample =
+                    parse_sample(std::string_view(text).substr(begin, end - begin), places_.size() - first, where);
                 std::int64_t words = 0;
                 for (const auto& turn : sample.turns) words += words_of(turn.question) + words_of(turn.answer);
-                places_.push_back({begin, static_cast<std::uint32_t>(end - begin), static_cast<std::uint32_t>(source), sample.image.empty() ? -1 - words : words});
+                places_.push_back({begin, static_cast<std::uint32_t>(end - begin), static_cast<std::uint32_t>(source),
+                                   sample.image.empty() ? -1 - words : words});
             };
             const auto begin = skip_blanks(text, 0);
             if (begin < text.size() && text[begin] == '[') split_list(text, where, add);
@@ -215,11 +242,15 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communic
     parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source)
             if (const auto here = fs::file_size(sources_[source].file); here != sizes[source])
-                throw InputError(fmt::format("{} has {} bytes on rank {} and {} on rank 0", sources_[source].file.string(), here, ranks.rank(), sizes[source]), "all ranks must see the same file");
+                throw InputError(fmt::format("{} has {} bytes on rank {} and {} on rank 0",
+                                             sources_[source].file.string(), here, ranks.rank(), sizes[source]),
+                                 "all ranks must see the same file");
     });
     for (std::uint32_t source = 0; source < sources_.size(); ++source) {
-        const auto [begin, end] = std::equal_range(places_.begin(), places_.end(), Place{.source = source}, [](const Place& a, const Place& b) { return a.source < b.source; });
-        shares_.push_back({static_cast<std::uint64_t>(begin - places_.begin()), static_cast<std::uint64_t>(end - begin), sources_[source].weight});
+        const auto [begin, end] = std::equal_range(places_.begin(), places_.end(), Place{.source = source},
+                                                   [](const Place& a, const Place& b) { return a.source < b.source; });
+        shares_.push_back({static_cast<std::uint64_t>(begin - places_.begin()), static_cast<std::uint64_t>(end - begin),
+                           sources_[source].weight});
     }
 }
 
@@ -230,7 +261,9 @@ SampleSet::~SampleSet() {
 
 void SampleSet::open(std::size_t source) {
     files_[source] = ::open(sources_[source].file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (files_[source] < 0) throw InputError(fmt::format("{}: cannot be opened ({})", sources_[source].file.string(), std::strerror(errno)));
+    if (files_[source] < 0)
+        throw InputError(
+            fmt::format("{}: cannot be opened ({})", sources_[source].file.string(), std::strerror(errno)));
 }
 
 Sample SampleSet::read(std::uint64_t index) const {
@@ -238,9 +271,12 @@ Sample SampleSet::read(std::uint64_t index) const {
     const auto& source = sources_[place.source];
     std::string text(place.bytes, '\0');
     for (std::size_t done = 0; done < text.size();) {
-        const auto count = ::pread(files_[place.source], text.data() + done, text.size() - done, static_cast<off_t>(place.offset + done));
+        const auto count = ::pread(files_[place.source], text.data() + done, text.size() - done,
+                                   static_cast<off_t>(place.offset + done));
         if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) throw InputError(fmt::format("{}: {} bytes at {} cannot be read ({})", source.file.string(), place.bytes, place.offset, count < 0 ? std::strerror(errno) : "the file became shorter"));
+        if (count <= 0)
+            throw InputError(fmt::format("{}: {} bytes at {} cannot be read ({})", source.file.string(), place.bytes,
+                                         place.offset, count < 0 ? std::strerror(errno) : "the file became shorter"));
         done += static_cast<std::size_t>(count);
     }
     auto sample = parse_sample(text, index - shares_[place.source].first, source.file.string());
@@ -249,12 +285,16 @@ Sample SampleSet::read(std::uint64_t index) const {
 }
 
 std::uint64_t SampleSet::pictures() const {
-    return static_cast<std::uint64_t>(std::count_if(places_.begin(), places_.end(), [](const Place& place) { return place.words >= 0; }));
+    return static_cast<std::uint64_t>(
+        std::count_if(places_.begin(), places_.end(), [](const Place& place) { return place.words >= 0; }));
 }
 
-StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality, Choice choice) : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality), choice_(std::move(choice)) {
+StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality,
+                     Choice choice)
+    : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality), choice_(std::move(choice)) {
     for (const auto& share : samples.shares()) per_epoch_ += taken(share, chosen(share).size());
-    if (per_epoch_ == 0) throw UsageError("train.data: the weights, or the share of train.validation, leave no sample", "raise them");
+    if (per_epoch_ == 0)
+        throw UsageError("train.data: the weights, or the share of train.validation, leave no sample", "raise them");
 }
 
 std::vector<std::uint64_t> StepOrder::chosen(const SampleSet::Share& share) const {
@@ -264,7 +304,9 @@ std::vector<std::uint64_t> StepOrder::chosen(const SampleSet::Share& share) cons
     return all;
 }
 
-std::uint64_t StepOrder::taken(const SampleSet::Share& share, std::size_t chosen) { return static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(chosen))); }
+std::uint64_t StepOrder::taken(const SampleSet::Share& share, std::size_t chosen) {
+    return static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(chosen)));
+}
 
 void StepOrder::draw(std::uint64_t epoch) {
     order_.clear();
@@ -273,7 +315,8 @@ void StepOrder::draw(std::uint64_t epoch) {
         const auto& share = samples_->shares()[source];
         auto all = chosen(share);
         auto wanted = taken(share, all.size());
-        for (; !all.empty() && wanted >= all.size(); wanted -= all.size()) order_.insert(order_.end(), all.begin(), all.end());
+        for (; !all.empty() && wanted >= all.size(); wanted -= all.size())
+            order_.insert(order_.end(), all.begin(), all.end());
         if (wanted == 0) continue;
         shuffle(all, random_bits(epoch_seed, source));
         order_.insert(order_.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(wanted));

@@ -1,5 +1,5 @@
-// Conversations that a model is trained on, as LLaVA's JSON and InternVL's JSONL hold them, mixed by weight, and the order in which
-// training takes them.
+// Conversations that a model is trained on, as LLaVA's JSON and InternVL's JSONL hold them, mixed by weight, and the
+// order in which training takes them.
 #pragma once
 
 #include <cstdint>
@@ -25,16 +25,16 @@ struct SampleSource {
     std::filesystem::path image_root{};  // in front of its samples' images; empty: they stay as they are
     double weight = 1;
 };
-// "a.json", "b.jsonl*0.25" (the weight behind a star), or InternVL's data list: a JSON object of {annotation, root, repeat_time}.
-// Throws UsageError for a weight that is no number above zero, InputError for a list that cannot be read.
+// "a.json", "b.jsonl*0.25" (the weight behind a star), or InternVL's data list: a JSON object of {annotation, root,
+// repeat_time}. Throws UsageError for a weight that is no number above zero, InputError for a list that cannot be read.
 std::vector<SampleSource> read_sources(const std::vector<std::string>& words);
 
-// The samples of some files. Rank 0 reads and checks all of them once; every rank then knows where each lies (24 bytes a sample) and reads
-// a sample from its file when it is asked for, so that a million conversations are in nobody's memory.
-// Formats, told apart by the first character: a list (LLaVA) or one object a line (InternVL). A sample is {"id"?, "image"?: path or list of
-// one, "conversations": [{"from": "human"|"gpt", "value"}, ...]}. A leading answer is dropped as the reference does; after it questions and
-// answers must alternate and end with an answer. Marks of pictures are left where they are: a model's family says what becomes of them
-// (place_marks).
+// The samples of some files. Rank 0 reads and checks all of them once; every rank then knows where each lies (24 bytes
+// a sample) and reads a sample from its file when it is asked for, so that a million conversations are in nobody's
+// memory. Formats, told apart by the first character: a list (LLaVA) or one object a line (InternVL). A sample is
+// {"id"?, "image"?: path or list of one, "conversations": [{"from": "human"|"gpt", "value"}, ...]}. A leading answer is
+// dropped as the reference does; after it questions and answers must alternate and end with an answer. Marks of
+// pictures are left where they are: a model's family says what becomes of them (place_marks).
 class SampleSet {
 public:
     // Collective. Throws AgreedFailure naming file and sample, or a file that is not the same on every rank.
@@ -46,8 +46,11 @@ public:
     std::uint64_t size() const { return places_.size(); }
     Sample read(std::uint64_t index) const;  // any thread
     bool has_picture(std::uint64_t index) const { return places_[index].words >= 0; }
-    // Words of all turns: the length that LLaVA groups by (llava_trainer.py: modality_lengths, there negative for text alone).
-    std::int64_t words(std::uint64_t index) const { return has_picture(index) ? places_[index].words : -places_[index].words - 1; }
+    // Words of all turns: the length that LLaVA groups by (llava_trainer.py: modality_lengths, there negative for text
+    // alone).
+    std::int64_t words(std::uint64_t index) const {
+        return has_picture(index) ? places_[index].words : -places_[index].words - 1;
+    }
     std::uint64_t pictures() const;  // samples with one
 
     struct Share {
@@ -70,14 +73,16 @@ private:
     std::vector<Place> places_;
 };
 
-// Which samples make which step: a pure function of (samples, batch, seed), so that a step can be found again after any restart.
-// Every epoch is a permutation of its own; its last step may be short.
+// Which samples make which step: a pure function of (samples, batch, seed), so that a step can be found again after any
+// restart. Every epoch is a permutation of its own; its last step may be short.
 class StepOrder {
 public:
-    // `choice`: which samples may be taken; empty: all. `by_modality`: steps of samples with a picture and steps of text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what
-    // fills no step of either kind comes last. Its sorting by length decides who computes what inside a step: see SampleFeed.
+    // `choice`: which samples may be taken; empty: all. `by_modality`: steps of samples with a picture and steps of
+    // text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what fills no step of either kind comes last.
+    // Its sorting by length decides who computes what inside a step: see SampleFeed.
     using Choice = std::function<bool(std::uint64_t sample)>;
-    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality, Choice choice = {});
+    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality,
+              Choice choice = {});
     std::uint64_t samples_per_epoch() const { return per_epoch_; }
     std::uint64_t steps_per_epoch() const { return (per_epoch_ + batch_ - 1) / batch_; }
     std::uint64_t epoch_of(std::uint64_t step) const { return step / steps_per_epoch(); }

@@ -1,4 +1,5 @@
-// The learning rate of each step: linear warm-up from zero, then half a cosine to zero (transformers' get_cosine_schedule_with_warmup).
+// The learning rate of each step: linear warm-up from zero, then half a cosine to zero (transformers'
+// get_cosine_schedule_with_warmup).
 #pragma once
 
 #include <cmath>
@@ -12,13 +13,16 @@ struct Schedule {
     std::int64_t steps = 1;
     bool cosine = true;  // else constant after the warm-up
 
-    std::int64_t warmup_steps() const { return static_cast<std::int64_t>(std::ceil(warmup_ratio * static_cast<double>(steps))); }
+    std::int64_t warmup_steps() const {
+        return static_cast<std::int64_t>(std::ceil(warmup_ratio * static_cast<double>(steps)));
+    }
     // `step` from 0; step 0 has rate 0 where there is a warm-up.
     double rate(std::int64_t step) const {
         const auto warmup = warmup_steps();
         if (step < warmup) return peak * static_cast<double>(step) / static_cast<double>(warmup);
         if (!cosine) return peak;
-        const auto share = static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, steps - warmup));
+        const auto share =
+            static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, steps - warmup));
         return peak * 0.5 * (1 + std::cos(std::numbers::pi * share));
     }
 };

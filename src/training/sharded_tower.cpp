@@ -67,7 +67,8 @@ Tensor ShardedTower::features(const Tensor& pixels) {
 
 std::int64_t ShardedTower::bytes() const {
     std::int64_t sum = 0;
-    for (const auto& block : blocks_) sum += block.slice.numel() * static_cast<std::int64_t>(block.slice.element_size());
+    for (const auto& block : blocks_)
+        sum += block.slice.numel() * static_cast<std::int64_t>(block.slice.element_size());
     return sum;
 }
 

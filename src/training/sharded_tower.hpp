@@ -1,5 +1,6 @@
-// A frozen vision tower that is too large for every rank (InternViT-6B): its blocks cut over the ranks, each gathered for the moment it
-// computes, the next one meanwhile. One gather a block and micro-batch, forward only: nothing of it learns.
+// A frozen vision tower that is too large for every rank (InternViT-6B): its blocks cut over the ranks, each gathered
+// for the moment it computes, the next one meanwhile. One gather a block and micro-batch, forward only: nothing of it
+// learns.
 #pragma once
 
 #include <vector>

@@ -8,7 +8,9 @@ using torch::Tensor;
 
 namespace {
 
-bool same_memory(const Tensor& a, const Tensor& b) { return a.defined() && b.defined() && a.data_ptr() == b.data_ptr(); }
+bool same_memory(const Tensor& a, const Tensor& b) {
+    return a.defined() && b.defined() && a.data_ptr() == b.data_ptr();
+}
 
 }  // namespace
 
@@ -18,13 +20,23 @@ std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards) {
     return (share + multiple - 1) / multiple * multiple;
 }
 
-ShardedUnit::ShardedUnit(layers::Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype, Sharding sharding, bool trained, MomentFormat moments)
-    : unit_(unit), ranks_(ranks), device_(device), dtype_(dtype), trained_(trained), whole_(sharding == Sharding::optimizer || ranks.shards() == 1), elements_(unit.elements()) {
+ShardedUnit::ShardedUnit(layers::Unit& unit, Collectives& ranks, torch::Device device, torch::Dtype dtype,
+                         Sharding sharding, bool trained, MomentFormat moments)
+    : unit_(unit),
+      ranks_(ranks),
+      device_(device),
+      dtype_(dtype),
+      trained_(trained),
+      whole_(sharding == Sharding::optimizer || ranks.shards() == 1),
+      elements_(unit.elements()) {
     slice_ = slice_elements(elements_, ranks.shards());
     begin_ = std::min(elements_, slice_ * ranks.shard());
     count_ = std::clamp<std::int64_t>(elements_ - begin_, 0, slice_);
-    const auto zeros = [&](std::int64_t n, torch::Dtype type) { return torch::zeros({n}, torch::dtype(type).device(device)); };
-    const bool masters_serve = trained && dtype == torch::kFloat32 && (!whole_ || ranks.shards() == 1);  // as the rank's share of the values
+    const auto zeros = [&](std::int64_t n, torch::Dtype type) {
+        return torch::zeros({n}, torch::dtype(type).device(device));
+    };
+    const bool masters_serve =
+        trained && dtype == torch::kFloat32 && (!whole_ || ranks.shards() == 1);  // as the rank's share of the values
     if (trained) {
         master_ = zeros(slice_, torch::kFloat32);
         moments_ = Moments(slice_, device, moments);
@@ -32,7 +44,8 @@ ShardedUnit::ShardedUnit(layers::Unit& unit, Collectives& ranks, torch::Device d
     }
     auto& values = whole_ ? values_ : value_slice_;
     values = masters_serve ? master_ : zeros(whole_ ? slice_ * ranks.shards() : slice_, dtype);
-    if (whole_ && trained) gradients_ = ranks.shards() == 1 ? gradient_slice_ : zeros(slice_ * ranks.shards(), torch::kFloat32);
+    if (whole_ && trained)
+        gradients_ = ranks.shards() == 1 ? gradient_slice_ : zeros(slice_ * ranks.shards(), torch::kFloat32);
     if (whole_) bind(values_, gradients_);
 }
 
@@ -141,11 +154,17 @@ double sum_of_squares(const torch::Tensor& values) {
     constexpr std::int64_t row = 256;
     const auto n = values.size(0), rows = n / row;
     auto sum = at::linalg_vector_norm(values.narrow(0, rows * row, n % row), 2).to(torch::kFloat64).square();
-    if (rows > 0) sum += at::linalg_vector_norm(values.narrow(0, 0, rows * row).view({rows, row}), 2, at::IntArrayRef{1}).to(torch::kFloat64).square().sum();
+    if (rows > 0)
+        sum += at::linalg_vector_norm(values.narrow(0, 0, rows * row).view({rows, row}), 2, at::IntArrayRef{1})
+                   .to(torch::kFloat64)
+                   .square()
+                   .sum();
     return sum.item<double>();
 }
 
-double ShardedUnit::squared_norm() const { return trained_ && count_ > 0 ? sum_of_squares(gradient_slice_.narrow(0, 0, count_)) : 0; }
+double ShardedUnit::squared_norm() const {
+    return trained_ && count_ > 0 ? sum_of_squares(gradient_slice_.narrow(0, 0, count_)) : 0;
+}
 
 void ShardedUnit::step(const AdamW& adam, double rate, double gradient_scale, std::int64_t step_number) {
     if (!trained_) return;
@@ -156,7 +175,8 @@ void ShardedUnit::step(const AdamW& adam, double rate, double gradient_scale, st
     for (const auto& parameter : unit_.parameters) {
         const auto n = parameter.elements();
         const auto from = std::max(at, begin_), to = std::min(at + n, begin_ + count_);
-        if (adam.weight_decay != 0 && from < to) ranges.push_back({from - begin_, to - from, parameter.decays ? adam.weight_decay : 0});
+        if (adam.weight_decay != 0 && from < to)
+            ranges.push_back({from - begin_, to - from, parameter.decays ? adam.weight_decay : 0});
         at += n;
     }
     moments_.step(master_, gradient_slice_, ranges, adam, rate, step_number);
@@ -166,7 +186,8 @@ std::int64_t ShardedUnit::bytes() const {
     auto sum = moments_.device_bytes();
     for (const auto* tensor : {&values_, &value_slice_, &gradients_})
         if (tensor->defined()) sum += tensor->numel() * static_cast<std::int64_t>(tensor->element_size());
-    if (master_.defined() && !same_memory(master_, values_) && !same_memory(master_, value_slice_)) sum += master_.numel() * 4;
+    if (master_.defined() && !same_memory(master_, values_) && !same_memory(master_, value_slice_))
+        sum += master_.numel() * 4;
     if (gradient_slice_.defined() && !same_memory(gradient_slice_, gradients_)) sum += gradient_slice_.numel() * 4;
     return sum;
 }

@@ -1,5 +1,6 @@
-// Steps that must not be learnt from: a loss or gradient norm that is no number, or that is many times what it was. Decides from sums over all
-// ranks and from the log alone, so every rank decides the same, and a run that goes on decides as one that never stopped.
+// Steps that must not be learnt from: a loss or gradient norm that is no number, or that is many times what it was.
+// Decides from sums over all ranks and from the log alone, so every rank decides the same, and a run that goes on
+// decides as one that never stopped.
 #pragma once
 
 #include <deque>

@@ -10,7 +10,9 @@ using torch::Tensor;
 
 namespace {
 
-RankGrid grid_of(const TrainerOptions& options) { return {options.sharding != Sharding::hybrid ? 0 : options.shard_ranks > 0 ? options.shard_ranks : -1}; }
+RankGrid grid_of(const TrainerOptions& options) {
+    return {options.sharding != Sharding::hybrid ? 0 : options.shard_ranks > 0 ? options.shard_ranks : -1};
+}
 
 // The order in which units are used. While one is used the next is gathered, and no further one.
 class Walk {
@@ -28,16 +30,20 @@ private:
 };
 
 Collectives::Figures operator-(const Collectives::Figures& a, const Collectives::Figures& b) {
-    return {a.gather_wait_s - b.gather_wait_s, a.reduce_wait_s - b.reduce_wait_s, a.sum_wait_s - b.sum_wait_s, a.gathered_bytes - b.gathered_bytes, a.reduced_bytes - b.reduced_bytes, a.replicated_bytes - b.replicated_bytes};
+    return {a.gather_wait_s - b.gather_wait_s, a.reduce_wait_s - b.reduce_wait_s,
+            a.sum_wait_s - b.sum_wait_s,       a.gathered_bytes - b.gathered_bytes,
+            a.reduced_bytes - b.reduced_bytes, a.replicated_bytes - b.replicated_bytes};
 }
 
 }  // namespace
 
-Trainer::Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, const TrainerOptions& options) : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
+Trainer::Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, const TrainerOptions& options)
+    : parts_(parts), options_(options), collectives_(make_collectives(ranks, options.device, grid_of(options))) {
     keep_freed_memory();
     if (parts.language.has_adapters()) options_.train_language = false;  // they learn in its place
     const auto add = [&](layers::Unit& unit, bool trained) {
-        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype, options_.sharding, trained, options_.moments));
+        units_.push_back(std::make_unique<ShardedUnit>(unit, *collectives_, options_.device, options_.dtype,
+                                                       options_.sharding, trained, options_.moments));
         return units_.back().get();
     };
     parallel::together(ranks, [&] {
@@ -48,20 +54,30 @@ Trainer::Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, c
         // Adapters are small: whole on every rank whatever the sharding, their masters and moments in slices.
         for (auto& layer : parts.language.layers)
             if (auto* unit = layer.adapters())
-                adapters_.push_back(units_.emplace_back(std::make_unique<ShardedUnit>(*unit, *collectives_, options_.device, options_.dtype, Sharding::optimizer, true, options_.moments)).get());
+                adapters_.push_back(units_
+                                        .emplace_back(std::make_unique<ShardedUnit>(
+                                            *unit, *collectives_, options_.device, options_.dtype, Sharding::optimizer,
+                                            true, options_.moments))
+                                        .get());
         for (auto& unit : units_) unit->load(parts.files, parts.names);
-        if (options_.shard_vision && parts.vision) tower_ = std::make_unique<ShardedTower>(*parts.vision, *collectives_);
+        if (options_.shard_vision && parts.vision)
+            tower_ = std::make_unique<ShardedTower>(*parts.vision, *collectives_);
         parts.load_vision(options_.device, options_.dtype);
     });
 }
 
 Tensor Trainer::features(const Tensor& pixels) const {
-    return parts_.vision->features(pixels.to(options_.device)).reshape({-1, parts_.vision->channels}).to(options_.dtype);
+    return parts_.vision->features(pixels.to(options_.device))
+        .reshape({-1, parts_.vision->channels})
+        .to(options_.dtype);
 }
 
 // What the tower makes of a micro-batch's pictures; a sharded one is passed by all ranks as soon as one has a picture.
 Tensor Trainer::seen(const MicroBatch& batch, bool pictures) {
-    if (!tower_) return !pictures ? Tensor() : batch.features.defined() ? batch.features.to(options_.device, options_.dtype) : features(batch.pixels);
+    if (!tower_)
+        return !pictures                  ? Tensor()
+               : batch.features.defined() ? batch.features.to(options_.device, options_.dtype)
+                                          : features(batch.pixels);
     double any = pictures;
     collectives_->sum({&any, 1});
     if (any == 0) return {};
@@ -95,7 +111,8 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
         order.insert(order.end(), layers_.rbegin(), layers_.rend());
         if (projector_) order.push_back(projector_);
     }
-    const auto features = projector_ ? seen(batch, pictures) : Tensor();  // before any gather: a sharded tower has its own
+    const auto features =
+        projector_ ? seen(batch, pictures) : Tensor();  // before any gather: a sharded tower has its own
     Walk walk(std::move(order));
     walk.use(*embeddings_);  // stays until the end where it is the output matrix too
     if (some) x = language.embed(ids), packing = language.pack(batch.starts);
@@ -103,7 +120,8 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     if (!tied) embeddings_->release();
     if (projector_) {
         walk.use(*projector_);
-        if (pictures) x.index_copy_(0, image_rows, parts_.projector->forward(features, learn ? &projector_kept : nullptr));
+        if (pictures)
+            x.index_copy_(0, image_rows, parts_.projector->forward(features, learn ? &projector_kept : nullptr));
         projector_->release();
     }
 
@@ -113,7 +131,8 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
         walk.use(*layers_[i]);
         if (some) {
             if (learn) inputs[i] = x;
-            x = language.layers[i].forward(x, packing, learn && !options_.activation_checkpointing ? &kept[i] : nullptr);
+            x = language.layers[i].forward(x, packing,
+                                           learn && !options_.activation_checkpointing ? &kept[i] : nullptr);
         }
         layers_[i]->release();
     }
@@ -164,7 +183,8 @@ Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<d
     return {sums.loss, batch.tokens()};
 }
 
-StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept) {
+StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number,
+                         const std::function<bool(const StepResult&)>& accept) {
     const torch::NoGradGuard no_grad;
     const auto before = collectives_->figures();
     StepResult result;
@@ -194,14 +214,16 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
     result.loss = over_ranks[0] * scale;
     result.tokens = static_cast<std::int64_t>(over_ranks[1]);
     result.gradient_norm = std::sqrt(over_ranks[2]);
-    result.finite = std::isfinite(result.loss) && std::isfinite(result.gradient_norm);  // the same on every rank: made of sums
+    result.finite =
+        std::isfinite(result.loss) && std::isfinite(result.gradient_norm);  // the same on every rank: made of sums
     result.applied = result.finite && (!accept || accept(result));
     if (result.applied) {
         const bool clip = options_.clip_norm > 0 && result.gradient_norm > options_.clip_norm;
         const double shrink = clip ? options_.clip_norm / (result.gradient_norm + 1e-6) : 1.0;
         for (std::size_t i = 0; i < units_.size(); ++i) {
             if (on_update_ && units_[i]->trained()) on_update_(i);
-            units_[i]->step(options_.adam, units_[i].get() == projector_ ? rate * options_.projector_rate : rate, shrink, number + 1);
+            units_[i]->step(options_.adam, units_[i].get() == projector_ ? rate * options_.projector_rate : rate,
+                            shrink, number + 1);
             units_[i]->start_publish();
         }
         for (auto& unit : units_) unit->finish_publish();

@@ -1,8 +1,9 @@
-// One optimiser step of a vision-language model over all ranks. The order of gathers, computations and reductions is written down in
-// forward_backward(): a unit is gathered while the one before it computes, used, let go; on the way back its gradients leave as soon as
-// they are complete, while the next are computed. At most two gathered layers and two layers' unreduced gradients are alive. The order is
-// the same on every rank whatever its samples hold (text, pictures or nothing), so no dummy picture is needed.
-// The loss is the mean over the supervised tokens of the whole global batch: the same number for any number of ranks.
+// One optimiser step of a vision-language model over all ranks. The order of gathers, computations and reductions is
+// written down in forward_backward(): a unit is gathered while the one before it computes, used, let go; on the way
+// back its gradients leave as soon as they are complete, while the next are computed. At most two gathered layers and
+// two layers' unreduced gradients are alive. The order is the same on every rank whatever its samples hold (text,
+// pictures or nothing), so no dummy picture is needed. The loss is the mean over the supervised tokens of the whole
+// global batch: the same number for any number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +24,15 @@ struct TrainerOptions {
     torch::Device device = torch::kCPU;
     torch::Dtype dtype = torch::kFloat32;
     Sharding sharding = Sharding::optimizer;
-    int shard_ranks = 0;                    // Sharding::hybrid: ranks that share one copy of the state; 0: those of a node
+    int shard_ranks = 0;  // Sharding::hybrid: ranks that share one copy of the state; 0: those of a node
     bool activation_checkpointing = false;
-    bool shard_vision = false;              // the tower too is cut over the ranks; pictures come as pixels then
+    bool shard_vision = false;  // the tower too is cut over the ranks; pictures come as pixels then
     std::int64_t loss_chunk = 1024;
     bool train_projector = true, train_language = true;
     AdamW adam;
     MomentFormat moments = MomentFormat::fp32;
-    double clip_norm = 0;         // 0: none
-    double projector_rate = 1;    // times the learning rate
+    double clip_norm = 0;       // 0: none
+    double projector_rate = 1;  // times the learning rate
 };
 
 struct StepResult {
@@ -47,9 +48,11 @@ public:
     // `parts` described, not loaded. Reads the weights: each rank keeps its share. Collective.
     Trainer(models::VlmParts& parts, const parallel::Communicator& ranks, const TrainerOptions& options);
 
-    // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Learns if loss and norm are numbers and
-    // `accept`, which sees them before anything is changed and must say the same on every rank, agrees. Collective.
-    StepResult step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number, const std::function<bool(const StepResult&)>& accept = {});
+    // `batches`: this rank's, the same number on every rank (some may be empty). `number` from 0. Learns if loss and
+    // norm are numbers and `accept`, which sees them before anything is changed and must say the same on every rank,
+    // agrees. Collective.
+    StepResult step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number,
+                    const std::function<bool(const StepResult&)>& accept = {});
     // Mean loss of batches without learning. Collective.
     double evaluate(const std::vector<MicroBatch>& batches);
 
@@ -57,7 +60,8 @@ public:
     torch::Tensor features(const torch::Tensor& pixels) const;
 
     std::vector<std::unique_ptr<ShardedUnit>>& units() { return units_; }
-    // Called before the optimiser changes a unit, by its place in units(): who still reads its state takes a copy or keeps the caller waiting.
+    // Called before the optimiser changes a unit, by its place in units(): who still reads its state takes a copy or
+    // keeps the caller waiting.
     void on_update(std::function<void(std::size_t unit)> callback) { on_update_ = std::move(callback); }
     Collectives& collectives() { return *collectives_; }
     // Makes the weights follow the masters after a checkpoint was read. Collective.

@@ -31,20 +31,27 @@ constexpr std::array step_columns{
     std::pair{"mfu", &LogRow::mfu},
     std::pair{"skipped", &LogRow::skipped},
 };
-constexpr std::array validation_columns{std::pair{"step", &ValidationRow::step}, std::pair{"loss", &ValidationRow::loss}, std::pair{"tokens", &ValidationRow::tokens}};
-constexpr std::array roll_back_columns{std::pair{"step", &RollBackRow::step}, std::pair{"to", &RollBackRow::to}, std::pair{"data", &RollBackRow::data}};
+constexpr std::array validation_columns{std::pair{"step", &ValidationRow::step},
+                                        std::pair{"loss", &ValidationRow::loss},
+                                        std::pair{"tokens", &ValidationRow::tokens}};
+constexpr std::array roll_back_columns{std::pair{"step", &RollBackRow::step}, std::pair{"to", &RollBackRow::to},
+                                       std::pair{"data", &RollBackRow::data}};
 
-template <class Columns, class Row> void write_columns(storage::Hdf5File& file, const std::string& group, const Columns& columns, const std::vector<Row>& rows, bool first_rank) {
+template <class Columns, class Row> void write_columns(storage::Hdf5File& file, const std::string& group,
+                                                       const Columns& columns, const std::vector<Row>& rows,
+                                                       bool first_rank) {
     const std::uint64_t shape[] = {rows.size()};
     for (const auto& [name, member] : columns) {
         std::vector<double> values;
         for (const auto& row : rows) values.push_back(row.*member);
         file.make_dataset(group + name, storage::Hdf5Type::f64, shape);
-        file.write_rows(group + name, 0, first_rank ? values.size() : 0, std::span<const double>(values.data(), first_rank ? values.size() : 0));
+        file.write_rows(group + name, 0, first_rank ? values.size() : 0,
+                        std::span<const double>(values.data(), first_rank ? values.size() : 0));
     }
 }
 
-template <class Columns, class Row> void read_columns(const storage::Hdf5File& file, const std::string& group, const Columns& columns, std::vector<Row>& rows) {
+template <class Columns, class Row> void read_columns(const storage::Hdf5File& file, const std::string& group,
+                                                      const Columns& columns, std::vector<Row>& rows) {
     rows.assign(file.rows(group + columns[0].first), {});
     for (const auto& [name, member] : columns) {
         const auto values = file.read<double>(group + name);
@@ -78,7 +85,8 @@ std::string TrainingLog::csv() const {
     text += '\n';
     for (const auto& row : rows_) {
         std::string line;
-        for (const auto& [name, member] : step_columns) line += fmt::format("{}{:.9g}", line.empty() ? "" : ",", row.*member);
+        for (const auto& [name, member] : step_columns)
+            line += fmt::format("{}{:.9g}", line.empty() ? "" : ",", row.*member);
         text += line + '\n';
     }
     return text;

@@ -20,8 +20,10 @@ bool is_held_out(std::uint64_t sample, std::uint64_t seed, double share);
 
 class Validation {
 public:
-    // Of a share of `samples`, or of files of its own. Collective. `feed`: as for training; the tower's features are not cached.
-    Validation(const TrainSettings& settings, const SampleSet& samples, const models::VlmParts& parts, PictureReader reader, FeedOptions feed, const parallel::Communicator& ranks);
+    // Of a share of `samples`, or of files of its own. Collective. `feed`: as for training; the tower's features are
+    // not cached.
+    Validation(const TrainSettings& settings, const SampleSet& samples, const models::VlmParts& parts,
+               PictureReader reader, FeedOptions feed, const parallel::Communicator& ranks);
     // Collective.
     ValidationRow measure(std::int64_t step, Trainer& trainer) const;
 

@@ -1,11 +1,13 @@
 // What embed.py and match.py run of ours, with figures as JSON lines on standard output:
-//   embed_match_bench images MODEL FOLDER DTYPE TIMES [BATCH]   every picture of FOLDER, from files to vectors, the best of TIMES; written to
+//   embed_match_bench images MODEL FOLDER DTYPE TIMES [BATCH]   every picture of FOLDER, from files to vectors, the
+//   best of TIMES; written to
 //                                                       FOLDER/vectors.f32 [N, D]
-//   embed_match_bench forward MODEL BATCHES DTYPE BATCH  the vision tower alone on random pixels (of a GPU: in its memory), BATCH at once
-//   embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
-//   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard output
-//   embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q, K]
-//   mpirun -n R embed_match_bench stage IMAGES TYPES D K FOLDER   the stage `match` on random unit vectors in HDF5, with all ranks
+//   embed_match_bench forward MODEL BATCHES DTYPE BATCH  the vision tower alone on random pixels (of a GPU: in its
+//   memory), BATCH at once embed_match_bench texts MODEL FILE DTYPE       one text a line; written to FILE.f32 [N, D]
+//   embed_match_bench tokens MODEL FILE            one JSON string a line; one JSON list of ids a line on standard
+//   output embed_match_bench match TYPES QUERIES D K ARITHMETIC   raw float files; nearest written to QUERIES.i64 [Q,
+//   K] mpirun -n R embed_match_bench stage IMAGES TYPES D K FOLDER   the stage `match` on random unit vectors in HDF5,
+//   with all ranks
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -45,10 +47,14 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 template <class T> std::vector<T> read_raw(const fs::path& path) {
     std::vector<T> values(fs::file_size(path) / sizeof(T));
-    std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(T)));
+    std::ifstream(path, std::ios::binary)
+        .read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(T)));
     return values;
 }
-template <class T> void write_raw(const fs::path& path, const T* values, std::size_t count) { std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(T))); }
+template <class T> void write_raw(const fs::path& path, const T* values, std::size_t count) {
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(values), static_cast<std::streamsize>(count * sizeof(T)));
+}
 
 void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype, int times, int batch) {
     const auto device = tg::layers::choose_device("auto");
@@ -80,7 +86,11 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     }
     write_raw(folder / "vectors.f32", vectors.rows.data(), vectors.rows.size());
     fs::remove_all(run);
-    fmt::print("{{\"images_per_s\": {:.3f}, \"images\": {}, \"decode_s\": {:.3f}, \"read_s\": {:.3f}, \"model_waited_s\": {:.3f}, \"seconds\": {:.3f}}}\n", static_cast<double>(pool.size()) / best, pool.size(), figures.decode_s, figures.read_s, figures.consumer_waited_s, best);
+    fmt::print(
+        "{{\"images_per_s\": {:.3f}, \"images\": {}, \"decode_s\": {:.3f}, \"read_s\": {:.3f}, \"model_waited_s\": "
+        "{:.3f}, \"seconds\": {:.3f}}}\n",
+        static_cast<double>(pool.size()) / best, pool.size(), figures.decode_s, figures.read_s,
+        figures.consumer_waited_s, best);
 }
 
 void forward(const fs::path& model_folder, int batches, const std::string& dtype, int batch) {
@@ -90,8 +100,16 @@ void forward(const fs::path& model_folder, int batches, const std::string& dtype
     if (device.is_cuda()) pixels = pixels.to(device, model->dtype());
     const auto encode = [&](int times) {
         const auto start = Clock::now();
-        if (device.is_cuda()) tg::kernels::for_each_slice(times, [&](std::int64_t) { const tg::layers::OwnStream stream(device); model->encode_images(pixels); }, tg::matching::model_threads(device));
-        else for (int i = 0; i < times; ++i) model->encode_images(pixels);
+        if (device.is_cuda())
+            tg::kernels::for_each_slice(
+                times,
+                [&](std::int64_t) {
+                    const tg::layers::OwnStream stream(device);
+                    model->encode_images(pixels);
+                },
+                tg::matching::model_threads(device));
+        else
+            for (int i = 0; i < times; ++i) model->encode_images(pixels);
         return seconds_since(start);
     };
     if (device.is_cuda()) torch::cuda::synchronize(device.index()), encode(4);
@@ -108,24 +126,29 @@ void texts(const fs::path& model_folder, const fs::path& file, const std::string
     std::vector<float> vectors;
     for (std::size_t first = 0; first < lines.size(); first += 64) {
         std::vector<std::vector<std::int64_t>> ids;
-        for (auto i = first; i < std::min(lines.size(), first + 64); ++i) ids.push_back(model->tokenizer().encode(lines[i]));
+        for (auto i = first; i < std::min(lines.size(), first + 64); ++i)
+            ids.push_back(model->tokenizer().encode(lines[i]));
         const auto rows = model->encode_texts(ids);
         vectors.insert(vectors.end(), rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
     }
-    fmt::print("{{\"texts_per_s\": {:.3f}, \"texts\": {}}}\n", static_cast<double>(lines.size()) / seconds_since(start), lines.size());
+    fmt::print("{{\"texts_per_s\": {:.3f}, \"texts\": {}}}\n", static_cast<double>(lines.size()) / seconds_since(start),
+               lines.size());
     write_raw(file.string() + ".f32", vectors.data(), vectors.size());
 }
 
 void tokens(const fs::path& model_folder, const fs::path& file) {
-    const auto type = nlohmann::json::parse(tg::read_text_file(model_folder / "config.json")).value("model_type", "clip");
+    const auto type =
+        nlohmann::json::parse(tg::read_text_file(model_folder / "config.json")).value("model_type", "clip");
     std::unique_ptr<tg::text::Tokenizer> tokenizer;
     if (type == "siglip") tokenizer = std::make_unique<tg::text::SiglipTokenizer>(model_folder);
     else tokenizer = std::make_unique<tg::text::ClipTokenizer>(model_folder);
     std::ifstream in(file);
-    for (std::string line; std::getline(in, line);) fmt::print("[{}]\n", fmt::join(tokenizer->encode(nlohmann::json::parse(line).get<std::string>()), ","));
+    for (std::string line; std::getline(in, line);)
+        fmt::print("[{}]\n", fmt::join(tokenizer->encode(nlohmann::json::parse(line).get<std::string>()), ","));
 }
 
-void match(const fs::path& types_file, const fs::path& queries_file, std::int64_t dim, int k, const std::string& arithmetic) {
+void match(const fs::path& types_file, const fs::path& queries_file, std::int64_t dim, int k,
+           const std::string& arithmetic) {
     const auto types = read_raw<float>(types_file), queries = read_raw<float>(queries_file);
     const auto num = queries.size() / static_cast<std::size_t>(dim);
     std::vector<std::int64_t> nearest(num * static_cast<std::size_t>(k));
@@ -141,7 +164,11 @@ void match(const fs::path& types_file, const fs::path& queries_file, std::int64_
     }
     write_raw(queries_file.string() + ".i64", nearest.data(), nearest.size());
     const auto multiplications = static_cast<double>(num) * static_cast<double>(types.size());
-    fmt::print("{{\"queries_per_s\": {:.1f}, \"arithmetic\": \"{}\", \"prepare_s\": {:.3f}, \"gflop_per_s\": {:.1f}, \"threads\": {}}}\n", static_cast<double>(num) / best, top_k.arithmetic(), prepared, 2e-9 * multiplications / best, tg::usable_cores());
+    fmt::print(
+        "{{\"queries_per_s\": {:.1f}, \"arithmetic\": \"{}\", \"prepare_s\": {:.3f}, \"gflop_per_s\": {:.1f}, "
+        "\"threads\": {}}}\n",
+        static_cast<double>(num) / best, top_k.arithmetic(), prepared, 2e-9 * multiplications / best,
+        tg::usable_cores());
 }
 
 // Rows [first, first + count) of random unit vectors, the same whoever makes them.
@@ -166,7 +193,8 @@ double peak_mib() {
     return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k, const fs::path& folder) {
+void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::uint64_t types, std::uint64_t dim, int k,
+           const fs::path& folder) {
     const tg::run::Paths paths(folder);
     const auto rank = static_cast<std::uint64_t>(ranks.rank()), size = static_cast<std::uint64_t>(ranks.size());
     tg::storage::publish_hdf5_together(paths.file("image_embeddings.h5"), ranks, [&](tg::storage::Hdf5File& file) {
@@ -192,7 +220,8 @@ void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::u
     double product_s = 1e30;
     {
         at::set_num_threads(static_cast<int>(tg::usable_cores()));
-        const auto a = torch::randn({1024, static_cast<std::int64_t>(dim)}), b = torch::randn({static_cast<std::int64_t>(types), static_cast<std::int64_t>(dim)}).t();
+        const auto a = torch::randn({1024, static_cast<std::int64_t>(dim)}),
+                   b = torch::randn({static_cast<std::int64_t>(types), static_cast<std::int64_t>(dim)}).t();
         auto out = torch::empty({1024, static_cast<std::int64_t>(types)});
         for (int round = 0; round < 5; ++round) {
             ranks.barrier();
@@ -211,11 +240,17 @@ void stage(const tg::parallel::Communicator& ranks, std::uint64_t images, std::u
     tg::matching::make_match_stage(settings)->run(context);
     ranks.barrier();
     const auto took = seconds_since(start);
-    const auto flop = [&](double queries) { return 2e-9 * queries * static_cast<double>(types) * static_cast<double>(dim); };
+    const auto flop = [&](double queries) {
+        return 2e-9 * queries * static_cast<double>(types) * static_cast<double>(dim);
+    };
     const auto peak = ranks.max(peak_mib());
     if (ranks.is_root())
-        fmt::print("{{\"images\": {}, \"types\": {}, \"ranks\": {}, \"seconds\": {:.1f}, \"images_per_s\": {:.0f}, \"gflop_per_s\": {:.0f}, \"fp32_product_gflop_per_s\": {:.0f}, \"peak_mib_a_rank\": {:.0f}, \"peak_mib_before\": {:.0f}}}\n", images, types, size, took,
-                   static_cast<double>(images) / took, flop(static_cast<double>(images)) / took, flop(1024.0 * static_cast<double>(size)) / product_s, peak, before);
+        fmt::print(
+            "{{\"images\": {}, \"types\": {}, \"ranks\": {}, \"seconds\": {:.1f}, \"images_per_s\": {:.0f}, "
+            "\"gflop_per_s\": {:.0f}, \"fp32_product_gflop_per_s\": {:.0f}, \"peak_mib_a_rank\": {:.0f}, "
+            "\"peak_mib_before\": {:.0f}}}\n",
+            images, types, size, took, static_cast<double>(images) / took, flop(static_cast<double>(images)) / took,
+            flop(1024.0 * static_cast<double>(size)) / product_s, peak, before);
 }
 
 }  // namespace
@@ -226,12 +261,14 @@ int main(int argc, char** argv) {
     if (is("stage", 5)) {
         const tg::parallel::Session session(argc, argv);
         return tg::parallel::run_guarded(session.world(), [&] {
-            stage(session.world(), std::stoull(words[1]), std::stoull(words[2]), std::stoull(words[3]), std::stoi(words[4]), words[5]);
+            stage(session.world(), std::stoull(words[1]), std::stoull(words[2]), std::stoull(words[3]),
+                  std::stoi(words[4]), words[5]);
             return 0;
         });
     }
     try {
-        if (is("images", 4) || is("images", 5)) images(words[1], words[2], words[3], std::stoi(words[4]), words.size() > 5 ? std::stoi(words[5]) : 0);
+        if (is("images", 4) || is("images", 5))
+            images(words[1], words[2], words[3], std::stoi(words[4]), words.size() > 5 ? std::stoi(words[5]) : 0);
         else if (is("forward", 4)) forward(words[1], std::stoi(words[2]), words[3], std::stoi(words[4]));
         else if (is("texts", 3)) texts(words[1], words[2], words[3]);
         else if (is("tokens", 2)) tokens(words[1], words[2]);

@@ -1,5 +1,6 @@
-// Times decoding and preprocessing on one thread, for tests/benchmarks/decode.py: pool_decode FOLDER SIZE REPEATS [--fast] [--dump FILE].
-// Files are read into memory first. Prints one JSON line; --dump writes the float pixels of all pictures, in name order.
+// Times decoding and preprocessing on one thread, for tests/benchmarks/decode.py: pool_decode FOLDER SIZE REPEATS
+// [--fast] [--dump FILE]. Files are read into memory first. Prints one JSON line; --dump writes the float pixels of all
+// pictures, in name order.
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
@@ -53,13 +54,19 @@ int main(int argc, char** argv) {
     std::vector<float> pixels(recipe.values());
     for (const auto& file : files) {
         tg::pictures::decode_to_pixels(file, {}, recipe, std::span(pixels));
-        if (dump.is_open()) dump.write(reinterpret_cast<const char*>(pixels.data()), static_cast<std::streamsize>(pixels.size() * sizeof(float)));
+        if (dump.is_open())
+            dump.write(reinterpret_cast<const char*>(pixels.data()),
+                       static_cast<std::streamsize>(pixels.size() * sizeof(float)));
     }
     std::vector<tg::pictures::Image> images;
     for (const auto& file : files) images.push_back(tg::pictures::decode(file));
-    const double all = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::decode_to_pixels(files[i], {}, recipe, std::span(pixels)); });
+    const double all = best_ms(files.size(), repeats, [&](std::size_t i) {
+        tg::pictures::decode_to_pixels(files[i], {}, recipe, std::span(pixels));
+    });
     const double decode = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::decode(files[i]); });
-    const double preprocess = best_ms(files.size(), repeats, [&](std::size_t i) { tg::pictures::to_pixels(images[i], recipe, std::span(pixels)); });
-    fmt::print("{{\"pictures\": {}, \"all_ms\": {:.4f}, \"decode_ms\": {:.4f}, \"preprocess_ms\": {:.4f}}}\n", files.size(), all, decode, preprocess);
+    const double preprocess = best_ms(
+        files.size(), repeats, [&](std::size_t i) { tg::pictures::to_pixels(images[i], recipe, std::span(pixels)); });
+    fmt::print("{{\"pictures\": {}, \"all_ms\": {:.4f}, \"decode_ms\": {:.4f}, \"preprocess_ms\": {:.4f}}}\n",
+               files.size(), all, decode, preprocess);
     return 0;
 }

@@ -1,7 +1,8 @@
 // The request engine and its peers as small programs, for requests.py and the fault tests:
-//   bench_requests ask KEY=VALUE...       asks `items` questions and prints one line of JSON (settings of [endpoint] and [api] by name)
-//   bench_requests serve KEY=VALUE...     the stand-in server (settings of [simulate]) until SIGTERM; the answer repeats the question
-//   bench_requests static port_file=PATH  a server that reads requests and sends one fixed answer, as fast as one thread can
+//   bench_requests ask KEY=VALUE...       asks `items` questions and prints one line of JSON (settings of [endpoint]
+//   and [api] by name) bench_requests serve KEY=VALUE...     the stand-in server (settings of [simulate]) until
+//   SIGTERM; the answer repeats the question bench_requests static port_file=PATH  a server that reads requests and
+//   sends one fixed answer, as fast as one thread can
 #include <arpa/inet.h>
 #include <array>
 #include <chrono>
@@ -39,7 +40,8 @@ struct Assign : SettingsVisitor {
     void visit(const Entry& entry) override {
         const auto it = words.find(std::string(entry.name));
         if (it == words.end()) return;
-        if (const auto expected = set_from_text(entry.value, it->second)) throw UsageError(fmt::format("{}={}: {} was expected", it->first, it->second, *expected));
+        if (const auto expected = set_from_text(entry.value, it->second))
+            throw UsageError(fmt::format("{}={}: {} was expected", it->first, it->second, *expected));
         words.erase(it);
     }
 };
@@ -57,7 +59,9 @@ void nothing_left(const Words& words) {
     if (!words.empty()) throw UsageError("unknown: " + words.begin()->first);
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 int ask(Words words) {
     llm::EndpointSettings endpoint;
@@ -68,30 +72,42 @@ int ask(Words words) {
     api.describe(assign);
     const auto items = taken<std::uint64_t>(words, "items", 1000);
     const auto image_bytes = taken<std::size_t>(words, "image_bytes", 0);
-    const auto seconds = taken<double>(words, "seconds", 0);   // stop asking then (0: never)
-    const auto warm_up_s = taken<double>(words, "warm_up_s", 0);  // answers before that are not in "answered_after_warm_up"
+    const auto seconds = taken<double>(words, "seconds", 0);  // stop asking then (0: never)
+    const auto warm_up_s =
+        taken<double>(words, "warm_up_s", 0);  // answers before that are not in "answered_after_warm_up"
     const auto rank = taken<int>(words, "sender", 0), ranks = taken<int>(words, "senders", 1);
     const std::filesystem::path journal = taken<std::string>(words, "journal", "journal");
-    const auto results = taken<std::string>(words, "results", "");  // one line an item, "number TAB status TAB text", in number order
+    const auto results =
+        taken<std::string>(words, "results", "");  // one line an item, "number TAB status TAB text", in number order
     nothing_left(words);
 
     install_stop_handlers();
-    const auto image = std::make_shared<const llm::ChatImage>(llm::ChatImage{"image/jpeg", std::string((image_bytes + 2) / 3 * 4, 'A'), 1024, 768});
+    const auto image = std::make_shared<const llm::ChatImage>(
+        llm::ChatImage{"image/jpeg", std::string((image_bytes + 2) / 3 * 4, 'A'), 1024, 768});
     llm::Engine engine({{"bench", endpoint}}, api, journal, rank, ranks);
     const auto start = std::chrono::steady_clock::now();
-    std::uint64_t next = static_cast<std::uint64_t>(rank), answered = 0, late_answered = 0, failed = 0, stopped = 0, from_journal = 0;
+    std::uint64_t next = static_cast<std::uint64_t>(rank), answered = 0, late_answered = 0, failed = 0, stopped = 0,
+                  from_journal = 0;
     std::map<std::uint64_t, std::string> lines;
     const auto end = engine.run([&] {
         if (next >= items || (seconds > 0 && seconds_since(start) > seconds)) return false;
         llm::Request r;
-        r.endpoint = "bench", r.stage = "bench", r.item = std::to_string(next), r.user = fmt::format("question {}", next);
+        r.endpoint = "bench", r.stage = "bench", r.item = std::to_string(next),
+        r.user = fmt::format("question {}", next);
         if (image_bytes > 0) r.image = [&] { return image; };
-        engine.submit(std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; }, [&, number = next](llm::Reply reply) {
-            if (reply.status == llm::Reply::Status::answered) ++answered, late_answered += seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
-            else ++(reply.status == llm::Reply::Status::failed ? failed : stopped);
-            from_journal += reply.from_journal;
-            if (!results.empty() && reply.status != llm::Reply::Status::stopped) lines[number] = fmt::format("{}\t{}\t{}\n", number, reply.status == llm::Reply::Status::answered ? "answered" : "failed", reply.text);
-        });
+        engine.submit(
+            std::move(r), [](std::string_view text) { return text.starts_with("answer") ? "" : "no answer"; },
+            [&, number = next](llm::Reply reply) {
+                if (reply.status == llm::Reply::Status::answered)
+                    ++answered, late_answered +=
+                                seconds_since(start) > warm_up_s && (seconds <= 0 || seconds_since(start) <= seconds);
+                else ++(reply.status == llm::Reply::Status::failed ? failed : stopped);
+                from_journal += reply.from_journal;
+                if (!results.empty() && reply.status != llm::Reply::Status::stopped)
+                    lines[number] =
+                        fmt::format("{}\t{}\t{}\n", number,
+                                    reply.status == llm::Reply::Status::answered ? "answered" : "failed", reply.text);
+            });
         next += static_cast<std::uint64_t>(ranks);
         return true;
     });
@@ -105,11 +121,25 @@ int ask(Words words) {
         for (const auto& [number, line] : lines) text += line;
         storage::publish_text(results, text);
     }
-    const auto cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + 1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-    std::cout << nlohmann::json{{"wall_s", wall}, {"answered", answered}, {"answered_after_warm_up", late_answered}, {"failed", failed}, {"stopped", stopped}, {"from_journal", from_journal},
-                                {"sent", f.sent}, {"rate_limited", f.rate_limited}, {"retries", f.retries}, {"asked_again", f.asked_again}, {"usd", figures.usd},
-                                {"requests_per_s", static_cast<double>(answered) / wall}, {"cpu_s", cpu}, {"peak_mib", static_cast<double>(usage.ru_maxrss) / 1024},
-                                {"end", end == llm::RunEnd::finished ? "finished" : end == llm::RunEnd::budget ? "budget" : "stopped"}}
+    const auto cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                     1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    std::cout << nlohmann::json{{"wall_s", wall},
+                                {"answered", answered},
+                                {"answered_after_warm_up", late_answered},
+                                {"failed", failed},
+                                {"stopped", stopped},
+                                {"from_journal", from_journal},
+                                {"sent", f.sent},
+                                {"rate_limited", f.rate_limited},
+                                {"retries", f.retries},
+                                {"asked_again", f.asked_again},
+                                {"usd", figures.usd},
+                                {"requests_per_s", static_cast<double>(answered) / wall},
+                                {"cpu_s", cpu},
+                                {"peak_mib", static_cast<double>(usage.ru_maxrss) / 1024},
+                                {"end", end == llm::RunEnd::finished ? "finished"
+                                        : end == llm::RunEnd::budget ? "budget"
+                                                                     : "stopped"}}
                      .dump()
               << std::endl;
     return end == llm::RunEnd::stop_requested ? static_cast<int>(ExitCode::requeue) : 0;
@@ -160,14 +190,17 @@ int serve_static(Words words) {
     const auto port_file = taken<std::string>(words, "port_file", "");
     nothing_left(words);
     install_stop_handlers();
-    const std::string body = R"({"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"answer"},"finish_reason":"stop"}],"usage":{"prompt_tokens":800,"completion_tokens":2,"total_tokens":802}})";
-    const std::string response = fmt::format("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
+    const std::string body =
+        R"({"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"answer"},"finish_reason":"stop"}],"usage":{"prompt_tokens":800,"completion_tokens":2,"total_tokens":802}})";
+    const std::string response = fmt::format(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
     const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = ::epoll_create1(0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 1024) != 0 || ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    if (::bind(listener, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener, 1024) != 0 ||
+        ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) != 0)
         throw EndpointError("the static server cannot listen");
     storage::publish_text(port_file, fmt::format("{}\n", ntohs(address.sin_port)));
     std::map<int, Peer> peers;

@@ -1,6 +1,9 @@
-// Fine-tuning steps and greedy answers of a language model on random tokens, for tests/benchmarks/sft.py, fsdp.py and checkpoint.py.
-//   bench_sft train  FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid [CHECKPOINTS]]  -> tokens a second of the steps
-//     behind the first, loss of each step; under mpirun BATCH is over all ranks; CHECKPOINTS: a folder, one is written behind every second step
+// Fine-tuning steps and greedy answers of a language model on random tokens, for tests/benchmarks/sft.py, fsdp.py and
+// checkpoint.py.
+//   bench_sft train  FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid [CHECKPOINTS]]  -> tokens a
+//   second of the steps
+//     behind the first, loss of each step; under mpirun BATCH is over all ranks; CHECKPOINTS: a folder, one is written
+//     behind every second step
 //   bench_sft write  ... as train, with CHECKPOINTS: STEPS checkpoints and no step
 //   bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS -> answers a second
 #include <chrono>
@@ -36,7 +39,9 @@ double peak_mib() {
 torch::Dtype dtype(const std::string& name) { return name == "bf16" ? torch::kBFloat16 : torch::kFloat32; }
 
 // The ids that sft.py gives transformers: (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4.
-std::int64_t id_at(std::int64_t row, std::int64_t column, std::int64_t vocabulary) { return (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4; }
+std::int64_t id_at(std::int64_t row, std::int64_t column, std::int64_t vocabulary) {
+    return (7 * row + 13 * column + row * column) % (vocabulary - 8) + 4;
+}
 
 int train(int words, char** a, bool only_write) {
     const tg::parallel::Session session(words, a);
@@ -47,15 +52,20 @@ int train(int words, char** a, bool only_write) {
     tg::training::TrainerOptions options;
     options.dtype = dtype(a[4]);
     const std::string sharding = words > 6 ? a[6] : "optimizer", checkpoints_folder = words > 7 ? a[7] : "";
-    options.sharding = sharding == "full" ? tg::training::Sharding::full : sharding == "hybrid" ? tg::training::Sharding::hybrid : tg::training::Sharding::optimizer;
+    options.sharding = sharding == "full"     ? tg::training::Sharding::full
+                       : sharding == "hybrid" ? tg::training::Sharding::hybrid
+                                              : tg::training::Sharding::optimizer;
     const auto program_mib = peak_mib();  // before the model is there
     tg::training::Trainer trainer(*parts, ranks, options);
-    const auto mine = tg::parallel::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()), static_cast<std::uint64_t>(ranks.size()));
+    const auto mine =
+        tg::parallel::slice_of(static_cast<std::uint64_t>(batch), static_cast<std::uint64_t>(ranks.rank()),
+                               static_cast<std::uint64_t>(ranks.size()));
     std::vector<tg::training::EncodedSample> samples(mine.size());
     std::vector<const tg::training::EncodedSample*> rows;
     for (auto& sample : samples) {
         const auto row = static_cast<std::int64_t>(mine.begin + rows.size());
-        for (std::int64_t c = 0; c < length; ++c) sample.ids.push_back(id_at(row, c, parts->language.config.vocabulary));
+        for (std::int64_t c = 0; c < length; ++c)
+            sample.ids.push_back(id_at(row, c, parts->language.config.vocabulary));
         sample.labels.assign(sample.ids.begin() + 1, sample.ids.end());
         sample.labels.push_back(tg::text::ignored_label);
         rows.push_back(&sample);
@@ -95,7 +105,9 @@ int train(int words, char** a, bool only_write) {
         const auto took = seconds() - at;
         say("loss", result.loss);
         if (step == 0) continue;
-        waits.gather_wait_s += result.communication.gather_wait_s, waits.reduce_wait_s += result.communication.reduce_wait_s, waits.sum_wait_s += result.communication.sum_wait_s;
+        waits.gather_wait_s += result.communication.gather_wait_s,
+            waits.reduce_wait_s += result.communication.reduce_wait_s,
+            waits.sum_wait_s += result.communication.sum_wait_s;
         if (checkpoints_folder.empty()) continue;
         // Steps in turn: one without, one while a checkpoint is written.
         (step % 2 ? calm : busy) += took;
@@ -121,13 +133,15 @@ int answer(char** a) {
     options.batch = std::stoi(a[4]);
     std::vector<tg::models::TokenPrompt> questions(static_cast<std::size_t>(prompts));
     for (std::int64_t p = 0; p < prompts; ++p)
-        for (std::int64_t c = 0; c < length; ++c) questions[static_cast<std::size_t>(p)].ids.push_back(id_at(p, c, model.parts().language.config.vocabulary));
+        for (std::int64_t c = 0; c < length; ++c)
+            questions[static_cast<std::size_t>(p)].ids.push_back(id_at(p, c, model.parts().language.config.vocabulary));
     tg::models::answer_tokens(model.parts(), std::span(questions).subspan(0, 1), options);
     const auto start = seconds();
     const auto answers = tg::models::answer_tokens(model.parts(), questions, options);
     std::size_t tokens = 0;
     for (const auto& ids : answers) tokens += ids.size();
-    std::printf("answers_per_s %.2f\nnew_tokens %zu\npeak_mib %.0f\n", static_cast<double>(prompts) / (seconds() - start), tokens, peak_mib());
+    std::printf("answers_per_s %.2f\nnew_tokens %zu\npeak_mib %.0f\n",
+                static_cast<double>(prompts) / (seconds() - start), tokens, peak_mib());
     return 0;
 }
 
@@ -137,6 +151,8 @@ int main(int argc, char** argv) {
     if (argc >= 8 && argc <= 10 && std::string(argv[1]) == "train") return train(argc - 2, argv + 2, false);
     if (argc == 10 && std::string(argv[1]) == "write") return train(argc - 2, argv + 2, true);
     if (argc == 9 && std::string(argv[1]) == "answer") return answer(argv + 2);
-    std::fprintf(stderr, "usage: bench_sft train|write FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid [CHECKPOINTS]]\n       bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS\n");
+    std::fprintf(stderr,
+                 "usage: bench_sft train|write FOLDER BATCH LENGTH STEPS fp32|bf16 THREADS [optimizer|full|hybrid "
+                 "[CHECKPOINTS]]\n       bench_sft answer FOLDER PROMPTS LENGTH NEW BATCH fp32|bf16 THREADS\n");
     return 2;
 }

@@ -21,7 +21,8 @@ void hold(bool promise) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace tg;
     const std::string_view text(reinterpret_cast<const char*>(data), size);
-    static const std::vector<std::string> offered{"animals~birds~names of birds", "food~fruit, fresh~counting", "town", "animals~birds"};
+    static const std::vector<std::string> offered{"animals~birds~names of birds", "food~fruit, fresh~counting", "town",
+                                                  "animals~birds"};
 
     for (const std::string_view parent : {"", "animals", "animals~birds"}) {
         const auto answer = curation::read_expand_answer(text, parent);

@@ -1,5 +1,6 @@
-// Fuzz target for the image front door: any bytes through header check, full decode and the fused decode-and-preprocess. Only
-// UnreadableImage may come out. clang: libFuzzer; otherwise replay.hpp's main replays and mutates the files it is given.
+// Fuzz target for the image front door: any bytes through header check, full decode and the fused
+// decode-and-preprocess. Only UnreadableImage may come out. clang: libFuzzer; otherwise replay.hpp's main replays and
+// mutates the files it is given.
 #include <cstdint>
 #include <vector>
 
@@ -21,7 +22,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     attempt([&] { tg::pictures::verify(bytes, options); });
     attempt([&] {
         const auto image = tg::pictures::decode(bytes, options);
-        if (image.rgb.size() != std::size_t{3} * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height)) __builtin_trap();
+        if (image.rgb.size() !=
+            std::size_t{3} * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height))
+            __builtin_trap();
     });
     tg::pictures::ImageRecipe recipe;
     recipe.size = 8;

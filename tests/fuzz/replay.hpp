@@ -1,5 +1,6 @@
-// A main for fuzz targets where there is no libFuzzer: FILES... are replayed, then `-runs=N` times one of them is mutated (bytes changed,
-// cut, repeated, spliced with another) and tried. Deterministic for `-seed=S`; a crash leaves the input as crash-input.
+// A main for fuzz targets where there is no libFuzzer: FILES... are replayed, then `-runs=N` times one of them is
+// mutated (bytes changed, cut, repeated, spliced with another) and tried. Deterministic for `-seed=S`; a crash leaves
+// the input as crash-input.
 #pragma once
 
 #ifndef TASKGALAXY_LIBFUZZER
@@ -35,12 +36,16 @@ inline Input mutated(const std::vector<Input>& inputs, RandomStream& random) {
             case 1: input[static_cast<std::size_t>(at)] = static_cast<std::uint8_t>(random.below(256)); break;
             case 2: input[static_cast<std::size_t>(at)] = random.below(2) ? 0xFF : 0; break;
             case 3: input.resize(static_cast<std::size_t>(at)); break;
-            case 4: input.insert(input.begin() + at, random.below(64), static_cast<std::uint8_t>(random.below(256))); break;
+            case 4:
+                input.insert(input.begin() + at, random.below(64), static_cast<std::uint8_t>(random.below(256)));
+                break;
             default: {
                 const auto& other = inputs[random.below(inputs.size())];
                 if (other.empty()) break;
-                const auto from = random.below(other.size()), count = std::min<std::uint64_t>(random.below(200), other.size() - from);
-                input.insert(input.begin() + at, other.begin() + static_cast<std::ptrdiff_t>(from), other.begin() + static_cast<std::ptrdiff_t>(from + count));
+                const auto from = random.below(other.size()),
+                           count = std::min<std::uint64_t>(random.below(200), other.size() - from);
+                input.insert(input.begin() + at, other.begin() + static_cast<std::ptrdiff_t>(from),
+                             other.begin() + static_cast<std::ptrdiff_t>(from + count));
             }
         }
     }
@@ -64,7 +69,8 @@ inline int replay(int argc, char** argv) {
     }
     if (inputs.empty()) return std::fprintf(stderr, "usage: %s [-runs=N] [-seed=S] FILES OR FOLDERS\n", argv[0]), 2;
     const auto try_one = [](const Input& input) {
-        std::ofstream("crash-input", std::ios::binary).write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
+        std::ofstream("crash-input", std::ios::binary)
+            .write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
         LLVMFuzzerTestOneInput(input.data(), input.size());
     };
     for (const auto& input : inputs) try_one(input);

@@ -1,5 +1,6 @@
-// Fuzz target for the safetensors reader: any bytes as a weights file. Only InputError may come out; a file that is accepted must give
-// every byte of every tensor it lists. clang: libFuzzer; otherwise replay.hpp's main replays and mutates the files it is given.
+// Fuzz target for the safetensors reader: any bytes as a weights file. Only InputError may come out; a file that is
+// accepted must give every byte of every tensor it lists. clang: libFuzzer; otherwise replay.hpp's main replays and
+// mutates the files it is given.
 #include <cstdint>
 #include <vector>
 

@@ -1,4 +1,5 @@
-// Fuzz target for benchmark files: any bytes are read whole or refused with InputError, and cells never outgrow their bytes.
+// Fuzz target for benchmark files: any bytes are read whole or refused with InputError, and cells never outgrow their
+// bytes.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -23,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                 total += raw.size();
             }
         if (total > 2 * size) std::abort();  // texts cannot outgrow the file (a list's items at most once more)
-    } catch (const tg::InputError&) {  // refused with a reason: fine
+    } catch (const tg::InputError&) {        // refused with a reason: fine
     }
     return 0;
 }

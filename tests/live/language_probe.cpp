@@ -1,6 +1,7 @@
 // What our language model makes of given token ids, for tests/live/smollm2.py to hold beside transformers.
-//   language_probe MODEL WORK.json OUT   WORK: texts [string], prompts [[id]], new_tokens, samples [{ids, labels}], batch, steps, rate, warmup
-//   OUT.json: token ids of the texts, answers, loss, lr and gradient norm of each step; OUT.logits: fp32 [positions of all prompts, V].
+//   language_probe MODEL WORK.json OUT   WORK: texts [string], prompts [[id]], new_tokens, samples [{ids, labels}],
+//   batch, steps, rate, warmup OUT.json: token ids of the texts, answers, loss, lr and gradient norm of each step;
+//   OUT.logits: fp32 [positions of all prompts, V].
 #include <algorithm>
 #include <fstream>
 #include <iostream>
@@ -24,7 +25,8 @@ void write_logits(const tg::models::VlmParts& parts, const std::vector<Ids>& pro
         auto x = parts.language.embed(torch::tensor(ids));
         for (const auto& layer : parts.language.layers) x = layer.forward(x, packing);
         const auto logits = parts.language.logits(x).contiguous();
-        out.write(reinterpret_cast<const char*>(logits.data_ptr<float>()), static_cast<std::streamsize>(logits.numel() * 4));
+        out.write(reinterpret_cast<const char*>(logits.data_ptr<float>()),
+                  static_cast<std::streamsize>(logits.numel() * 4));
     }
 }
 
@@ -36,7 +38,9 @@ json train(const std::string& folder, const json& work) {
     for (const auto& sample : work["samples"]) {
         auto& row = samples.emplace_back();
         row.ids = sample["ids"].get<Ids>();
-        row.labels = sample["labels"].get<Ids>();  // at each position its own token, as transformers takes them; ours stand one earlier
+        row.labels =
+            sample["labels"]
+                .get<Ids>();  // at each position its own token, as transformers takes them; ours stand one earlier
         std::rotate(row.labels.begin(), row.labels.begin() + 1, row.labels.end());
         row.labels.back() = tg::text::ignored_label;
     }
@@ -45,7 +49,8 @@ json train(const std::string& folder, const json& work) {
     json log = json::array();
     for (std::int64_t step = 0; step < steps; ++step) {
         std::vector<const tg::training::EncodedSample*> rows;
-        for (std::int64_t i = 0; i < batch; ++i) rows.push_back(&samples[static_cast<std::size_t>(step * batch + i) % samples.size()]);
+        for (std::int64_t i = 0; i < batch; ++i)
+            rows.push_back(&samples[static_cast<std::size_t>(step * batch + i) % samples.size()]);
         const auto result = trainer.step({tg::training::pack(rows)}, schedule.rate(step), step);
         log.push_back({{"loss", result.loss}, {"lr", schedule.rate(step)}, {"norm", result.gradient_norm}});
     }

@@ -1,5 +1,6 @@
-// Expansion and curation against the simulator, on every number of ranks and of API ranks: the same taxonomy.h5 and samples.h5 as
-// one process alone; after a stop nothing is bought twice; a failure on an API rank ends the stage on all ranks alike.
+// Expansion and curation against the simulator, on every number of ranks and of API ranks: the same taxonomy.h5 and
+// samples.h5 as one process alone; after a stop nothing is bought twice; a failure on an API rank ends the stage on all
+// ranks alike.
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -51,7 +52,8 @@ struct House {
             simulator::SimulatorSettings settings;
             settings.threads = 8;
             settings.chatter = 0.1, settings.refusal = 0.01, settings.error_500 = 0.02;
-            simulator.emplace(settings, [this, answer = simulator::ground_truth_answers(truth)](const simulator::SimulatedCall& call) {
+            simulator.emplace(settings, [this, answer = simulator::ground_truth_answers(truth)](
+                                            const simulator::SimulatedCall& call) {
                 ++answered;
                 return answer(call);
             });
@@ -82,18 +84,22 @@ struct House {
 
     static void make_pictures(const fs::path& folder) {
         std::uint64_t seed = 1;
-        for (const auto* place : {"animals/birds", "animals/fish", "animals/mammals/dogs", "food/fruit", "food/nuts", "town"})
+        for (const auto* place :
+             {"animals/birds", "animals/fish", "animals/mammals/dogs", "food/fruit", "food/nuts", "town"})
             for (int i = 0; i < 6; ++i) {
                 pictures::Image image{48, 40, {}};
                 for (int y = 0; y < image.height; ++y)
                     for (int x = 0; x < image.width; ++x)
-                        for (std::uint64_t c = 0; c < 3; ++c) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(seed, static_cast<std::uint64_t>(y / 8 * 10 + x / 8) * 3 + c)));
+                        for (std::uint64_t c = 0; c < 3; ++c)
+                            image.rgb.push_back(static_cast<std::uint8_t>(
+                                random_bits(seed, static_cast<std::uint64_t>(y / 8 * 10 + x / 8) * 3 + c)));
                 ++seed;
                 const auto file = folder / place / fmt::format("picture{}.jpg", i);
                 fs::create_directories(file.parent_path());
                 auto bytes = pictures::encode_jpeg(image, 90);
                 if (seed == 20) bytes.resize(bytes.size() / 2);  // one that cannot be used
-                std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+                std::ofstream(file, std::ios::binary)
+                    .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
             }
     }
 
@@ -104,7 +110,8 @@ struct House {
         curation::make_expand_stage(expand, prompts, endpoints, api)->run(next);
     }
 
-    // Candidates as a middling CLIP would give them: any leaves, with the true folder's among them. Row count and k as matching has it.
+    // Candidates as a middling CLIP would give them: any leaves, with the true folder's among them. Row count and k as
+    // matching has it.
     static void make_matches(const fs::path& run, std::uint64_t k, const parallel::Communicator& ranks) {
         parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
@@ -115,7 +122,8 @@ struct House {
                 std::vector<std::size_t> order(leaves.size());
                 std::iota(order.begin(), order.end(), std::size_t{0});
                 shuffle(order, image);
-                for (std::uint64_t i = 0; i < k; ++i) types.push_back(status[image] == 0 ? static_cast<std::int64_t>(leaves[order[i]]) : -1);
+                for (std::uint64_t i = 0; i < k; ++i)
+                    types.push_back(status[image] == 0 ? static_cast<std::int64_t>(leaves[order[i]]) : -1);
             }
             storage::publish_hdf5(run / "matches.h5", [&](storage::Hdf5File& file) {
                 const std::uint64_t shape[] = {status.size(), k};
@@ -166,7 +174,8 @@ void expect_same_columns(const fs::path& got, const fs::path& wanted) {
     auto left = columns_of(got), right = columns_of(wanted);
     EXPECT_GT(right.size(), 2u);
     for (auto* columns : {&left, &right})
-        for (const auto& [name, text] : *columns) EXPECT_TRUE(left[name] == right[name]) << name << " of " << got << " differs from that of " << wanted;
+        for (const auto& [name, text] : *columns)
+            EXPECT_TRUE(left[name] == right[name]) << name << " of " << got << " differs from that of " << wanted;
 }
 
 // The reference: rank 0 alone.
@@ -205,7 +214,8 @@ TEST(curation, gives_the_same_files_on_any_number_of_ranks_and_api_ranks) {
             EXPECT_TRUE(fs::exists(run / "costs/curate.json"));
         }
         // Rank 0 has the figures whichever rank asked; and every rank has the same.
-        const auto none = std::find_if(figures.begin(), figures.end(), [](const auto& f) { return f.first == "refine.none_rate"; });
+        const auto none =
+            std::find_if(figures.begin(), figures.end(), [](const auto& f) { return f.first == "refine.none_rate"; });
         ASSERT_NE(none, figures.end());
         EXPECT_EQ(world().max(none->second), none->second);
     }
@@ -273,7 +283,8 @@ TEST(curation, buys_nothing_twice_when_it_goes_on_or_a_judge_or_k_changes) {
     const auto by_new_judge = asked([&] { job.curate_in(run, world()); });
     std::int64_t generated = 0;
     if (world().is_root())
-        for (const auto length : storage::Hdf5File::open(run / "samples.h5").read<std::uint32_t>("question/lengths")) generated += length > 0;
+        for (const auto length : storage::Hdf5File::open(run / "samples.h5").read<std::uint32_t>("question/lengths"))
+            generated += length > 0;
     generated = world().max(generated);
     EXPECT_GE(by_new_judge, generated);
     EXPECT_LE(by_new_judge, generated + generated / 5 + 3);  // some answers are asked for again: refusals
@@ -393,7 +404,8 @@ TEST(a_pilot, asks_about_so_many_images_and_feeds_the_plan) {
         const auto states = storage::Hdf5File::open(run / "samples.h5").read<std::uint8_t>("refine/state");
         EXPECT_EQ(std::count_if(states.begin(), states.end(), [](auto s) { return s <= 2; }), 9);
         EXPECT_EQ(std::count(states.begin(), states.end(), 4), static_cast<std::ptrdiff_t>(states.size()) - 9 - 1);
-        const auto plan = curation::make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)->plan(run::Paths(run));
+        const auto plan = curation::make_curate_stage(job.curate, job.prompts, job.pool, job.endpoints, job.api)
+                              ->plan(run::Paths(run));
         ASSERT_FALSE(plan.empty());
         EXPECT_THAT(plan[0].note, ::testing::HasSubstr("pilot of 9 images"));
         EXPECT_DOUBLE_EQ(plan[0].amount, static_cast<double>(states.size()) - 1);

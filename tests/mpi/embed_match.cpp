@@ -1,5 +1,5 @@
-// Embedding and matching on every number of ranks give the same files, dataset for dataset and bit for bit, as one process alone. Runs
-// ingest on the pool's fixture pictures (good and broken ones) and a tiny CLIP.
+// Embedding and matching on every number of ranks give the same files, dataset for dataset and bit for bit, as one
+// process alone. Runs ingest on the pool's fixture pictures (good and broken ones) and a tiny CLIP.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,7 +31,8 @@ taxonomy::Taxonomy some_types() {
     std::vector<std::string> paths;
     for (const char* first : {"counting", "text reading", "animal recognition", "chart understanding"})
         for (const char* second : {"birds", "signs", "line charts", "apples"})
-            for (const char* third : {"naming the bird", "how many", "reading the value at a point"}) paths.push_back(std::string(first) + "~" + second + "~" + third);
+            for (const char* third : {"naming the bird", "how many", "reading the value at a point"})
+                paths.push_back(std::string(first) + "~" + second + "~" + third);
     return taxonomy::Taxonomy(paths);
 }
 
@@ -145,7 +146,8 @@ TEST(embed_images, decodes_small_what_it_may_and_says_almost_the_same) {
         pipeline.prepare(folder);
         run::StageContext context{world(), run::Paths(folder), "fingerprint"};
         matching::make_embed_images_stage(pipeline.embed, pipeline.pool)->run(context);
-        if (world().is_root()) rows[fast] = storage::Hdf5File::open(folder / "image_embeddings.h5").read<float>("embedding");
+        if (world().is_root())
+            rows[fast] = storage::Hdf5File::open(folder / "image_embeddings.h5").read<float>("embedding");
     }
     if (!world().is_root()) return;
     const pool::Pool pool(shared / "fast" / "pool.h5", pipeline.pool);
@@ -156,7 +158,8 @@ TEST(embed_images, decodes_small_what_it_may_and_says_almost_the_same) {
         const auto exact = std::span(rows[0]).subspan(i * dim, dim), fast = std::span(rows[1]).subspan(i * dim, dim);
         EXPECT_GT(std::inner_product(exact.begin(), exact.end(), fast.begin(), 0.0), 0.99) << pool.uri(i);
         const auto picture = pictures::decode(pool.read(i));
-        const bool has_half = pool.uri(i).ends_with(".jpg") && std::min(picture.width, picture.height) / 2 >= 32;  // the model's size
+        const bool has_half =
+            pool.uri(i).ends_with(".jpg") && std::min(picture.width, picture.height) / 2 >= 32;  // the model's size
         EXPECT_NE(std::ranges::equal(exact, fast), has_half) << pool.uri(i);
         decoded_small += has_half;
     }

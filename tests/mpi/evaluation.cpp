@@ -1,5 +1,6 @@
-// The stage `evaluate` with a tiny LLaVA on every number of ranks: the same answers and scores as one process alone; parts that are
-// done stay done; a broken picture costs one question; a judge scores on rank 0 while the others wait; failures reach every rank.
+// The stage `evaluate` with a tiny LLaVA on every number of ranks: the same answers and scores as one process alone;
+// parts that are done stay done; a broken picture costs one question; a judge scores on rank 0 while the others wait;
+// failures reach every rank.
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -52,16 +53,21 @@ struct School {
     static void make(const fs::path& folder) {
         for (int p = 0; p < pictures; ++p) {
             pictures::Image image{.width = 40, .height = 30, .rgb = {}};
-            for (std::uint64_t i = 0; i < 40 * 30 * 3; ++i) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(static_cast<std::uint64_t>(p), i / 90)));
+            for (std::uint64_t i = 0; i < 40 * 30 * 3; ++i)
+                image.rgb.push_back(static_cast<std::uint8_t>(random_bits(static_cast<std::uint64_t>(p), i / 90)));
             const auto bytes = pictures::encode_jpeg(image, 90);
-            std::ofstream(folder / fmt::format("p{}.jpg", p), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+            std::ofstream(folder / fmt::format("p{}.jpg", p), std::ios::binary)
+                .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         }
         std::ofstream tsv(folder / "choices.tsv");
         tsv << "index\timage_path\tquestion\tA\tB\tC\tanswer\tcategory\n";
-        for (int q = 0; q < choices; ++q) tsv << fmt::format("{}\tp{}.jpg\tWhat is in picture {}?\tcat\tdog\tbird\t{}\tkind {}\n", q, q % pictures, q, "ABC"[q % 3], q % 2);
+        for (int q = 0; q < choices; ++q)
+            tsv << fmt::format("{}\tp{}.jpg\tWhat is in picture {}?\tcat\tdog\tbird\t{}\tkind {}\n", q, q % pictures, q,
+                               "ABC"[q % 3], q % 2);
         std::ofstream second(folder / "yesno.tsv");
         second << "index\timage_path\tquestion\tanswer\n";
-        for (int q = 0; q < yes_no; ++q) second << fmt::format("{}\tp{}.jpg\tIs there a {}?\t{}\n", q, q % pictures, q, q % 2 == 0 ? "Yes" : "No");
+        for (int q = 0; q < yes_no; ++q)
+            second << fmt::format("{}\tp{}.jpg\tIs there a {}?\t{}\n", q, q % pictures, q, q % 2 == 0 ? "Yes" : "No");
     }
 
     run::Figures evaluate(const fs::path& run, const parallel::Communicator& ranks) const {
@@ -102,7 +108,9 @@ TEST(Evaluation, gives_the_same_answers_on_any_number_of_ranks) {
     for (const auto& sheet : sheets) {
         const auto alone = read_text_file(s.root / "alone/export/predictions" / sheet);
         EXPECT_EQ(alone, read_text_file(s.root / "together/export/predictions" / sheet)) << sheet;
-        EXPECT_EQ(split(alone, '\n').size(), static_cast<std::size_t>(sheet.find("animals") != sheet.npos ? choices : yes_no) + 2) << sheet;
+        EXPECT_EQ(split(alone, '\n').size(),
+                  static_cast<std::size_t>(sheet.find("animals") != sheet.npos ? choices : yes_no) + 2)
+            << sheet;
     }
     const auto file = storage::Hdf5File::open(s.root / "together/evaluation.h5");
     EXPECT_EQ(file.read_texts("state"), std::vector<std::string>(4, "done"));
@@ -118,7 +126,8 @@ TEST(Evaluation, keeps_the_parts_that_are_done) {
     const auto& s = school();
     const auto run = s.root / "again";
     {
-        const storage::PartStore store(run::Paths(run).parts("evaluate") / "base.animals", {choices, 2}, std::string(fingerprint), world());
+        const storage::PartStore store(run::Paths(run).parts("evaluate") / "base.animals", {choices, 2},
+                                       std::string(fingerprint), world());
         if (world().is_root())
             store.write(3, [](storage::Hdf5File& out) {
                 out.write_texts("prediction", {"kept from before", "B"});
@@ -130,7 +139,8 @@ TEST(Evaluation, keeps_the_parts_that_are_done) {
     }
     s.evaluate(run, world());
     if (!world().is_root()) return;
-    const auto now = split(read_text_file(run / "export/predictions/base.animals.tsv"), '\n'), whole = split(read_text_file(s.root / "together/export/predictions/base.animals.tsv"), '\n');
+    const auto now = split(read_text_file(run / "export/predictions/base.animals.tsv"), '\n'),
+               whole = split(read_text_file(s.root / "together/export/predictions/base.animals.tsv"), '\n');
     EXPECT_NE(now[7].find("kept from before"), std::string::npos);
     for (std::size_t line = 0; line < now.size(); ++line)
         if (line != 7 && line != 8) {
@@ -142,7 +152,8 @@ TEST(Evaluation, counts_a_broken_picture_as_a_wrong_answer_and_says_so) {
     auto s = school();
     if (world().is_root()) {
         std::ofstream(s.root / "broken.jpg") << "no picture";
-        std::ofstream(s.root / "broken.tsv") << "index\timage_path\tquestion\tanswer\n1\tp0.jpg\tIs it?\tYes\n2\tbroken.jpg\tIs it?\tYes\n3\tnot_there.jpg\tIs it?\tYes\n";
+        std::ofstream(s.root / "broken.tsv") << "index\timage_path\tquestion\tanswer\n1\tp0.jpg\tIs "
+                                                "it?\tYes\n2\tbroken.jpg\tIs it?\tYes\n3\tnot_there.jpg\tIs it?\tYes\n";
     }
     world().barrier();
     s.settings.models = {"base"};
@@ -151,7 +162,10 @@ TEST(Evaluation, counts_a_broken_picture_as_a_wrong_answer_and_says_so) {
     if (world().is_root()) {
         const auto file = storage::Hdf5File::open(s.root / "broken_run/evaluation.h5");
         EXPECT_EQ(file.read_texts("state").at(0), "done");
-        EXPECT_NE(file.read_texts("note").at(0).find("2 questions counted wrong because their picture could not be read"), std::string::npos) << file.read_texts("note").at(0);
+        EXPECT_NE(
+            file.read_texts("note").at(0).find("2 questions counted wrong because their picture could not be read"),
+            std::string::npos)
+            << file.read_texts("note").at(0);
         EXPECT_GE(file.read<std::uint64_t>("unread").at(0), 2u);
     }
 }
@@ -160,13 +174,18 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     auto s = school();
     std::optional<simulator::Simulator> judge;
     if (world().is_root()) {
-        judge.emplace(simulator::SimulatorSettings{}, [](const simulator::SimulatedCall& call) { return call.user.find("[Assistant 1]") != call.user.npos ? std::string("8 6\nbecause") : std::string("0.5"); });
+        judge.emplace(simulator::SimulatorSettings{}, [](const simulator::SimulatedCall& call) {
+            return call.user.find("[Assistant 1]") != call.user.npos ? std::string("8 6\nbecause") : std::string("0.5");
+        });
         std::ofstream vet(s.root / "vet.tsv"), wild(s.root / "wild.tsv");
-        vet << "index\timage_path\tquestion\tanswer\tcategory\n1\tp0.jpg\tWhat?\tx<AND>y\trec,ocr\n2\tp1.jpg\tWhich?\tz\tocr\n";
-        wild << "index\timage_path\tquestion\tgpt4_ans\tcaption\tcategory\n1\tp0.jpg\tWhat?\tA thing.\tA thing lies there.\tconv\n";
+        vet << "index\timage_path\tquestion\tanswer\tcategory\n1\tp0.jpg\tWhat?\tx<AND>y\trec,ocr\n2\tp1.jpg\tWhich?"
+               "\tz\tocr\n";
+        wild << "index\timage_path\tquestion\tgpt4_ans\tcaption\tcategory\n1\tp0.jpg\tWhat?\tA thing.\tA thing lies "
+                "there.\tconv\n";
     }
     const auto url = world().broadcast_text(judge ? judge->url() : "");
-    s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "vet.tsv"}}, {"wild", {.kind = "llava_wild", .file = s.root / "wild.tsv"}}};
+    s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "vet.tsv"}},
+                    {"wild", {.kind = "llava_wild", .file = s.root / "wild.tsv"}}};
     s.settings.models = {"base"};
 
     // Without a judge: answered, kept, not scored.
@@ -214,7 +233,9 @@ TEST(Evaluation, names_an_unknown_kind_with_its_section) {
         evaluation::make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
         ADD_FAILURE() << "nothing was thrown";
     } catch (const UsageError& error) {
-        EXPECT_NE(std::string(error.what()).find("[benchmark.mmbench]: benchmark kind 'mmbench' is not known; choose from"), std::string::npos);
+        EXPECT_NE(
+            std::string(error.what()).find("[benchmark.mmbench]: benchmark kind 'mmbench' is not known; choose from"),
+            std::string::npos);
     }
 }
 

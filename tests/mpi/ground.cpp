@@ -63,17 +63,19 @@ TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
     const test::SharedFolder folder;
     constexpr parallel::Parts parts{1003, 50};
     const storage::PartStore store(folder / "parts", parts, "f", world());
-    storage::for_each_part(store, world(), "test", "items", [](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-        std::vector<float> rows;
-        std::vector<std::string> names;
-        for (auto i = items.begin; i < items.end; ++i) {
-            for (int d = 0; d < 3; ++d) rows.push_back(static_cast<float>(i) + 0.25f * static_cast<float>(d));
-            names.push_back(std::string(i % 7, 'n'));
-        }
-        const std::uint64_t shape[] = {items.size(), 3};
-        out.write("rows", std::span<const float>(rows), shape);
-        out.write_texts("name", names);
-    });
+    storage::for_each_part(store, world(), "test", "items",
+                           [](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                               std::vector<float> rows;
+                               std::vector<std::string> names;
+                               for (auto i = items.begin; i < items.end; ++i) {
+                                   for (int d = 0; d < 3; ++d)
+                                       rows.push_back(static_cast<float>(i) + 0.25f * static_cast<float>(d));
+                                   names.push_back(std::string(i % 7, 'n'));
+                               }
+                               const std::uint64_t shape[] = {items.size(), 3};
+                               out.write("rows", std::span<const float>(rows), shape);
+                               out.write_texts("name", names);
+                           });
     store.gather(folder / "all.h5", [](storage::Hdf5File& out) { out.set_attribute("items", 1003); });
     const auto all = storage::Hdf5File::open(folder / "all.h5");
     ASSERT_EQ(all.shape("rows"), (std::vector<std::uint64_t>{1003, 3}));
@@ -94,10 +96,11 @@ TEST(parts, one_ranks_failure_is_everybodys_and_keeps_the_parts_done) {
     const auto run = [&](bool fail) {
         const storage::PartStore store(folder / "parts", parts, "f", world());
         const auto before = store.missing().size();
-        storage::for_each_part(store, world(), "test", "items", [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-            if (fail && world().rank() == last) throw InputError("broken");
-            out.write("x", std::vector<std::int64_t>(items.size(), 1));
-        });
+        storage::for_each_part(store, world(), "test", "items",
+                               [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                   if (fail && world().rank() == last) throw InputError("broken");
+                                   out.write("x", std::vector<std::int64_t>(items.size(), 1));
+                               });
         return before;
     };
     EXPECT_THROW(run(true), parallel::AgreedFailure);

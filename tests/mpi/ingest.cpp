@@ -22,7 +22,8 @@ std::filesystem::path shared_folder() {
     return world().broadcast_text(name);
 }
 
-void run_ingest(const pool::PoolSettings& settings, const std::filesystem::path& folder, const parallel::Communicator& ranks) {
+void run_ingest(const pool::PoolSettings& settings, const std::filesystem::path& folder,
+                const parallel::Communicator& ranks) {
     run::StageContext context{ranks, run::Paths(folder), "fingerprint"};
     ingest::make_ingest_stage(settings)->run(context);
 }

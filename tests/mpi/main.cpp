@@ -15,7 +15,9 @@ int main(int argc, char** argv) {
     const tg::parallel::Session session(argc, argv);
     tg::test::current_world = &session.world();
     ::testing::InitGoogleTest(&argc, argv);
-    if (!session.world().is_root()) delete ::testing::UnitTest::GetInstance()->listeners().Release(::testing::UnitTest::GetInstance()->listeners().default_result_printer());
+    if (!session.world().is_root())
+        delete ::testing::UnitTest::GetInstance()->listeners().Release(
+            ::testing::UnitTest::GetInstance()->listeners().default_result_printer());
     tg::parallel::Session::watch_collectives(std::chrono::seconds(120));
     const int mine = RUN_ALL_TESTS();
     return static_cast<int>(session.world().max(std::int64_t{mine}));

@@ -1,4 +1,5 @@
-// Training over several ranks: the same losses, norms and weights as one process, in all shardings; checkpoints that any number of ranks reads.
+// Training over several ranks: the same losses, norms and weights as one process, in all shardings; checkpoints that
+// any number of ranks reads.
 #include <fmt/format.h>
 #include <array>
 #include <filesystem>
@@ -18,7 +19,8 @@ namespace fs = std::filesystem;
 using tg::test::world;
 
 // This rank's micro-batches of samples [first, first + count): a contiguous share, as many batches on every rank.
-std::vector<tg::training::MicroBatch> share(const tg::models::VlmParts& parts, std::size_t first, std::size_t count, std::size_t micro, const tg::parallel::Communicator& ranks) {
+std::vector<tg::training::MicroBatch> share(const tg::models::VlmParts& parts, std::size_t first, std::size_t count,
+                                            std::size_t micro, const tg::parallel::Communicator& ranks) {
     const auto size = static_cast<std::size_t>(ranks.size());
     const auto mine = tg::parallel::slice_of(count, static_cast<std::uint64_t>(ranks.rank()), size);
     auto batches = tg::fixture::batches(parts, first + mine.begin, mine.size(), micro);
@@ -40,12 +42,17 @@ void expect_same(const Run& got, const Run& wanted, double tolerance) {
 
 class Training {
 public:
-    Training(const tg::parallel::Communicator& ranks, const tg::training::TrainerOptions& options, std::size_t micro) : ranks_(ranks), micro_(micro), parts_(tg::models::VlmParts::describe(tg::fixture::model)), trainer_(*parts_, ranks, options) {}
+    Training(const tg::parallel::Communicator& ranks, const tg::training::TrainerOptions& options, std::size_t micro)
+        : ranks_(ranks),
+          micro_(micro),
+          parts_(tg::models::VlmParts::describe(tg::fixture::model)),
+          trainer_(*parts_, ranks, options) {}
 
     void steps(std::int64_t from, std::int64_t to) {
         const tg::training::Schedule schedule{2e-3, 0.15, 20};
         for (auto step = from; step < to; ++step) {
-            const auto result = trainer_.step(share(*parts_, static_cast<std::size_t>(4 * step), 4, micro_, ranks_), schedule.rate(step), step);
+            const auto result = trainer_.step(share(*parts_, static_cast<std::size_t>(4 * step), 4, micro_, ranks_),
+                                              schedule.rate(step), step);
             run.losses.push_back(result.loss);
             run.norms.push_back(result.gradient_norm);
         }
@@ -80,7 +87,8 @@ Run reference() {
     return alone.run;
 }
 
-constexpr std::array shardings{tg::training::Sharding::optimizer, tg::training::Sharding::full, tg::training::Sharding::hybrid};
+constexpr std::array shardings{tg::training::Sharding::optimizer, tg::training::Sharding::full,
+                               tg::training::Sharding::hybrid};
 // Of Sharding::hybrid: two copies of the state where the ranks can be halved, else a copy a rank.
 int shard_ranks() { return world().size() % 2 == 0 ? world().size() / 2 : 1; }
 
@@ -99,7 +107,8 @@ TEST(TrainingOverRanks, has_the_losses_and_norms_of_one_process) {
 }
 
 TEST(TrainingOverRanks, has_on_gpus_the_losses_of_the_cpu) {
-    if (!tg::layers::has_cuda() || static_cast<int>(torch::cuda::device_count()) < world().size()) GTEST_SKIP() << "fewer GPUs than ranks here";
+    if (!tg::layers::has_cuda() || static_cast<int>(torch::cuda::device_count()) < world().size())
+        GTEST_SKIP() << "fewer GPUs than ranks here";
     const auto wanted = reference();
     for (const auto sharding : shardings) {
         tg::training::TrainerOptions options;
@@ -116,7 +125,8 @@ TEST(TrainingOverRanks, has_on_gpus_the_losses_of_the_cpu) {
 TEST(TrainingOverRanks, is_the_same_with_a_vision_tower_cut_over_the_ranks) {
     std::vector<std::vector<double>> losses;
     for (const bool cut : {false, true}) {
-        const auto parts = tg::models::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
+        const auto parts =
+            tg::models::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
         tg::training::TrainerOptions options;
         options.sharding = tg::training::Sharding::full;
         options.shard_vision = cut;
@@ -124,14 +134,18 @@ TEST(TrainingOverRanks, is_the_same_with_a_vision_tower_cut_over_the_ranks) {
         auto& found = losses.emplace_back();
         for (std::int64_t step = 0; step < 4; ++step) {
             const bool picture = step > 0 && (world().rank() == 0 || step == 2);
-            tg::training::Sample sample{"s", picture ? "picture" : "", {{"What is this?", fmt::format("It is picture {}.", world().rank())}}};
+            tg::training::Sample sample{
+                "s", picture ? "picture" : "", {{"What is this?", fmt::format("It is picture {}.", world().rank())}}};
             auto encoded = tg::training::encode_sample(sample, *parts, 1, 1024);
             const auto S = parts->vision->image_size;
-            if (picture) encoded.pixels = torch::sin(torch::arange(3 * S * S, torch::kFloat32) * (1 + world().rank())).view({1, 3, S, S});
+            if (picture)
+                encoded.pixels =
+                    torch::sin(torch::arange(3 * S * S, torch::kFloat32) * (1 + world().rank())).view({1, 3, S, S});
             found.push_back(trainer.step({tg::training::pack({&encoded})}, 1e-3, step).loss);
         }
     }
-    for (std::size_t i = 0; i < losses[0].size(); ++i) EXPECT_NEAR(losses[1][i], losses[0][i], 1e-6 * losses[0][i]) << "step " << i;
+    for (std::size_t i = 0; i < losses[0].size(); ++i)
+        EXPECT_NEAR(losses[1][i], losses[0][i], 1e-6 * losses[0][i]) << "step " << i;
     EXPECT_NE(losses[0][0], losses[0][1]);
 }
 
@@ -143,11 +157,13 @@ TEST(TrainingOverRanks, holds_its_share_of_the_state_only) {
     auto& whole = const_cast<Training&>(whole_training).trainer();
     Training training(world(), options, 4);
     const auto ranks = static_cast<double>(world().size());
-    const auto padding = static_cast<double>(whole.units().size() * 64 * 20);  // at most 64 elements a unit of weights, gradient, master and moments
+    const auto padding = static_cast<double>(
+        whole.units().size() * 64 * 20);  // at most 64 elements a unit of weights, gradient, master and moments
     EXPECT_LE(static_cast<double>(training.trainer().bytes()), static_cast<double>(whole.bytes()) / ranks + padding);
 }
 
-// N ranks, S of them to a copy, P parameters: (S - 1) / S of the whole a gather or reduction, 2 (R - 1) / R of its slice the sum over R copies.
+// N ranks, S of them to a copy, P parameters: (S - 1) / S of the whole a gather or reduction, 2 (R - 1) / R of its
+// slice the sum over R copies.
 TEST(TrainingOverRanks, sends_what_the_arithmetic_says) {
     for (const auto sharding : shardings)
         for (const std::size_t micro : {std::size_t{4}, std::size_t{1}}) {
@@ -158,13 +174,20 @@ TEST(TrainingOverRanks, sends_what_the_arithmetic_says) {
             const auto before = training.trainer().collectives().figures();
             training.steps(0, 1);
             const auto& after = training.trainer().collectives().figures();
-            const auto N = static_cast<std::uint64_t>(world().size()), S = sharding == tg::training::Sharding::hybrid ? static_cast<std::uint64_t>(shard_ranks()) : N, R = N / S;
+            const auto N = static_cast<std::uint64_t>(world().size()),
+                       S = sharding == tg::training::Sharding::hybrid ? static_cast<std::uint64_t>(shard_ranks()) : N,
+                       R = N / S;
             const auto micro_batches = ((4 + N - 1) / N + micro - 1) / micro;
             std::uint64_t gathered = 0, reduced = 0, replicated = 0;
             for (const auto& unit : training.trainer().units()) {
-                const auto share = (static_cast<std::uint64_t>(unit->elements()) + S - 1) / S, bytes = 4 * ((share + 63) / 64 * 64);
-                // Optimizer: gradients out and weights back, once a step. Else layers and projector are used twice a micro-batch, the table and the head once.
-                const auto uses = sharding == tg::training::Sharding::optimizer ? 1 : micro_batches * (unit->name().starts_with("layer") || unit->name() == "projector" ? 2 : 1);
+                const auto share = (static_cast<std::uint64_t>(unit->elements()) + S - 1) / S,
+                           bytes = 4 * ((share + 63) / 64 * 64);
+                // Optimizer: gradients out and weights back, once a step. Else layers and projector are used twice a
+                // micro-batch, the table and the head once.
+                const auto uses =
+                    sharding == tg::training::Sharding::optimizer
+                        ? 1
+                        : micro_batches * (unit->name().starts_with("layer") || unit->name() == "projector" ? 2 : 1);
                 gathered += uses * (S - 1) * bytes;
                 reduced += (sharding == tg::training::Sharding::optimizer ? 1 : micro_batches) * (S - 1) * bytes;
                 replicated += 2 * bytes * (R - 1) / R;
@@ -176,7 +199,8 @@ TEST(TrainingOverRanks, sends_what_the_arithmetic_says) {
 }
 
 TEST(TrainingOverRanks, goes_on_from_the_checkpoint_of_another_number_of_ranks) {
-    const auto folder = fs::temp_directory_path() / ("tg_mpi_training_" + world().broadcast_text(std::to_string(::getpid())));
+    const auto folder =
+        fs::temp_directory_path() / ("tg_mpi_training_" + world().broadcast_text(std::to_string(::getpid())));
     Training training(world(), {}, 4);
     training.steps(0, 4);
     tg::training::Checkpoints together(folder, "job", 2, world());

@@ -19,7 +19,9 @@ public:
 class EngineAsker final : public Asker {
 public:
     template <class... Args> explicit EngineAsker(Args&&... args) : engine_(std::forward<Args>(args)...) {}
-    void submit(llm::Request request, llm::AnswerCheck check, std::function<void(llm::Reply)> done) override { engine_.submit(std::move(request), std::move(check), std::move(done)); }
+    void submit(llm::Request request, llm::AnswerCheck check, std::function<void(llm::Reply)> done) override {
+        engine_.submit(std::move(request), std::move(check), std::move(done));
+    }
     llm::RunEnd run(const std::function<bool()>& feed) override { return engine_.run(feed); }
     llm::EngineFigures figures() const override { return engine_.figures(); }
 

@@ -1,5 +1,6 @@
-// API ranks ask on a background thread while the main threads of all ranks meet several times a second (MPI and HDF5 belong to the
-// main threads): a failure, an alarm or a stop on one rank is known on all of them within seconds, and nobody waits blindly.
+// API ranks ask on a background thread while the main threads of all ranks meet several times a second (MPI and HDF5
+// belong to the main threads): a failure, an alarm or a stop on one rank is known on all of them within seconds, and
+// nobody waits blindly.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,19 @@ namespace tg::asking {
 std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api);
 
 struct Company {
-    std::function<void()> work;     // on a thread of its own; empty on ranks that do not ask. No MPI and no HDF5 inside
-    std::function<void()> abandon;  // makes `work` come back soon, since another rank failed; callable from another thread
-    std::function<void()> serve;    // on this rank's main thread between meetings and once after `work` ended: writes finished parts
-    std::function<std::vector<std::int64_t>()> counts;          // as many numbers on every rank; summed over ranks at each meeting
-    std::function<void(std::span<const std::int64_t>)> look;    // sees the sums on every rank; may throw an alarm, the same everywhere
+    std::function<void()> work;  // on a thread of its own; empty on ranks that do not ask. No MPI and no HDF5 inside
+    std::function<void()>
+        abandon;  // makes `work` come back soon, since another rank failed; callable from another thread
+    std::function<void()>
+        serve;  // on this rank's main thread between meetings and once after `work` ended: writes finished parts
+    std::function<std::vector<std::int64_t>()>
+        counts;  // as many numbers on every rank; summed over ranks at each meeting
+    std::function<void(std::span<const std::int64_t>)>
+        look;  // sees the sums on every rank; may throw an alarm, the same everywhere
 };
 
-// Collective. Returns when the work of every rank has ended well; else throws AgreedFailure on every rank, after all work has ended.
+// Collective. Returns when the work of every rank has ended well; else throws AgreedFailure on every rank, after all
+// work has ended.
 void run_in_company(const parallel::Communicator& ranks, const Company& company);
 
 }  // namespace tg::asking

@@ -1,5 +1,5 @@
-// Pictures as they are sent: read, decoded, shrunk, JPEG, base64. Each is made once and shared by all requests about it as long as it
-// is among the last few used, so that memory stays bounded however many images wait. Any thread.
+// Pictures as they are sent: read, decoded, shrunk, JPEG, base64. Each is made once and shared by all requests about it
+// as long as it is among the last few used, so that memory stays bounded however many images wait. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ std::string base64(std::span<const std::byte> bytes);
 
 class PictureDesk {
 public:
-    PictureDesk(std::function<pictures::Image(std::uint64_t)> picture, SentPicture as, std::size_t remembered = 256) : picture_(std::move(picture)), as_(as), remembered_(remembered) {}
+    PictureDesk(std::function<pictures::Image(std::uint64_t)> picture, SentPicture as, std::size_t remembered = 256)
+        : picture_(std::move(picture)), as_(as), remembered_(remembered) {}
     // Throws what reading or decoding throws.
     std::shared_ptr<const llm::ChatImage> get(std::uint64_t image);
 

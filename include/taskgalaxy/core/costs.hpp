@@ -1,6 +1,7 @@
-// What work costs this process: seconds, collectives and their bytes, file operations and theirs; in all, and by named phase. Counted
-// always (an atomic addition each), so that a slow run can be asked where its time went. Collectives count the bytes that this rank
-// gives or receives, and the wait for the slowest rank is in their seconds. May be called from any thread.
+// What work costs this process: seconds, collectives and their bytes, file operations and theirs; in all, and by named
+// phase. Counted always (an atomic addition each), so that a slow run can be asked where its time went. Collectives
+// count the bytes that this rank gives or receives, and the wait for the slowest rank is in their seconds. May be
+// called from any thread.
 #pragma once
 
 #include <chrono>
@@ -50,7 +51,8 @@ private:
 // What was counted since the process began; `calls` and `seconds` are the caller's to fill.
 Cost costs_so_far();
 
-// While in scope, what happens in this process is the phase's cost. Phases of one name add up; one inside another counts in both.
+// While in scope, what happens in this process is the phase's cost. Phases of one name add up; one inside another
+// counts in both.
 class CostPhase {
 public:
     explicit CostPhase(std::string name) : name_(std::move(name)), before_(costs_so_far()) {}

@@ -1,5 +1,5 @@
-// A crash leaves where it happened in the rank's log: SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT write a backtrace and then end the
-// process as they would have.
+// A crash leaves where it happened in the rank's log: SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT write a backtrace and
+// then end the process as they would have.
 #pragma once
 
 #include <filesystem>

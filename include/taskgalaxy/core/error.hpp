@@ -1,5 +1,6 @@
 // The errors of taskgalaxy: every one carries what went wrong and where, the fix, and the exit code of the program.
-// Throw the subtype that names the cause; run_guarded() in parallel/session.hpp prints it once and leaves with its code.
+// Throw the subtype that names the cause; run_guarded() in parallel/session.hpp prints it once and leaves with its
+// code.
 #pragma once
 
 #include <stdexcept>
@@ -35,14 +36,16 @@ struct InputError : Error {
     explicit InputError(const std::string& what, const std::string& fix = {}) : Error(ExitCode::input, what, fix) {}
 };
 struct EndpointError : Error {
-    explicit EndpointError(const std::string& what, const std::string& fix = {}) : Error(ExitCode::endpoint, what, fix) {}
+    explicit EndpointError(const std::string& what, const std::string& fix = {})
+        : Error(ExitCode::endpoint, what, fix) {}
 };
 struct StorageError : Error {
     explicit StorageError(const std::string& what, const std::string& fix = {}) : Error(ExitCode::storage, what, fix) {}
 };
 // Thrown at a safe point after a stop was asked for: everything worth keeping is on disk.
 struct Stopped : Error {
-    explicit Stopped(const std::string& where) : Error(ExitCode::requeue, "stopped on request in " + where, "the same command goes on from here") {}
+    explicit Stopped(const std::string& where)
+        : Error(ExitCode::requeue, "stopped on request in " + where, "the same command goes on from here") {}
 };
 
 }  // namespace tg

@@ -1,5 +1,6 @@
-// JSON that others wrote: files of models and data sets, answers of servers. nlohmann::json writes a value out by recursion, so a
-// text that nests a hundred thousand deep would end the program as soon as an error quotes it; such a text is refused here.
+// JSON that others wrote: files of models and data sets, answers of servers. nlohmann::json writes a value out by
+// recursion, so a text that nests a hundred thousand deep would end the program as soon as an error quotes it; such a
+// text is refused here.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +25,8 @@ nlohmann::json read_json(const std::filesystem::path& file);
 // As read_json; an empty object where there is no such file.
 nlohmann::json read_json_if_any(const std::filesystem::path& file);
 
-// A field of config.json, or `otherwise` where it is absent or null. Throws nlohmann's exception for a value of another kind.
+// A field of config.json, or `otherwise` where it is absent or null. Throws nlohmann's exception for a value of another
+// kind.
 template <class T> T field(const nlohmann::json& config, const char* name, T otherwise) {
     const auto found = config.find(name);
     return found == config.end() || found->is_null() ? otherwise : found->get<T>();

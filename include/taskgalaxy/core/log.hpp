@@ -20,9 +20,17 @@ void flush();
 
 void write(Level level, std::string_view line);
 
-template <class... Args> void debug(fmt::format_string<Args...> format, Args&&... args) { write(Level::debug, fmt::format(format, std::forward<Args>(args)...)); }
-template <class... Args> void info(fmt::format_string<Args...> format, Args&&... args) { write(Level::info, fmt::format(format, std::forward<Args>(args)...)); }
-template <class... Args> void warn(fmt::format_string<Args...> format, Args&&... args) { write(Level::warn, fmt::format(format, std::forward<Args>(args)...)); }
-template <class... Args> void error(fmt::format_string<Args...> format, Args&&... args) { write(Level::error, fmt::format(format, std::forward<Args>(args)...)); }
+template <class... Args> void debug(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::debug, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args> void info(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::info, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args> void warn(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::warn, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args> void error(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::error, fmt::format(format, std::forward<Args>(args)...));
+}
 
 }  // namespace tg::log

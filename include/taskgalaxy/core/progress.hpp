@@ -1,5 +1,6 @@
-// Progress of one piece of work: a live line on a terminal, one plain line every few seconds in a batch log, and a small JSON
-// file a stage in RUN/progress/ that `taskgalaxy status` sums over ranks. add() may be called from any thread.
+// Progress of one piece of work: a live line on a terminal, one plain line every few seconds in a batch log, and a
+// small JSON file a stage in RUN/progress/ that `taskgalaxy status` sums over ranks. add() may be called from any
+// thread.
 #pragma once
 
 #include <atomic>

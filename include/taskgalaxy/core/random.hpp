@@ -15,9 +15,13 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t index) { return mix64(mix64(seed) ^ mix64(index + 0x632BE59BD9B4E019ull)); }
+constexpr std::uint64_t random_bits(std::uint64_t seed, std::uint64_t index) {
+    return mix64(mix64(seed) ^ mix64(index + 0x632BE59BD9B4E019ull));
+}
 // In [0, 1), 53 random bits.
-constexpr double random_unit(std::uint64_t seed, std::uint64_t index) { return static_cast<double>(random_bits(seed, index) >> 11) * 0x1.0p-53; }
+constexpr double random_unit(std::uint64_t seed, std::uint64_t index) {
+    return static_cast<double>(random_bits(seed, index) >> 11) * 0x1.0p-53;
+}
 
 // A stream over the same function, for code that draws in sequence; satisfies UniformRandomBitGenerator.
 class RandomStream {

@@ -1,5 +1,6 @@
-// How a room declares its settings, once: a plain struct with defaults and a describe(visitor) that names each field, its
-// meaning and its legal values. Help, job files, validation, printing and fingerprints all read that one declaration.
+// How a room declares its settings, once: a plain struct with defaults and a describe(visitor) that names each field,
+// its meaning and its legal values. Help, job files, validation, printing and fingerprints all read that one
+// declaration.
 //
 //   struct MatchSettings {
 //       int k = 10;
@@ -19,9 +20,11 @@
 namespace tg {
 
 // The kinds of settings there are. A list is written `a, b, c` in a job file.
-using SettingValue = std::variant<bool*, int*, std::int64_t*, double*, std::string*, std::filesystem::path*, std::vector<std::string>*>;
+using SettingValue =
+    std::variant<bool*, int*, std::int64_t*, double*, std::string*, std::filesystem::path*, std::vector<std::string>*>;
 
-// Legal values: `allowed` is the sentence for help and errors ("1 or more"), `holds` decides on the value as written in text.
+// Legal values: `allowed` is the sentence for help and errors ("1 or more"), `holds` decides on the value as written in
+// text.
 struct SettingRule {
     std::string allowed;
     std::function<bool(const SettingValue&)> holds;
@@ -34,9 +37,13 @@ class SettingsVisitor {
 public:
     virtual ~SettingsVisitor() = default;
     // A setting that decides the results: changing it makes the stage stale.
-    void option(std::string_view name, SettingValue value, std::string_view help, SettingRule rule = {}) { visit({name, value, help, rule, true}); }
+    void option(std::string_view name, SettingValue value, std::string_view help, SettingRule rule = {}) {
+        visit({name, value, help, rule, true});
+    }
     // A setting that decides only how fast or how loud (threads, timeouts): never makes anything stale.
-    void tuning(std::string_view name, SettingValue value, std::string_view help, SettingRule rule = {}) { visit({name, value, help, rule, false}); }
+    void tuning(std::string_view name, SettingValue value, std::string_view help, SettingRule rule = {}) {
+        visit({name, value, help, rule, false});
+    }
 
     struct Entry {
         std::string_view name;

@@ -1,4 +1,5 @@
-// Small text: what several rooms need and the standard library lacks. Byte-wise; ASCII only where letters are concerned.
+// Small text: what several rooms need and the standard library lacks. Byte-wise; ASCII only where letters are
+// concerned.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +23,15 @@ std::string bytes_text(std::uint64_t bytes);
 // "2026-01-31T08:15:00Z".
 std::string utc_now();
 
-// At most `limit` bytes of `text`, cut at a UTF-8 boundary and marked with "..." when cut; control characters become spaces.
+// At most `limit` bytes of `text`, cut at a UTF-8 boundary and marked with "..." when cut; control characters become
+// spaces.
 std::string excerpt(std::string_view text, std::size_t limit);
 
-// Fills `{name}` placeholders of `text`; `{{` and `}}` are literal braces. Throws UsageError that names an unknown or unclosed
-// placeholder and `where` (the file it came from).
-std::string fill_template(std::string_view text, const std::vector<std::pair<std::string_view, std::string_view>>& values, const std::string& where);
+// Fills `{name}` placeholders of `text`; `{{` and `}}` are literal braces. Throws UsageError that names an unknown or
+// unclosed placeholder and `where` (the file it came from).
+std::string fill_template(std::string_view text,
+                          const std::vector<std::pair<std::string_view, std::string_view>>& values,
+                          const std::string& where);
 
 // Whole file as bytes; throws InputError naming it.
 std::string read_text_file(const std::filesystem::path& path);

@@ -16,8 +16,8 @@
 
 namespace tg {
 
-// Producers wait in push() while `capacity` items are queued; consumers wait in pop(). close() wakes everybody: push() then
-// returns false, pop() hands out what is left and then nothing.
+// Producers wait in push() while `capacity` items are queued; consumers wait in pop(). close() wakes everybody: push()
+// then returns false, pop() hands out what is left and then nothing.
 template <class T> class BoundedQueue {
 public:
     explicit BoundedQueue(std::size_t capacity) : capacity_(capacity) {}
@@ -56,8 +56,8 @@ private:
     std::condition_variable filled_, room_;
 };
 
-// A fixed number of threads; submit() returns a future that carries the result or the exception. The destructor finishes what
-// was submitted.
+// A fixed number of threads; submit() returns a future that carries the result or the exception. The destructor
+// finishes what was submitted.
 class ThreadPool {
 public:
     explicit ThreadPool(std::size_t threads);

@@ -1,6 +1,7 @@
-// The grammars of the models' answers (prompts: inputs/prompts/README.md) and the readers that forgive what models do to them: code
-// fences, talk around the answer, numbering, other spellings of a label, JSON instead of lines. What was forgiven or dropped is
-// counted in `Notes`; what cannot be read says so in `problem`, and is then asked again. Pure functions, any thread.
+// The grammars of the models' answers (prompts: inputs/prompts/README.md) and the readers that forgive what models do
+// to them: code fences, talk around the answer, numbering, other spellings of a label, JSON instead of lines. What was
+// forgiven or dropped is counted in `Notes`; what cannot be read says so in `problem`, and is then asked again. Pure
+// functions, any thread.
 #pragma once
 
 #include <array>
@@ -14,22 +15,22 @@
 namespace tg::curation {
 
 enum class Note : std::uint8_t {
-    code_fence,       // the answer stood in ``` marks
-    chatter,          // words around the answer, or lines that are no answer
-    json_form,        // JSON where lines were asked for (structured output, or the model's own idea)
-    relabelled,       // a label recognised though not spelled as given
-    unknown_label,    // dropped: a type that was not offered
-    repeated_label,   // dropped: a type named twice
-    wrong_parent,     // dropped: a path that is not below the parent asked about
-    bad_path,         // dropped: an empty level, too deep, too long
-    known_path,       // dropped: exists already
-    broken_json,      // dropped: an object that is no JSON, or was cut off
-    missing_field,    // dropped: an object without question, answer or type
-    empty_field,      // dropped: an empty question or answer
-    extra_sample,     // dropped: a second sample for one type
-    left_out,         // a type that was asked for and got no sample
-    contradiction,    // labels and None in one answer: the labels count
-    count_            // how many there are
+    code_fence,      // the answer stood in ``` marks
+    chatter,         // words around the answer, or lines that are no answer
+    json_form,       // JSON where lines were asked for (structured output, or the model's own idea)
+    relabelled,      // a label recognised though not spelled as given
+    unknown_label,   // dropped: a type that was not offered
+    repeated_label,  // dropped: a type named twice
+    wrong_parent,    // dropped: a path that is not below the parent asked about
+    bad_path,        // dropped: an empty level, too deep, too long
+    known_path,      // dropped: exists already
+    broken_json,     // dropped: an object that is no JSON, or was cut off
+    missing_field,   // dropped: an object without question, answer or type
+    empty_field,     // dropped: an empty question or answer
+    extra_sample,    // dropped: a second sample for one type
+    left_out,        // a type that was asked for and got no sample
+    contradiction,   // labels and None in one answer: the labels count
+    count_           // how many there are
 };
 std::string_view note_name(Note note);
 constexpr std::size_t note_count = static_cast<std::size_t>(Note::count_);
@@ -57,7 +58,8 @@ struct RefineAnswer {
 };
 RefineAnswer read_refine_answer(std::string_view answer, const std::vector<std::string>& candidates);
 
-// Generation: a JSON object a line with task_type, question, answer. One entry a type asked for; nothing where it was left out.
+// Generation: a JSON object a line with task_type, question, answer. One entry a type asked for; nothing where it was
+// left out.
 struct QuestionAnswer {
     std::string question, answer;
     bool operator==(const QuestionAnswer&) const = default;

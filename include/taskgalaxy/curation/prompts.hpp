@@ -1,5 +1,6 @@
-// The prompts of the API stages, read from a folder of text files (placeholders: inputs/prompts/README.md). Read once, at the start;
-// their content decides results, so it is part of each stage's fingerprint and, filled in, of each request's key.
+// The prompts of the API stages, read from a folder of text files (placeholders: inputs/prompts/README.md). Read once,
+// at the start; their content decides results, so it is part of each stage's fingerprint and, filled in, of each
+// request's key.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +14,8 @@ namespace tg::curation {
 
 class Prompts {
 public:
-    // Throws InputError (a file is missing) or UsageError (an unknown or a missing placeholder), naming file and placeholder.
+    // Throws InputError (a file is missing) or UsageError (an unknown or a missing placeholder), naming file and
+    // placeholder.
     explicit Prompts(const std::filesystem::path& folder);
 
     // `parent` empty: level 1. `existing`: names or paths so far.

@@ -35,15 +35,20 @@ struct ExpandSettings {
     void describe(SettingsVisitor& v) {
         v.option("endpoint", &endpoint, "name of the [endpoint.NAME] section that is asked");
         v.tuning("seeds", &seeds, "text file of level-1 task types to begin with, one a line (used by content)");
-        v.tuning("taxonomy_file", &taxonomy_file, "text file of ready task types, one a~b~c path a line; given with ask = true it is merged (used by content)");
+        v.tuning("taxonomy_file", &taxonomy_file,
+                 "text file of ready task types, one a~b~c path a line; given with ask = true it is merged (used by "
+                 "content)");
         v.option("ask", &ask, "ask the endpoint for more types; false: seeds and taxonomy_file are the whole taxonomy");
         v.option("level1_target", &level1_target, "level-1 types wanted in all", at_least(0));
         v.option("level2_target", &level2_target, "level-2 types wanted in all", at_least(0));
         v.option("level3_target", &level3_target, "level-3 types wanted in all", at_least(0));
         v.option("names_per_request", &names_per_request, "most types asked for in one request", between(1, 200));
         v.option("rounds", &rounds, "most times the parents of one level are asked", between(1, 100));
-        v.option("duplicate_similarity", &duplicate_similarity, "types whose cosine to an earlier type reaches this are dropped; above 1: none", between(0, 2));
-        v.option("embedder", &embedder, "what compares meanings: clip (the [embed] model's text tower) or lexical (letter trigrams)", one_of({"clip", "lexical"}));
+        v.option("duplicate_similarity", &duplicate_similarity,
+                 "types whose cosine to an earlier type reaches this are dropped; above 1: none", between(0, 2));
+        v.option("embedder", &embedder,
+                 "what compares meanings: clip (the [embed] model's text tower) or lexical (letter trigrams)",
+                 one_of({"clip", "lexical"}));
         v.option("nearest_pairs", &nearest_pairs, "closest kept pairs to report", at_least(0));
     }
 };
@@ -58,10 +63,15 @@ struct RefineSettings {
 
     void describe(SettingsVisitor& v) {
         v.option("endpoint", &endpoint, "name of the [endpoint.NAME] section that is asked");
-        v.option("candidates_per_request", &candidates_per_request, "candidates shown in one request; with a larger match.k the first ones are not asked again", between(1, 1000));
-        v.tuning("max_none_rate", &max_none_rate, "stop when a larger share of the images fits none of its candidates", between(0, 1));
-        v.tuning("none_rate_after", &none_rate_after, "images refined before max_none_rate is looked at (it is always looked at when all are)", at_least(1));
-        v.option("limit_items", &limit_items, "a pilot: only so many images, spread over the pool; 0: all", at_least(0));
+        v.option("candidates_per_request", &candidates_per_request,
+                 "candidates shown in one request; with a larger match.k the first ones are not asked again",
+                 between(1, 1000));
+        v.tuning("max_none_rate", &max_none_rate, "stop when a larger share of the images fits none of its candidates",
+                 between(0, 1));
+        v.tuning("none_rate_after", &none_rate_after,
+                 "images refined before max_none_rate is looked at (it is always looked at when all are)", at_least(1));
+        v.option("limit_items", &limit_items, "a pilot: only so many images, spread over the pool; 0: all",
+                 at_least(0));
         v.tuning("images_per_part", &images_per_part, "images whose results are written to disk together", at_least(1));
     }
 };

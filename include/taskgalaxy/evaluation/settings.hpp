@@ -11,11 +11,11 @@
 namespace tg::evaluation {
 
 struct EvaluateSettings {
-    std::filesystem::path base_model;                  // a Hugging Face folder; empty: the model that [train] starts from
+    std::filesystem::path base_model;  // a Hugging Face folder; empty: the model that [train] starts from
     std::vector<std::string> models = {"base", "tuned"};
     std::string prompts = "llava";
     std::string convention = "vlmevalkit";
-    std::string judge;                                 // an [endpoint.NAME]; empty: judged benchmarks are reported as not run
+    std::string judge;  // an [endpoint.NAME]; empty: judged benchmarks are reported as not run
     int max_new_tokens = 0;
     std::string pad_images = "auto";
     int batch = 16;
@@ -28,12 +28,12 @@ struct EvaluateSettings {
 };
 
 struct BenchmarkSettings {
-    std::string kind;                                  // a row of the suite; empty: the section's own name
+    std::string kind;  // a row of the suite; empty: the section's own name
     std::filesystem::path file;
     std::filesystem::path image_root;
     std::filesystem::path answers;
-    std::string split = "as published";                // the kind's own; "all": every row
-    std::string headline;                              // the figure that enters the mean; empty: the kind's first
+    std::string split = "as published";  // the kind's own; "all": every row
+    std::string headline;                // the figure that enters the mean; empty: the kind's first
     bool in_mean = true;
     bool verify = true;
     int max_new_tokens = 0;

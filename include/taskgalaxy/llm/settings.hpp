@@ -1,5 +1,6 @@
-// Settings of the request engine: one [endpoint.NAME] section a model server or vendor, and one [api] section for all of them.
-// A limit belongs to a (server, key, model) and is shared by all API ranks of the job; 0 means "not stated": it is then learned.
+// Settings of the request engine: one [endpoint.NAME] section a model server or vendor, and one [api] section for all
+// of them. A limit belongs to a (server, key, model) and is shared by all API ranks of the job; 0 means "not stated":
+// it is then learned.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 namespace tg::llm {
 
 struct EndpointSettings {
-    std::vector<std::string> urls;  // base URLs up to and with the version, `https://api.openai.com/v1`; several replicas of one model
+    std::vector<std::string>
+        urls;  // base URLs up to and with the version, `https://api.openai.com/v1`; several replicas of one model
     std::string model;
     std::string api_key_env;             // name of the variable that holds the key
     std::filesystem::path api_key_file;  // or the file, readable by its owner only
@@ -50,8 +52,9 @@ struct ApiSettings {
     std::string ranks = "1";
     std::filesystem::path endpoints_file;
     // Money and alarms.
-    double budget_usd = 0;           // 0: none
-    double max_failure_share = 0.2;  // of the requests that came to an end, once there are `failure_share_after` of them
+    double budget_usd = 0;  // 0: none
+    double max_failure_share =
+        0.2;  // of the requests that came to an end, once there are `failure_share_after` of them
     int failure_share_after = 200;
     double outage_s = 300;       // nothing but failures for so long: the endpoint is stopped
     double first_answer_s = 30;  // the same before its first answer ever
@@ -59,8 +62,8 @@ struct ApiSettings {
     int image_longest_side = 1024;
     int jpeg_quality = 90;
     // Asking again.
-    int attempts = 6;    // sendings of one request that may fail by time-out, reset or server error
-    int ask_again = 2;   // further askings after an answer that cannot be used; each is paid
+    int attempts = 6;   // sendings of one request that may fail by time-out, reset or server error
+    int ask_again = 2;  // further askings after an answer that cannot be used; each is paid
     double backoff_first_s = 0.5;
     double backoff_longest_s = 60;
     bool retry_failed = true;  // failures of earlier runs are asked again; false: they stay failures
@@ -76,11 +79,13 @@ struct ApiSettings {
     void check() const;
 };
 
-// `ranks` of [api]: "2" (the first two), "node" (the lowest of each node), "+0 4 8" (these). `node_of_rank` has one entry a rank.
+// `ranks` of [api]: "2" (the first two), "node" (the lowest of each node), "+0 4 8" (these). `node_of_rank` has one
+// entry a rank.
 std::vector<int> api_ranks_of(const std::string& wish, const std::vector<int>& node_of_rank);
 
-// Sections [endpoint.NAME] of a file that a job wrote (a serving job that knows its nodes only once it runs), laid over `endpoints`:
-// settings named in the file replace those of the job file, and new names are added. Lines: `[endpoint.NAME]`, `key = value`, `# note`.
+// Sections [endpoint.NAME] of a file that a job wrote (a serving job that knows its nodes only once it runs), laid over
+// `endpoints`: settings named in the file replace those of the job file, and new names are added. Lines:
+// `[endpoint.NAME]`, `key = value`, `# note`.
 void read_endpoints_file(const std::filesystem::path& path, std::map<std::string, EndpointSettings>& endpoints);
 
 }  // namespace tg::llm

@@ -11,11 +11,13 @@
 namespace tg::matching {
 
 struct EmbedSettings {
-    std::filesystem::path model;          // a Hugging Face CLIPModel or SiglipModel folder
+    std::filesystem::path model;  // a Hugging Face CLIPModel or SiglipModel folder
     std::string device = "auto";
     std::string dtype = "auto";
-    int batch = 0;                        // items at once (batch_on(), pictures_at_once()); batches begin at multiples, whatever the number of ranks
-    std::vector<std::string> templates;   // texts around a task type, {} standing for its path; several: the mean of their vectors
+    int batch =
+        0;  // items at once (batch_on(), pictures_at_once()); batches begin at multiples, whatever the number of ranks
+    std::vector<std::string>
+        templates;  // texts around a task type, {} standing for its path; several: the mean of their vectors
     int images_per_part = 4096;
     int texts_per_part = 4096;
     int batches_ahead = 3;

@@ -1,7 +1,8 @@
-// A group of ranks and what they say to each other. Three kinds: MPI, Solo (one process, no launcher) and Pretend (any rank of
-// any size, for tests of arithmetic; its collectives throw). <mpi.h> stays in src/parallel and src/storage.
-// One thread at a time may call these (MPI_THREAD_SERIALIZED): who hands them to a thread of its own leaves MPI alone meanwhile. Every collective must be called by every rank of the group, in
-// the same order; MPI's own errors and the watchdog end the job, so no call returns on one rank and hangs on another.
+// A group of ranks and what they say to each other. Three kinds: MPI, Solo (one process, no launcher) and Pretend (any
+// rank of any size, for tests of arithmetic; its collectives throw). <mpi.h> stays in src/parallel and src/storage. One
+// thread at a time may call these (MPI_THREAD_SERIALIZED): who hands them to a thread of its own leaves MPI alone
+// meanwhile. Every collective must be called by every rank of the group, in the same order; MPI's own errors and the
+// watchdog end the job, so no call returns on one rank and hangs on another.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ public:
     bool is_root() const { return rank() == 0; }
 
     virtual void barrier() const = 0;
-    // A barrier that sleeps, for a thread that must not take the core of the one that computes. False: `leave` was asked for before the
-    // others came; the group is then of no further use.
+    // A barrier that sleeps, for a thread that must not take the core of the one that computes. False: `leave` was
+    // asked for before the others came; the group is then of no further use.
     virtual bool meet(std::stop_token leave) const = 0;
     virtual bool any(bool mine) const = 0;  // true everywhere if true on one rank
     virtual std::int64_t sum(std::int64_t mine) const = 0;
@@ -70,11 +71,12 @@ std::unique_ptr<Communicator> make_solo();
 // Rank `rank` of `size`, alone; every collective throws std::logic_error.
 std::unique_ptr<Communicator> make_pretend(int rank, int size);
 
-// A failure that all ranks know of: agree() throws the same one on every rank, with the message and exit code of the lowest
-// failing rank.
+// A failure that all ranks know of: agree() throws the same one on every rank, with the message and exit code of the
+// lowest failing rank.
 class AgreedFailure : public Error {
 public:
-    AgreedFailure(ExitCode code, int failed_rank, const std::string& message) : Error(code, message), failed_rank_(failed_rank) {}
+    AgreedFailure(ExitCode code, int failed_rank, const std::string& message)
+        : Error(code, message), failed_rank_(failed_rank) {}
     int failed_rank() const { return failed_rank_; }
 
 private:

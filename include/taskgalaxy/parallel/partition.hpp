@@ -1,5 +1,5 @@
-// Who does what: pure arithmetic on (items, rank, ranks), no communication. Work is cut by index, never by rank, so that results
-// do not depend on the number of ranks.
+// Who does what: pure arithmetic on (items, rank, ranks), no communication. Work is cut by index, never by rank, so
+// that results do not depend on the number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ struct Slice {
 // The contiguous share of `rank`; shares differ by at most one item. 128-bit product: items * ranks may pass 2^64.
 constexpr Slice slice_of(std::uint64_t items, std::uint64_t rank, std::uint64_t ranks) {
     __extension__ using Wide = unsigned __int128;
-    return {static_cast<std::uint64_t>(static_cast<Wide>(items) * rank / ranks), static_cast<std::uint64_t>(static_cast<Wide>(items) * (rank + 1) / ranks)};
+    return {static_cast<std::uint64_t>(static_cast<Wide>(items) * rank / ranks),
+            static_cast<std::uint64_t>(static_cast<Wide>(items) * (rank + 1) / ranks)};
 }
 
 // Parts of a fixed number of items; the last may be short.

@@ -1,5 +1,6 @@
-// Pictures in memory: decoding, resizing and encoding. decode() gives the bytes that Pillow's Image.open(f).convert("RGB") gives, and
-// resized() those of Pillow's resize(); checked against Pillow 13 in tests/unit/pool. Everything here is thread-safe.
+// Pictures in memory: decoding, resizing and encoding. decode() gives the bytes that Pillow's
+// Image.open(f).convert("RGB") gives, and resized() those of Pillow's resize(); checked against Pillow 13 in
+// tests/unit/pool. Everything here is thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +49,8 @@ inline constexpr std::int64_t default_max_pixels = 178'956'970;  // where Pillow
 
 struct DecodeOptions {
     std::int64_t max_pixels = default_max_pixels;  // checked against the header, before memory is taken
-    bool exif_rotate = false;                      // turn JPEGs as their EXIF orientation says (ImageOps.exif_transpose)
-    int shrink_to = 0;                             // not 0: JPEGs may come at 1/2, 1/4 or 1/8, with neither side below this many pixels
+    bool exif_rotate = false;  // turn JPEGs as their EXIF orientation says (ImageOps.exif_transpose)
+    int shrink_to = 0;         // not 0: JPEGs may come at 1/2, 1/4 or 1/8, with neither side below this many pixels
 };
 using DecodeLimits = DecodeOptions;
 
@@ -62,7 +63,8 @@ struct PictureInfo {
 };
 // From the header alone. Throws UnreadableImage.
 PictureInfo probe(std::span<const std::byte> bytes, const DecodeOptions& options = {});
-// Decodes every row and keeps none (progressive and interlaced files still need their own memory). Throws UnreadableImage.
+// Decodes every row and keeps none (progressive and interlaced files still need their own memory). Throws
+// UnreadableImage.
 PictureInfo verify(std::span<const std::byte> bytes, const DecodeOptions& options = {});
 
 // Pillow's antialiased filters (Resampling.BOX ... LANCZOS), numbers as in preprocessor_config.json.

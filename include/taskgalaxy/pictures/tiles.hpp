@@ -1,6 +1,7 @@
-// Pictures as tiles, so that a tower of few pixels sees large pictures: resized to the grid of S x S tiles whose shape is closest to the
-// picture's, cut row by row, and a thumbnail of the whole behind them. The grids, tiles and numbers of InternVL 1.5 and 2 (OpenGVLab
-// InternVL, internvl/train/dataset.py: dynamic_preprocess, build_transform without augmentation).
+// Pictures as tiles, so that a tower of few pixels sees large pictures: resized to the grid of S x S tiles whose shape
+// is closest to the picture's, cut row by row, and a thumbnail of the whole behind them. The grids, tiles and numbers
+// of InternVL 1.5 and 2 (OpenGVLab InternVL, internvl/train/dataset.py: dynamic_preprocess, build_transform without
+// augmentation).
 #pragma once
 
 #include <array>
@@ -23,7 +24,8 @@ struct TileGrid {
     int columns = 1, rows = 1;
     int tiles() const { return columns * rows; }
 };
-// Least difference of width / height; between equals the grid of more tiles, if the picture has more than half of its pixels.
+// Least difference of width / height; between equals the grid of more tiles, if the picture has more than half of its
+// pixels.
 TileGrid closest_grid(int width, int height, int tile_size, const TileRule& rule);
 
 // How pictures become what a vision-language model sees: [tiles, 3, S, S].
@@ -34,6 +36,7 @@ struct PictureRecipe {
 };
 
 // tiles * recipe.tile.values() floats; one tile where the recipe has no tiles. Throws UnreadableImage. Thread-safe.
-std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const DecodeOptions& options, const PictureRecipe& recipe);
+std::vector<float> decode_to_tiles(std::span<const std::byte> bytes, const DecodeOptions& options,
+                                   const PictureRecipe& recipe);
 
 }  // namespace tg::pictures

@@ -1,4 +1,5 @@
-// A job: every setting of a run, each struct owned by the room it belongs to. This is the only place that knows them all.
+// A job: every setting of a run, each struct owned by the room it belongs to. This is the only place that knows them
+// all.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +30,12 @@ struct RunSettings {
 
     void describe(SettingsVisitor& v) {
         v.tuning("folder", &folder, "the run directory: everything the run makes, and where it goes on from");
-        v.tuning("time_limit_s", &time_limit_s, "seconds this life may last; 0: until Slurm's end time if known, else for ever", at_least(0));
-        v.tuning("stop_margin_s", &stop_margin_s, "seconds before that limit at which to checkpoint and leave with code 75", at_least(0));
-        v.tuning("watchdog_s", &watchdog_s, "end the job when one collective takes longer than this; 0: never", at_least(0));
+        v.tuning("time_limit_s", &time_limit_s,
+                 "seconds this life may last; 0: until Slurm's end time if known, else for ever", at_least(0));
+        v.tuning("stop_margin_s", &stop_margin_s,
+                 "seconds before that limit at which to checkpoint and leave with code 75", at_least(0));
+        v.tuning("watchdog_s", &watchdog_s, "end the job when one collective takes longer than this; 0: never",
+                 at_least(0));
     }
 };
 
@@ -54,9 +58,10 @@ struct Job {
     simulator::SimulatorSettings simulator;
     simulator::GroundTruthSettings ground_truth;
 
-    // `text` is the file's content; `sets` are --set options, laid over it; of the file, `only` these sections where any are named. Throws
-    // UsageError at the first mistake.
-    void read(const std::string& file, const std::string& text, const std::vector<std::string>& sets, const std::vector<std::string>& only = {});
+    // `text` is the file's content; `sets` are --set options, laid over it; of the file, `only` these sections where
+    // any are named. Throws UsageError at the first mistake.
+    void read(const std::string& file, const std::string& text, const std::vector<std::string>& sets,
+              const std::vector<std::string>& only = {});
     // As understood, every default filled in; reading it back gives the same job.
     std::string text();
     std::string help_of(const std::string& section);

@@ -1,4 +1,5 @@
-// Takes a job through the pipeline: decides which stages are done, stale or due, runs those due on all ranks, and records each.
+// Takes a job through the pipeline: decides which stages are done, stale or due, runs those due on all ranks, and
+// records each.
 #pragma once
 
 #include <string>

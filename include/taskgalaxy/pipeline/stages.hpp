@@ -11,8 +11,8 @@
 namespace tg::pipeline {
 
 std::vector<std::string> stage_names();
-// The stages meant by `word`: one by its name; refine, generate and screen, which run as one stream, are "curate"; "embed" is both of
-// its halves. Throws UsageError for an unknown word.
+// The stages meant by `word`: one by its name; refine, generate and screen, which run as one stream, are "curate";
+// "embed" is both of its halves. Throws UsageError for an unknown word.
 std::vector<std::string> stages_called(const std::string& word);
 // In order. The stages refer to `job`, which must outlive them.
 std::vector<std::unique_ptr<run::Stage>> make_pipeline(Job& job);

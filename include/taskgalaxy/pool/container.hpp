@@ -1,5 +1,5 @@
-// Where the pictures of a pool lie: the folders and shards of its sources, and the place of each picture in them. A column group of
-// pool.h5 and of the listing.
+// Where the pictures of a pool lie: the folders and shards of its sources, and the place of each picture in them. A
+// column group of pool.h5 and of the listing.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct Container {
     std::string prefix;  // what stands before a picture's own path in its uri
     auto key() const { return std::tuple(kind, path.string(), prefix); }
 };
-void write_containers(storage::Hdf5File& file, const std::vector<Container>& containers, bool writes = true);  // collective on common files; one rank `writes`
+void write_containers(storage::Hdf5File& file, const std::vector<Container>& containers,
+                      bool writes = true);  // collective on common files; one rank `writes`
 std::vector<Container> read_containers(const storage::Hdf5File& file);
 
 struct ListedPicture {

@@ -1,6 +1,6 @@
-// Reading pictures from folders and shards. What is wrong with one picture's file throws UnreadableImage; what is wrong with the machine
-// (no file descriptors, no memory) or with the whole pool (its folder is gone) throws another Error, because then nothing that
-// follows would be true.
+// Reading pictures from folders and shards. What is wrong with one picture's file throws UnreadableImage; what is wrong
+// with the machine (no file descriptors, no memory) or with the whole pool (its folder is gone) throws another Error,
+// because then nothing that follows would be true.
 #pragma once
 
 #include <cstddef>
@@ -46,11 +46,14 @@ private:
     std::shared_ptr<const OpenFile> shard(std::uint32_t container) const;
 
     std::vector<Container> containers_;
-    // Shards stay open, the most recently used ones: opening one costs a metadata server more than reading a picture from it.
+    // Shards stay open, the most recently used ones: opening one costs a metadata server more than reading a picture
+    // from it.
     static constexpr std::size_t most_open_shards = 64;
     mutable std::mutex mutex_;
     mutable std::list<std::uint32_t> recent_;  // most recent first
-    mutable std::unordered_map<std::uint32_t, std::pair<std::shared_ptr<const OpenFile>, std::list<std::uint32_t>::iterator>> open_;
+    mutable std::unordered_map<std::uint32_t,
+                               std::pair<std::shared_ptr<const OpenFile>, std::list<std::uint32_t>::iterator>>
+        open_;
 };
 
 }  // namespace tg::pool

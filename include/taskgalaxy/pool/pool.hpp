@@ -1,5 +1,6 @@
-// The pool as later stages see it: pool.h5 opened, one row a picture, bytes read from where they lie. Index = row, ordered by uri
-// bytes, whatever the number of ranks. Any thread may call the const members; the constructor reads HDF5 (main thread).
+// The pool as later stages see it: pool.h5 opened, one row a picture, bytes read from where they lie. Index = row,
+// ordered by uri bytes, whatever the number of ranks. Any thread may call the const members; the constructor reads HDF5
+// (main thread).
 #pragma once
 
 #include <cstddef>
@@ -34,7 +35,8 @@ public:
     int height(std::uint64_t index) const;
     std::int64_t duplicate_of(std::uint64_t index) const;  // the first picture with the same bytes, or -1
 
-    // The file's bytes, checked against the digest taken at ingest. Throws UnreadableImage (an InputError) naming the picture.
+    // The file's bytes, checked against the digest taken at ingest. Throws UnreadableImage (an InputError) naming the
+    // picture.
     std::vector<std::byte> read(std::uint64_t index) const;
     const pictures::DecodeOptions& decode_options() const;
     std::size_t worker_threads() const;  // as the settings say

@@ -1,4 +1,5 @@
-// A chart with logarithmic axes as a whole SVG file for papers: no style sheet, colours that print, a legend that names each line.
+// A chart with logarithmic axes as a whole SVG file for papers: no style sheet, colours that print, a legend that names
+// each line.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// RUN/log/costs.csv: what each stage of each life cost, with its phases: one row each, added when the stage ends or is stopped. What
-// `taskgalaxy study scaling` reads.
+// RUN/log/costs.csv: what each stage of each life cost, with its phases: one row each, added when the stage ends or is
+// stopped. What `taskgalaxy study scaling` reads.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,8 @@
 
 namespace tg::run {
 
-// Over the ranks: maxima of what ranks do at the same time, sums of what they load the file system and the network with.
+// Over the ranks: maxima of what ranks do at the same time, sums of what they load the file system and the network
+// with.
 struct CostRow {
     int ranks = 0;
     std::string stage, phase;  // phase "total": the whole stage
@@ -26,7 +27,8 @@ struct CostRow {
 };
 
 // Collective: adds the rows of one stage, with the phases counted since the last call.
-void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage, Cost total);
+void log_costs(const parallel::Communicator& ranks, const std::filesystem::path& csv, const std::string& stage,
+               Cost total);
 
 // Rows in the order of writing; empty where there is no file. Throws StorageError where a row is no row.
 std::vector<CostRow> read_costs(const std::filesystem::path& csv);

@@ -1,5 +1,5 @@
-// Two jobs never write one run directory: rank 0 holds an advisory lock on RUN/.lock for the life of the process. The kernel drops
-// it when the process dies, however it dies, so nothing is left to clean up.
+// Two jobs never write one run directory: rank 0 holds an advisory lock on RUN/.lock for the life of the process. The
+// kernel drops it when the process dies, however it dies, so nothing is left to clean up.
 #pragma once
 
 #include <filesystem>

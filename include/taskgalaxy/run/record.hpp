@@ -1,5 +1,6 @@
-// run.h5: which stages are done, with which fingerprint, when, how long they took and the figures they left; and where and with what
-// the run was made. Small, rewritten whole and published by rename at every change. Rank 0 alone reads and writes it.
+// run.h5: which stages are done, with which fingerprint, when, how long they took and the figures they left; and where
+// and with what the run was made. Small, rewritten whole and published by rename at every change. Rank 0 alone reads
+// and writes it.
 #pragma once
 
 #include <filesystem>

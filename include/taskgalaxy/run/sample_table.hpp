@@ -1,5 +1,6 @@
-// samples.h5 opened: one row a sample that refinement kept, ordered by (image, candidate rank). Texts are looked up in place: 600,000
-// samples cost their bytes once. The constructor reads HDF5 (main thread); the const members may be called from any thread.
+// samples.h5 opened: one row a sample that refinement kept, ordered by (image, candidate rank). Texts are looked up in
+// place: 600,000 samples cost their bytes once. The constructor reads HDF5 (main thread); the const members may be
+// called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,12 @@ public:
     std::string_view question(std::size_t row) const { return question_[row]; }
     std::string_view answer(std::size_t row) const { return answer_[row]; }
     bool kept(std::size_t row) const { return kept_[row] != 0; }
-    std::uint8_t state(std::size_t row) const { return state_[row]; }  // 0: generated and judged; see curation/curate_stage.hpp
-    std::span<const std::uint8_t> votes(std::size_t row) const { return std::span(votes_).subspan(row * judges_.size(), judges_.size()); }
+    std::uint8_t state(std::size_t row) const {
+        return state_[row];
+    }  // 0: generated and judged; see curation/curate_stage.hpp
+    std::span<const std::uint8_t> votes(std::size_t row) const {
+        return std::span(votes_).subspan(row * judges_.size(), judges_.size());
+    }
     const std::vector<std::string>& judges() const { return judges_; }
 
 private:

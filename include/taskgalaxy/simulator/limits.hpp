@@ -5,8 +5,8 @@
 
 namespace tg::simulator {
 
-// Each second grants a sixtieth of the minute's limit. What a second leaves unused is lost (but for one request where a second's
-// grant is no whole number); what is overdrawn, as a request's tokens may, is owed by the next.
+// Each second grants a sixtieth of the minute's limit. What a second leaves unused is lost (but for one request where a
+// second's grant is no whole number); what is overdrawn, as a request's tokens may, is owed by the next.
 class SecondLimit {
 public:
     explicit SecondLimit(double per_minute) : grant_(per_minute / 60) {}

@@ -1,6 +1,7 @@
-// The stand-in server: OpenAI-compatible chat completions over HTTP, with limits, latency and faults that can be set. For the
-// demo, the tests and a dress rehearsal before paying; `taskgalaxy simulate` runs it as a process of its own.
-// What it does to a request depends only on (seed, content of the request, how often that content came), never on timing.
+// The stand-in server: OpenAI-compatible chat completions over HTTP, with limits, latency and faults that can be set.
+// For the demo, the tests and a dress rehearsal before paying; `taskgalaxy simulate` runs it as a process of its own.
+// What it does to a request depends only on (seed, content of the request, how often that content came), never on
+// timing.
 #pragma once
 
 #include <cstdint>
@@ -19,23 +20,24 @@ namespace tg::simulator {
 // One request as the answer function sees it.
 struct SimulatedCall {
     std::string model, system, user;
-    std::vector<std::byte> image;  // decoded from its data URL; empty: none
-    std::string response_schema;   // empty: none
-    std::uint64_t seed = 0;        // of this content and attempt, for random choices of the answer
-    int attempt = 0;               // 0: the first time this content came
+    std::vector<std::byte> image;    // decoded from its data URL; empty: none
+    std::string response_schema;     // empty: none
+    std::uint64_t seed = 0;          // of this content and attempt, for random choices of the answer
+    int attempt = 0;                 // 0: the first time this content came
     std::int64_t sampling_seed = 0;  // the request's own `seed`
 };
-// The assistant's text. Called from many threads at once. Throwing InputError makes the server answer 400 with its message.
+// The assistant's text. Called from many threads at once. Throwing InputError makes the server answer 400 with its
+// message.
 using AnswerFunction = std::function<std::string(const SimulatedCall&)>;
 
 struct SimulatorSettings {
     std::string host = "127.0.0.1";
-    int port = 0;  // 0: any free one, see port_file
+    int port = 0;                     // 0: any free one, see port_file
     std::filesystem::path port_file;  // written (by rename) once the server listens
     std::filesystem::path request_log;
-    std::string key_env;  // if set, requests must carry the key that this variable holds, else 401
+    std::string key_env;              // if set, requests must carry the key that this variable holds, else 401
     std::vector<std::string> models;  // names served; empty: any
-    int threads = 64;  // connections served at once
+    int threads = 64;                 // connections served at once
     std::uint64_t seed_value() const { return static_cast<std::uint64_t>(seed); }
     std::int64_t seed = 1;
     // Limits, of each model, kept second by second; 0: none.
@@ -48,17 +50,17 @@ struct SimulatorSettings {
     // Faults, shares of the requests in [0, 1].
     double rate_limited = 0;  // 429 though the limit is kept
     double error_500 = 0, error_503 = 0;
-    double reset = 0;         // connection closed without an answer, after the work was done
-    double stall = 0;         // nothing is answered for stall_s
+    double reset = 0;  // connection closed without an answer, after the work was done
+    double stall = 0;  // nothing is answered for stall_s
     double stall_s = 600;
-    double cut_body = 0;      // the connection closes amid the answer
+    double cut_body = 0;  // the connection closes amid the answer
     double broken_json = 0;
-    double html = 0;          // 200 with text/html
-    double refusal = 0;       // a polite "I cannot help with that"
-    double chatter = 0;       // the answer wrapped in a code fence and talk
-    double truncated = 0;     // finish_reason length
+    double html = 0;            // 200 with text/html
+    double refusal = 0;         // a polite "I cannot help with that"
+    double chatter = 0;         // the answer wrapped in a code fence and talk
+    double truncated = 0;       // finish_reason length
     double content_filter = 0;  // finish_reason content_filter
-    double slow_drip = 0;     // the answer in small pieces over drip_s
+    double slow_drip = 0;       // the answer in small pieces over drip_s
     double drip_s = 5;
 
     void describe(SettingsVisitor& v);

@@ -1,6 +1,7 @@
-// HDF5 files as the program uses them: typed datasets of any rank, rows of them, text columns, attributes; Fletcher-32 on every
-// dataset. A file is written once, under a temporary name, and published by rename (see publish.hpp): never updated in place.
-// Calls of several threads take turns; collective ones belong to the main thread. Every failure throws StorageError naming file and dataset.
+// HDF5 files as the program uses them: typed datasets of any rank, rows of them, text columns, attributes; Fletcher-32
+// on every dataset. A file is written once, under a temporary name, and published by rename (see publish.hpp): never
+// updated in place. Calls of several threads take turns; collective ones belong to the main thread. Every failure
+// throws StorageError naming file and dataset.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,8 @@
 
 namespace tg::storage {
 
-// bf16 has no HDF5 type of its own: it is stored as its 16 bits (uint16) under attribute "dtype" = "bfloat16" by who writes it.
+// bf16 has no HDF5 type of its own: it is stored as its 16 bits (uint16) under attribute "dtype" = "bfloat16" by who
+// writes it.
 enum class Hdf5Type { i8, u8, i16, u16, i32, u32, i64, u64, f32, f64 };
 
 template <class T> constexpr Hdf5Type hdf5_type() {
@@ -45,9 +47,11 @@ class Hdf5File {
 public:
     // A new file of this process alone, held in memory until close(); an existing one is replaced then.
     static Hdf5File create(const std::filesystem::path& path);
-    // A new file written by all ranks of `ranks` together: create, datasets, attributes, write_rows and close are collective.
+    // A new file written by all ranks of `ranks` together: create, datasets, attributes, write_rows and close are
+    // collective.
     static Hdf5File create_together(const std::filesystem::path& path, const parallel::Communicator& ranks);
-    // A new file of this process, for make_flat_dataset(): only its small parts pass through here, its metadata carries checksums.
+    // A new file of this process, for make_flat_dataset(): only its small parts pass through here, its metadata carries
+    // checksums.
     static Hdf5File create_flat(const std::filesystem::path& path);
     // Read only; any number of ranks may have it open.
     static Hdf5File open(const std::filesystem::path& path);
@@ -66,11 +70,13 @@ public:
     std::uint64_t rows(std::string_view name) const { return shape(name).front(); }
 
     // Groups on the way ("a/b/c") are made. `rows_per_chunk` 0 picks chunks of about 1 MiB.
-    void make_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk = 0);
-    // Of a file of create_flat(): one piece of it without content or checksum. Returns the byte where it begins: once the file is closed,
-    // any number of processes may write there by themselves.
+    void make_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape,
+                      std::uint64_t rows_per_chunk = 0);
+    // Of a file of create_flat(): one piece of it without content or checksum. Returns the byte where it begins: once
+    // the file is closed, any number of processes may write there by themselves.
     std::uint64_t make_flat_dataset(std::string_view name, Hdf5Type type, std::span<const std::uint64_t> shape);
-    template <class T> void write(std::string_view name, std::span<const T> values, std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk = 0) {
+    template <class T> void write(std::string_view name, std::span<const T> values,
+                                  std::span<const std::uint64_t> shape, std::uint64_t rows_per_chunk = 0) {
         make_dataset(name, hdf5_type<T>(), shape, rows_per_chunk);
         write_rows(name, 0, shape.empty() ? 0 : shape[0], values);
     }
@@ -78,8 +84,10 @@ public:
         const std::uint64_t shape[] = {values.size()};
         write(name, std::span<const T>(values), shape);
     }
-    // Rows [first, first + count) of an existing dataset. Collective on files made together (ranks without rows pass count 0).
-    template <class T> void write_rows(std::string_view name, std::uint64_t first, std::uint64_t count, std::span<const T> values) {
+    // Rows [first, first + count) of an existing dataset. Collective on files made together (ranks without rows pass
+    // count 0).
+    template <class T>
+    void write_rows(std::string_view name, std::uint64_t first, std::uint64_t count, std::span<const T> values) {
         write_raw(name, first, count, hdf5_type<T>(), std::as_bytes(values));
     }
 
@@ -93,13 +101,14 @@ public:
         return values;
     }
     // Into memory of the caller, for streams that reuse a buffer.
-    template <class T> void read_rows_into(std::string_view name, std::uint64_t first, std::uint64_t count, std::span<T> values) const {
+    template <class T>
+    void read_rows_into(std::string_view name, std::uint64_t first, std::uint64_t count, std::span<T> values) const {
         read_raw(name, first, count, hdf5_type<T>(), std::as_writable_bytes(values));
     }
     std::uint64_t row_elements(std::string_view name) const;  // product of the shape without the first dimension
 
-    // A column of texts: group NAME with `bytes` (all of them, joined) and `lengths` (u32 a row). Two such columns are joined by
-    // joining their datasets, which is why there are no offsets.
+    // A column of texts: group NAME with `bytes` (all of them, joined) and `lengths` (u32 a row). Two such columns are
+    // joined by joining their datasets, which is why there are no offsets.
     void write_texts(std::string_view name, const std::vector<std::string>& texts);
     std::vector<std::string> read_texts(std::string_view name) const;
 
@@ -107,7 +116,9 @@ public:
     void set_attribute(std::string_view name, std::int64_t value);
     void set_attribute(std::string_view name, double value);
     void set_attribute(std::string_view name, const char* text) { set_attribute(name, std::string_view(text)); }
-    template <class T> requires std::is_integral_v<T> void set_attribute(std::string_view name, T value) { set_attribute(name, static_cast<std::int64_t>(value)); }
+    template <class T>
+    requires std::is_integral_v<T>
+    void set_attribute(std::string_view name, T value) { set_attribute(name, static_cast<std::int64_t>(value)); }
     bool has_attribute(std::string_view name) const;
     std::string text_attribute(std::string_view name) const;
     std::int64_t int_attribute(std::string_view name) const;
@@ -116,8 +127,10 @@ public:
 private:
     struct Impl;
     explicit Hdf5File(std::unique_ptr<Impl> impl);
-    void write_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type, std::span<const std::byte> values);
-    void read_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type, std::span<std::byte> values) const;
+    void write_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type,
+                   std::span<const std::byte> values);
+    void read_raw(std::string_view name, std::uint64_t first, std::uint64_t count, Hdf5Type type,
+                  std::span<std::byte> values) const;
     std::unique_ptr<Impl> impl_;
 };
 
@@ -127,7 +140,9 @@ public:
     TextColumn() = default;
     TextColumn(const Hdf5File& file, std::string_view name);
     std::size_t size() const { return offsets_.empty() ? 0 : offsets_.size() - 1; }
-    std::string_view operator[](std::size_t row) const { return std::string_view(bytes_).substr(offsets_[row], offsets_[row + 1] - offsets_[row]); }
+    std::string_view operator[](std::size_t row) const {
+        return std::string_view(bytes_).substr(offsets_[row], offsets_[row + 1] - offsets_[row]);
+    }
 
 private:
     std::string bytes_;

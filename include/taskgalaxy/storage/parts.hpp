@@ -1,5 +1,5 @@
-// Work done so far, as one small HDF5 file a part under RUN/parts/NAME/. Parts are cut by index, so that another number of ranks
-// goes on where the last stopped; when all exist they are gathered, in order, into the final file and removed.
+// Work done so far, as one small HDF5 file a part under RUN/parts/NAME/. Parts are cut by index, so that another number
+// of ranks goes on where the last stopped; when all exist they are gathered, in order, into the final file and removed.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace tg::storage {
 class PartStore {
 public:
     // `fingerprint` guards against parts of other inputs: parts that carry another are removed. Collective.
-    PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint, const parallel::Communicator& ranks);
+    PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint,
+              const parallel::Communicator& ranks);
 
     const parallel::Parts& parts() const { return parts_; }
     // Indices of the parts that nobody has finished, the same on every rank (listed once, by rank 0, at construction).
@@ -30,9 +31,9 @@ public:
     void write(std::uint64_t part, const std::function<void(Hdf5File&)>& fill) const;
     std::filesystem::path path(std::uint64_t part) const;
 
-    // Collective, when no part is missing any more: joins every dataset of all parts along its first dimension, in part order, into
-    // `final_name`; `finish` may add datasets and attributes (collectively). Then removes the parts. Ranks read and write disjoint
-    // parts at once; nobody holds more than one part in memory.
+    // Collective, when no part is missing any more: joins every dataset of all parts along its first dimension, in part
+    // order, into `final_name`; `finish` may add datasets and attributes (collectively). Then removes the parts. Ranks
+    // read and write disjoint parts at once; nobody holds more than one part in memory.
     void gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish = {}) const;
 
 private:
@@ -43,9 +44,10 @@ private:
     std::vector<std::uint64_t> missing_;
 };
 
-// For each part of `store` that is this rank's: `work(index, items)` and then write what `fill` puts. Stops between parts when a stop
-// is asked for, throwing Stopped on every rank (agreed). The loop every part-wise stage shares.
-void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage, const std::string& unit,
+// For each part of `store` that is this rank's: `work(index, items)` and then write what `fill` puts. Stops between
+// parts when a stop is asked for, throwing Stopped on every rank (agreed). The loop every part-wise stage shares.
+void for_each_part(const PartStore& store, const parallel::Communicator& ranks, const std::string& stage,
+                   const std::string& unit,
                    const std::function<void(std::uint64_t part, parallel::Slice items, Hdf5File& out)>& work);
 
 }  // namespace tg::storage

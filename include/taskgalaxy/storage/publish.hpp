@@ -1,5 +1,5 @@
-// A file under its final name is complete: written as NAME.tmp, flushed, fsynced, renamed, and the folder fsynced. kill -9 or a
-// power cut at any instant leaves the old file or the new one.
+// A file under its final name is complete: written as NAME.tmp, flushed, fsynced, renamed, and the folder fsynced. kill
+// -9 or a power cut at any instant leaves the old file or the new one.
 #pragma once
 
 #include <filesystem>
@@ -24,6 +24,7 @@ void publish_stream(const std::filesystem::path& final_name, const std::function
 // `fill` writes into a new file of this process, which is then closed and published.
 void publish_hdf5(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& fill);
 // Collective: `fill` runs on every rank with the common file (its datasets are made collectively).
-void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks, const std::function<void(Hdf5File&)>& fill);
+void publish_hdf5_together(const std::filesystem::path& final_name, const parallel::Communicator& ranks,
+                           const std::function<void(Hdf5File&)>& fill);
 
 }  // namespace tg::storage

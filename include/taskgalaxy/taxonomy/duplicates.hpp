@@ -1,5 +1,6 @@
-// Near-duplicates by meaning: texts become unit vectors (CLIP text, another embedding, or letter trigrams where there is no model),
-// and of two whose cosine reaches a threshold the later one goes. Which pairs, and how close the nearest kept ones are, is reported.
+// Near-duplicates by meaning: texts become unit vectors (CLIP text, another embedding, or letter trigrams where there
+// is no model), and of two whose cosine reaches a threshold the later one goes. Which pairs, and how close the nearest
+// kept ones are, is reported.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +11,12 @@
 
 namespace tg::taxonomy {
 
-// texts -> one unit row each, all of one width, row-major [texts, width]. Deterministic. Called on one rank, by its main thread.
+// texts -> one unit row each, all of one width, row-major [texts, width]. Deterministic. Called on one rank, by its
+// main thread.
 using Embedder = std::function<std::vector<float>(const std::vector<std::string>& texts)>;
 
-// A word-form stand-in: hashed letter trigrams of the whole path, its last name counting most. Catches plurals, word order, "X
-// recognition"/"recognition of X"; knows nothing of synonyms.
+// A word-form stand-in: hashed letter trigrams of the whole path, its last name counting most. Catches plurals, word
+// order, "X recognition"/"recognition of X"; knows nothing of synonyms.
 Embedder lexical_embedder();
 
 // Grows with the taxonomy: each call judges new texts against everything accepted before and against each other.
@@ -28,13 +30,16 @@ public:
         float cosine;
     };
     using Comparable = std::function<bool(const std::string&, const std::string&)>;
-    // One flag a text: true where it may stay. Only texts that compare() says may be told apart are compared, if it is given
-    // (an ancestor and its descendant are no duplicates of each other).
+    // One flag a text: true where it may stay. Only texts that compare() says may be told apart are compared, if it is
+    // given (an ancestor and its descendant are no duplicates of each other).
     std::vector<bool> accept(const std::vector<std::string>& texts, const Comparable& comparable = {});
-    // Takes texts without judging them: what people wrote. They count as accepted, and their nearest pairs are recorded.
+    // Takes texts without judging them: what people wrote. They count as accepted, and their nearest pairs are
+    // recorded.
     void keep(const std::vector<std::string>& texts, const Comparable& comparable = {});
 
-    const std::vector<Pair>& dropped() const { return dropped_; }  // text: the dropped one, other: the one kept in its place
+    const std::vector<Pair>& dropped() const {
+        return dropped_;
+    }  // text: the dropped one, other: the one kept in its place
     // The closest pairs that were both kept, closest first; at most `count`.
     std::vector<Pair> nearest(std::size_t count) const;
 

@@ -1,5 +1,6 @@
-// A task type is a path of one to three names, broad to narrow, joined by "~": "animal recognition~birds~naming the bird".
-// This file turns what people and models write into that form, or says why it is none. Pure functions, any thread.
+// A task type is a path of one to three names, broad to narrow, joined by "~": "animal recognition~birds~naming the
+// bird". This file turns what people and models write into that form, or says why it is none. Pure functions, any
+// thread.
 #pragma once
 
 #include <cstddef>
@@ -29,19 +30,19 @@ struct PathReading {
     explicit operator bool() const { return problem == PathProblem::none; }
 };
 
-// Normalises one line: list marks, numbering, quotes, bold and trailing punctuation go; U+223C and U+FF5E count as "~"; blanks are
-// trimmed and collapsed; ASCII letters become lower case (other scripts are kept as written).
+// Normalises one line: list marks, numbering, quotes, bold and trailing punctuation go; U+223C and U+FF5E count as "~";
+// blanks are trimmed and collapsed; ASCII letters become lower case (other scripts are kept as written).
 PathReading read_path(std::string_view line);
 
 // Of normalised paths.
-int level_of(std::string_view path);                       // 1..3
-std::string_view parent_of(std::string_view path);         // empty at level 1
-std::string_view last_name(std::string_view path);         // what stands behind the last "~"
-std::string_view first_name(std::string_view path);        // the level-1 type
+int level_of(std::string_view path);                               // 1..3
+std::string_view parent_of(std::string_view path);                 // empty at level 1
+std::string_view last_name(std::string_view path);                 // what stands behind the last "~"
+std::string_view first_name(std::string_view path);                // the level-1 type
 bool is_within(std::string_view path, std::string_view ancestor);  // the ancestor itself or below it
 
-// Plain text, one path a line; blank lines and lines that begin with "#" are skipped. Throws InputError naming file and line of
-// what cannot be read. Repeated paths are kept once, in the order of the file.
+// Plain text, one path a line; blank lines and lines that begin with "#" are skipped. Throws InputError naming file and
+// line of what cannot be read. Repeated paths are kept once, in the order of the file.
 std::vector<std::string> read_path_file(const std::string& file);
 
 }  // namespace tg::taxonomy

@@ -1,5 +1,5 @@
-// The tree of task types and its file taxonomy.h5: text column `path`, u8 `level` (1..3), i64 `parent` (row or -1), u8 `leaf`.
-// Rows stand parents first, then their children, in the order of insertion: the same input gives the same rows.
+// The tree of task types and its file taxonomy.h5: text column `path`, u8 `level` (1..3), i64 `parent` (row or -1), u8
+// `leaf`. Rows stand parents first, then their children, in the order of insertion: the same input gives the same rows.
 #pragma once
 
 #include <array>

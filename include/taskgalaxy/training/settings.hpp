@@ -20,10 +20,10 @@ struct TrainSettings {
     double epochs = 1;
     std::int64_t max_steps = 0;  // 0: by epochs
     std::string group_by = "none";
-    int global_batch = 128;      // samples an optimiser step, over all ranks
-    int micro_batch = 16;        // samples at once on one rank
-    int max_length = 2048;       // positions of a sample, pictures included; what is longer is cut at its end
-    int max_tiles = 0;           // of a picture, its thumbnail not counted; 0: as the model says
+    int global_batch = 128;  // samples an optimiser step, over all ranks
+    int micro_batch = 16;    // samples at once on one rank
+    int max_length = 2048;   // positions of a sample, pictures included; what is longer is cut at its end
+    int max_tiles = 0;       // of a picture, its thumbnail not counted; 0: as the model says
 
     double learning_rate = 2e-5;
     double projector_learning_rate = 0;  // 0: the same
@@ -44,7 +44,7 @@ struct TrainSettings {
     std::string sharding = "optimizer";
     int shard_ranks = 0;  // of sharding = hybrid; 0: those of a node
     bool shard_vision = false;
-    int plan_ranks = 0;   // that `plan` is asked about; 0: those of its own launch
+    int plan_ranks = 0;  // that `plan` is asked about; 0: those of its own launch
     bool activation_checkpointing = false;
     int loss_chunk = 1024;
     std::string moments = "fp32";

@@ -14,13 +14,18 @@ namespace tg::generation {
 namespace {
 
 void check(const ChatSettings& settings) {
-    if (settings.max_new_tokens < 1) throw UsageError(fmt::format("--max-new-tokens {} is below 1", settings.max_new_tokens));
-    if (!(settings.temperature >= 0)) throw UsageError(fmt::format("--temperature {} is below 0", settings.temperature));
-    if (!(settings.top_p > 0 && settings.top_p <= 1)) throw UsageError(fmt::format("--top-p {} is not above 0 and at most 1", settings.top_p));
+    if (settings.max_new_tokens < 1)
+        throw UsageError(fmt::format("--max-new-tokens {} is below 1", settings.max_new_tokens));
+    if (!(settings.temperature >= 0))
+        throw UsageError(fmt::format("--temperature {} is below 0", settings.temperature));
+    if (!(settings.top_p > 0 && settings.top_p <= 1))
+        throw UsageError(fmt::format("--top-p {} is not above 0 and at most 1", settings.top_p));
 }
 
 torch::Tensor read_picture(const models::VlmParts& parts, const std::filesystem::path& file) {
-    if (!parts.vision) throw InputError(fmt::format("{} is a language model without eyes", parts.folder.string()), "leave --image out, or choose a vision-language model");
+    if (!parts.vision)
+        throw InputError(fmt::format("{} is a language model without eyes", parts.folder.string()),
+                         "leave --image out, or choose a vision-language model");
     const auto bytes = read_text_file(file);
     return models::picture_tiles(std::as_bytes(std::span(bytes)), file.string(), parts.picture_recipe());
 }
@@ -32,7 +37,9 @@ struct Chat::Impl {
     models::VisionLanguageModel model;
     models::VlmPrompt prompt;  // its history grows
 
-    Impl(const ChatSettings& given, torch::Device device) : settings(given), model(models::VisionLanguageModel::load(given.model, device, layers::choose_dtype(given.dtype, device))) {
+    Impl(const ChatSettings& given, torch::Device device)
+        : settings(given),
+          model(models::VisionLanguageModel::load(given.model, device, layers::choose_dtype(given.dtype, device))) {
         if (!given.image.empty()) prompt.pixels = read_picture(model.parts(), given.image);
     }
 };
@@ -48,7 +55,11 @@ Chat::Chat(Chat&&) noexcept = default;
 std::string Chat::say(const std::string& question, const std::function<void(std::string_view)>& on_text) {
     auto& [settings, model, prompt] = *impl_;
     prompt.text = question;
-    models::GenerateOptions options{.max_new_tokens = settings.max_new_tokens, .batch = 1, .temperature = settings.temperature, .top_p = settings.top_p, .seed = settings.seed + prompt.history.size()};
+    models::GenerateOptions options{.max_new_tokens = settings.max_new_tokens,
+                                    .batch = 1,
+                                    .temperature = settings.temperature,
+                                    .top_p = settings.top_p,
+                                    .seed = settings.seed + prompt.history.size()};
     options.on_text = [&](std::size_t, std::string_view text) { on_text(text); };
     auto answer = model.generate(std::span(&prompt, 1), options).front();
     prompt.history.push_back({question, answer});

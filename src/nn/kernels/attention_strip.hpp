@@ -1,5 +1,6 @@
-// The forward pass of dense_attention.cpp: strips of a few queries, whose scores against all keys lie in the first-level cache, where softmax
-// finds them and the product with the values takes them. Only where has_dense_product() says so.
+// The forward pass of dense_attention.cpp: strips of a few queries, whose scores against all keys lie in the
+// first-level cache, where softmax finds them and the product with the values takes them. Only where
+// has_dense_product() says so.
 #pragma once
 
 #include <algorithm>
@@ -25,30 +26,43 @@ struct PackedHead {
 };
 
 // The first `count` of 32 bf16.
-constexpr __mmask32 half_lane_mask(std::int64_t count) { return count >= 32 ? ~__mmask32{0} : count <= 0 ? 0 : (__mmask32{1} << count) - 1; }
+constexpr __mmask32 half_lane_mask(std::int64_t count) {
+    return count >= 32 ? ~__mmask32{0} : count <= 0 ? 0 : (__mmask32{1} << count) - 1;
+}
 // 64 bytes, of which `count` numbers are there; zeros behind.
-TG_AVX512_INLINE __m512i load_numbers(const float* from, std::int64_t count) { return _mm512_maskz_loadu_epi32(lane_mask(count), from); }
-TG_AVX512_INLINE __m512i load_numbers(const Bf16* from, std::int64_t count) { return _mm512_maskz_loadu_epi16(half_lane_mask(count), from); }
+TG_AVX512_INLINE __m512i load_numbers(const float* from, std::int64_t count) {
+    return _mm512_maskz_loadu_epi32(lane_mask(count), from);
+}
+TG_AVX512_INLINE __m512i load_numbers(const Bf16* from, std::int64_t count) {
+    return _mm512_maskz_loadu_epi16(half_lane_mask(count), from);
+}
 
-// Brings rows [first, first + count) near, of `end` rows: a head's lie so far apart that the processor sees no pattern in them.
-template <class E> void fetch(const E* rows, std::int64_t stride, std::int64_t first, std::int64_t count, std::int64_t end, std::int64_t size) {
+// Brings rows [first, first + count) near, of `end` rows: a head's lie so far apart that the processor sees no pattern
+// in them.
+template <class E> void fetch(const E* rows, std::int64_t stride, std::int64_t first, std::int64_t count,
+                              std::int64_t end, std::int64_t size) {
     for (std::int64_t i = first; i < std::min(first + count, end); ++i)
         for (std::int64_t at = 0; at < size; at += numbers_a_line<E>) __builtin_prefetch(rows + i * stride + at);
 }
 
 // Behind each other, with zeros up to `stride`.
-template <class E> TG_AVX512 void pack_queries(const E* queries, std::int64_t rows, std::int64_t from_stride, std::int64_t size, std::int64_t stride, E* out) {
+template <class E> TG_AVX512 void pack_queries(const E* queries, std::int64_t rows, std::int64_t from_stride,
+                                               std::int64_t size, std::int64_t stride, E* out) {
     for (std::int64_t i = 0; i < rows; ++i, queries += from_stride, out += stride)
-        for (std::int64_t at = 0; at < size; at += numbers_a_line<E>) _mm512_store_si512(out + at, load_numbers(queries + at, size - at));
+        for (std::int64_t at = 0; at < size; at += numbers_a_line<E>)
+            _mm512_store_si512(out + at, load_numbers(queries + at, size - at));
 }
 
-template <class E> TG_AVX512 void pack_keys(const E* keys, std::int64_t stride, std::int64_t positions, std::int64_t size, std::int64_t steps, std::int32_t* out) {
+template <class E> TG_AVX512 void pack_keys(const E* keys, std::int64_t stride, std::int64_t positions,
+                                            std::int64_t size, std::int64_t steps, std::int32_t* out) {
     for (std::int64_t first = 0; first < positions; first += lanes, keys += lanes * stride, out += lanes * steps) {
         fetch(keys, stride, lanes, lanes, positions - first, size);
         for (std::int64_t step = 0, at = 0; step < steps; step += lanes, at += numbers_a_line<E>) {
             __m512i rows[lanes];
 #pragma GCC unroll 16
-            for (int i = 0; i < lanes; ++i) rows[i] = first + i < positions ? load_numbers(keys + i * stride + at, size - at) : _mm512_setzero_si512();
+            for (int i = 0; i < lanes; ++i)
+                rows[i] =
+                    first + i < positions ? load_numbers(keys + i * stride + at, size - at) : _mm512_setzero_si512();
             transpose(rows);
 #pragma GCC unroll 16
             for (int i = 0; i < lanes; ++i)
@@ -57,24 +71,32 @@ template <class E> TG_AVX512 void pack_keys(const E* keys, std::int64_t stride, 
     }
 }
 
-TG_AVX512 inline void pack_values(const float* values, std::int64_t stride, std::int64_t positions, std::int64_t size, std::int64_t steps, std::int32_t* out) {
+TG_AVX512 inline void pack_values(const float* values, std::int64_t stride, std::int64_t positions, std::int64_t size,
+                                  std::int64_t steps, std::int32_t* out) {
     for (std::int64_t step = 0; step < positions; ++step, values += stride) {
         fetch(values, stride, lanes, 1, positions - step, size);
-        for (std::int64_t channel = 0; channel < size; channel += lanes) _mm512_store_si512(out + channel * steps + step * lanes, load_numbers(values + channel, size - channel));
+        for (std::int64_t channel = 0; channel < size; channel += lanes)
+            _mm512_store_si512(out + channel * steps + step * lanes, load_numbers(values + channel, size - channel));
     }
 }
 // Pairs of positions, channel by channel.
-TG_AVX512 inline void pack_values(const Bf16* values, std::int64_t stride, std::int64_t positions, std::int64_t size, std::int64_t steps, std::int32_t* out) {
+TG_AVX512 inline void pack_values(const Bf16* values, std::int64_t stride, std::int64_t positions, std::int64_t size,
+                                  std::int64_t steps, std::int32_t* out) {
     // Word i takes number i of the first position and, 32 numbers further, of the second.
     const __m512i first_numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i low = _mm512_or_si512(first_numbers, _mm512_slli_epi32(_mm512_add_epi32(first_numbers, _mm512_set1_epi32(32)), 16));
+    const __m512i low =
+        _mm512_or_si512(first_numbers, _mm512_slli_epi32(_mm512_add_epi32(first_numbers, _mm512_set1_epi32(32)), 16));
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
     for (std::int64_t step = 0; step < steps; ++step, values += 2 * stride) {
         fetch(values, stride, lanes, 2, positions - 2 * step, size);
         for (std::int64_t channel = 0; channel < size; channel += 2 * lanes) {
-            const __m512i first = load_numbers(values + channel, size - channel), second = 2 * step + 1 < positions ? load_numbers(values + stride + channel, size - channel) : _mm512_setzero_si512();
+            const __m512i first = load_numbers(values + channel, size - channel),
+                          second = 2 * step + 1 < positions ? load_numbers(values + stride + channel, size - channel)
+                                                            : _mm512_setzero_si512();
             _mm512_store_si512(out + channel * steps + step * lanes, _mm512_permutex2var_epi16(first, low, second));
-            if (channel + lanes < size) _mm512_store_si512(out + (channel + lanes) * steps + step * lanes, _mm512_permutex2var_epi16(first, high, second));
+            if (channel + lanes < size)
+                _mm512_store_si512(out + (channel + lanes) * steps + step * lanes,
+                                   _mm512_permutex2var_epi16(first, high, second));
         }
     }
 }
@@ -100,9 +122,12 @@ template <class E> struct Strip {
 };
 
 // Scores of the strip with `vectors` times 16 keys. stride: from row to row of scores and powers.
-template <class E, int rows, int vectors> TG_AVX512_INLINE void score(const Strip<E>& strip, const PackedHead& head, std::int64_t vector, std::int64_t stride) {
+template <class E, int rows, int vectors>
+TG_AVX512_INLINE void score(const Strip<E>& strip, const PackedHead& head, std::int64_t vector, std::int64_t stride) {
     __m512 tile[rows][vectors];
-    multiply<number_of_type<E>>({reinterpret_cast<const char*>(strip.queries), strip.query_stride * std::int64_t{sizeof(E)}, 4}, {head.keys + vector * head.key_steps * lanes, head.key_steps * lanes, lanes}, head.key_steps, tile);
+    multiply<number_of_type<E>>(
+        {reinterpret_cast<const char*>(strip.queries), strip.query_stride * std::int64_t{sizeof(E)}, 4},
+        {head.keys + vector * head.key_steps * lanes, head.key_steps * lanes, lanes}, head.key_steps, tile);
 #pragma GCC unroll 7
     for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
@@ -110,16 +135,18 @@ template <class E, int rows, int vectors> TG_AVX512_INLINE void score(const Stri
 }
 
 // to = the powers of factor * scores - shift, zeros outside of `seen`; sum += them. whole: all are seen.
-template <bool whole, class E> TG_AVX512_INLINE void add_powers(const float* scores, __m512 factor, __m512 shift, __mmask16 seen, __m512& sum, E* to) {
+template <bool whole, class E>
+TG_AVX512_INLINE void add_powers(const float* scores, __m512 factor, __m512 shift, __mmask16 seen, __m512& sum, E* to) {
     __m512 power = power_of<E>(_mm512_fmsub_ps(factor, _mm512_load_ps(scores), shift));
     if constexpr (!whole) power = _mm512_maskz_mov_ps(seen, power);
     sum = _mm512_add_ps(sum, power);
     store<true>(to, all_lanes, power);
 }
 
-// powers = exp(scale * (scores - the largest of the row)) of what is seen, zeros behind; totals: their sums. In stages over all rows, so that
-// none waits for the end of the one before.
-template <class E, int rows> TG_AVX512_INLINE void softmax_powers(const Strip<E>& strip, std::int64_t stride, float (&totals)[rows]) {
+// powers = exp(scale * (scores - the largest of the row)) of what is seen, zeros behind; totals: their sums. In stages
+// over all rows, so that none waits for the end of the one before.
+template <class E, int rows>
+TG_AVX512_INLINE void softmax_powers(const Strip<E>& strip, std::int64_t stride, float (&totals)[rows]) {
     float largest[rows];
     const auto seen_by = [&](int i) { return strip.causal ? strip.seen - (rows - 1 - i) : strip.seen; };
     for (int i = 0; i < rows; ++i) {
@@ -141,8 +168,10 @@ template <class E, int rows> TG_AVX512_INLINE void softmax_powers(const Strip<E>
         const __m512 shift = _mm512_set1_ps(to_base * largest[i]);
         __m512 sum = _mm512_setzero_ps();
         std::int64_t at = 0;
-        for (; at + lanes <= seen; at += lanes) add_powers<true>(scores + at, factor, shift, all_lanes, sum, powers + at);
-        for (; at < stride; at += lanes) add_powers<false>(scores + at, factor, shift, lane_mask(seen - at), sum, powers + at);
+        for (; at + lanes <= seen; at += lanes)
+            add_powers<true>(scores + at, factor, shift, all_lanes, sum, powers + at);
+        for (; at < stride; at += lanes)
+            add_powers<false>(scores + at, factor, shift, lane_mask(seen - at), sum, powers + at);
         sums[i] = sum;
     }
     for (int i = 0; i < rows; ++i) totals[i] = _mm512_reduce_add_ps(sums[i]);
@@ -151,9 +180,13 @@ template <class E, int rows> TG_AVX512_INLINE void softmax_powers(const Strip<E>
 }
 
 // `vectors` times 16 channels of the result.
-template <class E, int rows, int vectors> TG_AVX512_INLINE void mix(const Strip<E>& strip, const PackedHead& head, std::int64_t vector, std::int64_t stride, const float (&totals)[rows]) {
+template <class E, int rows, int vectors> TG_AVX512_INLINE void mix(const Strip<E>& strip, const PackedHead& head,
+                                                                    std::int64_t vector, std::int64_t stride,
+                                                                    const float (&totals)[rows]) {
     __m512 tile[rows][vectors];
-    multiply<number_of_type<E>>({reinterpret_cast<const char*>(strip.powers), stride * std::int64_t{sizeof(E)}, 4}, {head.values + vector * head.value_steps * lanes, head.value_steps * lanes, lanes}, steps_of(strip.seen, number_of_type<E>), tile);
+    multiply<number_of_type<E>>({reinterpret_cast<const char*>(strip.powers), stride * std::int64_t{sizeof(E)}, 4},
+                                {head.values + vector * head.value_steps * lanes, head.value_steps * lanes, lanes},
+                                steps_of(strip.seen, number_of_type<E>), tile);
     const auto last = lane_mask(head.size - (vector + vectors - 1) * lanes);
 #pragma GCC unroll 7
     for (int i = 0; i < rows; ++i) {
@@ -169,17 +202,22 @@ template <class E, int rows, int vectors> TG_AVX512_INLINE void mix(const Strip<
 }
 
 template <class E, int rows> TG_AVX512 void attend_strip(const Strip<E>& strip, const PackedHead& head) {
-    const auto key_vectors = over(strip.seen, lanes), channel_vectors = over(head.size, lanes), stride = key_vectors * lanes;
+    const auto key_vectors = over(strip.seen, lanes), channel_vectors = over(head.size, lanes),
+               stride = key_vectors * lanes;
     std::int64_t vector = 0;
-    for (; vector + strip_vectors <= key_vectors; vector += strip_vectors) score<E, rows, strip_vectors>(strip, head, vector, stride);
+    for (; vector + strip_vectors <= key_vectors; vector += strip_vectors)
+        score<E, rows, strip_vectors>(strip, head, vector, stride);
     for (; vector < key_vectors; ++vector) score<E, rows, 1>(strip, head, vector, stride);
     float totals[rows];
     softmax_powers<E, rows>(strip, stride, totals);
-    for (vector = 0; vector + strip_vectors <= channel_vectors; vector += strip_vectors) mix<E, rows, strip_vectors>(strip, head, vector, stride, totals);
+    for (vector = 0; vector + strip_vectors <= channel_vectors; vector += strip_vectors)
+        mix<E, rows, strip_vectors>(strip, head, vector, stride, totals);
     for (; vector < channel_vectors; ++vector) mix<E, rows, 1>(strip, head, vector, stride, totals);
 }
 
 // One for each number of rows.
-template <class E, std::size_t... i> constexpr auto strip_kernels(std::index_sequence<i...>) { return std::array{&attend_strip<E, static_cast<int>(i) + 1>...}; }
+template <class E, std::size_t... i> constexpr auto strip_kernels(std::index_sequence<i...>) {
+    return std::array{&attend_strip<E, static_cast<int>(i) + 1>...};
+}
 
 }  // namespace tg::kernels::attention

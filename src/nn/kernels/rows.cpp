@@ -39,19 +39,22 @@ template <class E> TG_INLINE void layer_norm_row(const E* x, const E* w, const E
     for (std::int64_t i = 0; i < n; ++i) put(y[i], (get(x[i]) - mean) * rstd * get(w[i]) + get(b[i]));
 }
 
-template <class E> TG_INLINE void rms_norm_backward_row(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx, float* dw, std::int64_t n) {
+template <class E> TG_INLINE void rms_norm_backward_row(const E* dy, const E* x, const E* w, float rstd,
+                                                        const E* residual, E* dx, float* dw, std::int64_t n) {
     float dot = 0;
     for (std::int64_t i = 0; i < n; ++i) dot += get(dy[i]) * get(w[i]) * get(x[i]);
     const float pull = dot * rstd * rstd / static_cast<float>(n);
     if (dw)
         for (std::int64_t i = 0; i < n; ++i) dw[i] += get(dy[i]) * get(x[i]) * rstd;
     if (residual)
-        for (std::int64_t i = 0; i < n; ++i) put(dx[i], get(residual[i]) + rstd * (get(dy[i]) * get(w[i]) - get(x[i]) * pull));
+        for (std::int64_t i = 0; i < n; ++i)
+            put(dx[i], get(residual[i]) + rstd * (get(dy[i]) * get(w[i]) - get(x[i]) * pull));
     else
         for (std::int64_t i = 0; i < n; ++i) put(dx[i], rstd * (get(dy[i]) * get(w[i]) - get(x[i]) * pull));
 }
 
-template <class E> TG_INLINE void rotate_row(E* x, const E* cos, const E* sin, std::int64_t heads, std::int64_t size, float sign) {
+template <class E>
+TG_INLINE void rotate_row(E* x, const E* cos, const E* sin, std::int64_t heads, std::int64_t size, float sign) {
     const auto half = size / 2;
     for (std::int64_t h = 0; h < heads; ++h, x += size)
         for (std::int64_t i = 0; i < half; ++i) {
@@ -68,7 +71,8 @@ template <class E> TG_INLINE void swiglu_row(const E* gate, const E* up, E* y, s
     }
 }
 
-template <class E> TG_INLINE void swiglu_backward_row(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n) {
+template <class E>
+TG_INLINE void swiglu_backward_row(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) {
         const float g = get(gate[i]), d = get(dy[i]);
         const float sigmoid = 1.0f / (1.0f + std::exp(-g));
@@ -83,7 +87,8 @@ template <class E> TG_INLINE float dot_row(const E* a, const E* b, std::int64_t 
     return sum;
 }
 
-template <class E> TG_INLINE void attend_row(const E* q, const E* keys, const E* values, E* out, std::int64_t group, std::int64_t length, std::int64_t size, float scale, float* scores) {
+template <class E> TG_INLINE void attend_row(const E* q, const E* keys, const E* values, E* out, std::int64_t group,
+                                             std::int64_t length, std::int64_t size, float scale, float* scores) {
     constexpr std::int64_t widest = 512;
     float sums[widest];
     for (std::int64_t g = 0; g < group; ++g, q += size, out += size) {
@@ -108,24 +113,31 @@ template <class E> TG_INLINE void attend_row(const E* q, const E* keys, const E*
 
 }  // namespace
 
-#define TG_ROWS(E)                                                                                                                                             \
-    TG_CLONES float rms_norm(const E* x, const E* w, E* y, std::int64_t n, float eps) { return rms_norm_row(x, w, y, n, eps); }                                \
-    TG_CLONES void layer_norm(const E* x, const E* w, const E* b, E* y, std::int64_t n, float eps) { layer_norm_row(x, w, b, y, n, eps); }                      \
-    TG_CLONES void rms_norm_backward(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx, float* dw, std::int64_t n) {                   \
-        rms_norm_backward_row(dy, x, w, rstd, residual, dx, dw, n);                                                                                            \
-    }                                                                                                                                                          \
-    TG_CLONES void rotate(E* x, const E* cos, const E* sin, std::int64_t heads, std::int64_t size, float sign) { rotate_row(x, cos, sin, heads, size, sign); } \
-    TG_CLONES void swiglu(const E* gate, const E* up, E* y, std::int64_t n) { swiglu_row(gate, up, y, n); }                                                    \
-    TG_CLONES void swiglu_backward(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n) {                                              \
-        swiglu_backward_row(dy, gate, up, d_gate, d_up, n);                                                                                                    \
-    }                                                                                                                                                          \
-    TG_CLONES float dot(const E* a, const E* b, std::int64_t n) { return dot_row(a, b, n); }                                                                   \
-    TG_CLONES void convert(const float* from, E* to, std::int64_t n) {                                                                                         \
-        for (std::int64_t i = 0; i < n; ++i) put(to[i], from[i]);                                                                                              \
-    }                                                                                                                                                          \
-    TG_CLONES void attend(const E* q, const E* keys, const E* values, E* out, std::int64_t group, std::int64_t length, std::int64_t size, float scale,         \
-                          float* scores) {                                                                                                                     \
-        attend_row(q, keys, values, out, group, length, size, scale, scores);                                                                                  \
+#define TG_ROWS(E)                                                                                                     \
+    TG_CLONES float rms_norm(const E* x, const E* w, E* y, std::int64_t n, float eps) {                                \
+        return rms_norm_row(x, w, y, n, eps);                                                                          \
+    }                                                                                                                  \
+    TG_CLONES void layer_norm(const E* x, const E* w, const E* b, E* y, std::int64_t n, float eps) {                   \
+        layer_norm_row(x, w, b, y, n, eps);                                                                            \
+    }                                                                                                                  \
+    TG_CLONES void rms_norm_backward(const E* dy, const E* x, const E* w, float rstd, const E* residual, E* dx,        \
+                                     float* dw, std::int64_t n) {                                                      \
+        rms_norm_backward_row(dy, x, w, rstd, residual, dx, dw, n);                                                    \
+    }                                                                                                                  \
+    TG_CLONES void rotate(E* x, const E* cos, const E* sin, std::int64_t heads, std::int64_t size, float sign) {       \
+        rotate_row(x, cos, sin, heads, size, sign);                                                                    \
+    }                                                                                                                  \
+    TG_CLONES void swiglu(const E* gate, const E* up, E* y, std::int64_t n) { swiglu_row(gate, up, y, n); }            \
+    TG_CLONES void swiglu_backward(const E* dy, const E* gate, const E* up, E* d_gate, E* d_up, std::int64_t n) {      \
+        swiglu_backward_row(dy, gate, up, d_gate, d_up, n);                                                            \
+    }                                                                                                                  \
+    TG_CLONES float dot(const E* a, const E* b, std::int64_t n) { return dot_row(a, b, n); }                           \
+    TG_CLONES void convert(const float* from, E* to, std::int64_t n) {                                                 \
+        for (std::int64_t i = 0; i < n; ++i) put(to[i], from[i]);                                                      \
+    }                                                                                                                  \
+    TG_CLONES void attend(const E* q, const E* keys, const E* values, E* out, std::int64_t group, std::int64_t length, \
+                          std::int64_t size, float scale, float* scores) {                                             \
+        attend_row(q, keys, values, out, group, length, size, scale, scores);                                          \
     }
 
 TG_ROWS(float)

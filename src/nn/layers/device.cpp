@@ -26,16 +26,19 @@ int rank_on_node() {
 
 namespace {
 
-// Why this process cannot use CUDA; empty where it can. libtorch's CUDA half costs every process 350 MiB and a quarter of a second
-// though most ranks never see a GPU, so it is not linked but loaded here, once, where there is a driver. Its kernels register
-// themselves as it is loaded.
+// Why this process cannot use CUDA; empty where it can. libtorch's CUDA half costs every process 350 MiB and a quarter
+// of a second though most ranks never see a GPU, so it is not linked but loaded here, once, where there is a driver.
+// Its kernels register themselves as it is loaded.
 const std::string& why_no_cuda() {
     static const std::string why = []() -> std::string {
 #if TASKGALAXY_WITH_CUDA
         if (!::dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return ::dlerror();
         if (!::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) {
             const std::string why_not = ::dlerror();
-            log::warn("this machine has a GPU driver, but libtorch's CUDA half cannot be loaded: {}; device = auto computes on the CPU", why_not);
+            log::warn(
+                "this machine has a GPU driver, but libtorch's CUDA half cannot be loaded: {}; device = auto computes "
+                "on the CPU",
+                why_not);
             return why_not;
         }
         return torch::cuda::is_available() ? "" : "the driver shows this process no device";
@@ -51,10 +54,14 @@ const std::string& why_no_cuda() {
 bool has_cuda() { return why_no_cuda().empty(); }
 
 torch::Device choose_device(std::string_view name) {
-    if (name != "cpu" && name != "cuda" && name != "auto") throw UsageError(fmt::format("device '{}' is not known", name), "choose auto, cpu or cuda");
+    if (name != "cpu" && name != "cuda" && name != "auto")
+        throw UsageError(fmt::format("device '{}' is not known", name), "choose auto, cpu or cuda");
     if (name == "cpu" || (name == "auto" && !has_cuda())) return torch::kCPU;
-    if (!has_cuda()) throw UsageError(fmt::format("device = cuda, but this process has none: {}", why_no_cuda()), "ask the scheduler for a GPU, or set device = auto");
-    return {torch::kCUDA, static_cast<c10::DeviceIndex>(rank_on_node() % static_cast<int>(torch::cuda::device_count()))};
+    if (!has_cuda())
+        throw UsageError(fmt::format("device = cuda, but this process has none: {}", why_no_cuda()),
+                         "ask the scheduler for a GPU, or set device = auto");
+    return {torch::kCUDA,
+            static_cast<c10::DeviceIndex>(rank_on_node() % static_cast<int>(torch::cuda::device_count()))};
 }
 
 bool has_fast_bf16(const torch::Device& device) {
@@ -64,7 +71,8 @@ bool has_fast_bf16(const torch::Device& device) {
 
 std::string card_name([[maybe_unused]] const torch::Device& device) {
 #if TASKGALAXY_WITH_CUDA
-    if (cudaDeviceProp about{}; device.is_cuda() && cudaGetDeviceProperties(&about, device.index()) == cudaSuccess) return about.name;
+    if (cudaDeviceProp about{}; device.is_cuda() && cudaGetDeviceProperties(&about, device.index()) == cudaSuccess)
+        return about.name;
 #endif
     return {};
 }
@@ -74,7 +82,8 @@ namespace {
 std::optional<c10::Stream> stream_of_this_thread(const torch::Device& device) {
     if (device.is_cpu()) return {};
     // The same for all of the thread's batches: torch keeps freed memory for the stream that used it.
-    static thread_local const c10::Stream stream = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    static thread_local const c10::Stream stream =
+        c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
     return stream;
 }
 
@@ -82,7 +91,10 @@ std::optional<c10::Stream> stream_of_this_thread(const torch::Device& device) {
 
 OwnStream::OwnStream(const torch::Device& device) : guard_(stream_of_this_thread(device)) {}
 
-torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device) { return torch::empty({static_cast<std::int64_t>(bytes)}, torch::TensorOptions().dtype(torch::kUInt8).pinned_memory(device.is_cuda())); }
+torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device) {
+    return torch::empty({static_cast<std::int64_t>(bytes)},
+                        torch::TensorOptions().dtype(torch::kUInt8).pinned_memory(device.is_cuda()));
+}
 
 torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {
     if (name == "fp32") return torch::kFloat32;

@@ -20,9 +20,11 @@ void activate(Tensor& x, kernels::Activation activation) {
 }
 
 // `product` multiplies the rows of x, of the weights' number format, into a target.
-template <class Product> Tensor dense(const Tensor& x, kernels::Number number, std::int64_t outputs, const Tensor& bias, kernels::Activation activation, const Tensor& residual, Product&& product) {
+template <class Product> Tensor dense(const Tensor& x, kernels::Number number, std::int64_t outputs, const Tensor& bias,
+                                      kernels::Activation activation, const Tensor& residual, Product&& product) {
     for (const auto* other : {&x, &bias, &residual})
-        if (other->defined() && number_of(*other) != number) throw std::logic_error("a linear layer of one number format was given another");
+        if (other->defined() && number_of(*other) != number)
+            throw std::logic_error("a linear layer of one number format was given another");
     auto shape = x.sizes().vec();
     shape.back() = outputs;
     const auto rows = x.reshape({-1, x.size(-1)}).contiguous();
@@ -36,7 +38,8 @@ template <class Product> Tensor dense(const Tensor& x, kernels::Number number, s
     return y;
 }
 
-Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation, const Tensor& residual) {
+Tensor plain(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation,
+             const Tensor& residual) {
     auto y = torch::linear(x, weight, bias);
     activate(y, activation);
     return residual.defined() ? y.add_(residual) : y;
@@ -52,12 +55,19 @@ Linear::Linear(Tensor weight, Tensor bias) : weight_(std::move(weight)), bias_(s
 
 Tensor Linear::operator()(const Tensor& x, kernels::Activation activation, const Tensor& residual) const {
     if (!packed_) return plain(x, weight_, bias_, activation, residual);
-    return dense(x, packed_->number(), packed_->columns(), bias_, activation, residual, [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) { kernels::dense_product(rows, *packed_, target); });
+    return dense(x, packed_->number(), packed_->columns(), bias_, activation, residual,
+                 [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) {
+                     kernels::dense_product(rows, *packed_, target);
+                 });
 }
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation, const Tensor& residual) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, kernels::Activation activation,
+              const Tensor& residual) {
     if (!can_be_dense(weight)) return plain(x, weight, bias, activation, residual);
-    return dense(x, number_of(weight), weight.size(0), bias, activation, residual, [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) { kernels::dense_product(rows, view_of(weight).transposed(), target); });
+    return dense(x, number_of(weight), weight.size(0), bias, activation, residual,
+                 [&](const kernels::MatrixView& rows, const kernels::ProductTarget& target) {
+                     kernels::dense_product(rows, view_of(weight).transposed(), target);
+                 });
 }
 
 }  // namespace tg::layers

@@ -18,9 +18,13 @@ namespace tg::layers::ops {
 namespace {
 
 constexpr std::int64_t grain_elements = 1 << 15;  // below this a second thread costs more than it brings
-std::int64_t rows_per_task(std::int64_t row_elements) { return std::max<std::int64_t>(1, grain_elements / std::max<std::int64_t>(1, row_elements)); }
+std::int64_t rows_per_task(std::int64_t row_elements) {
+    return std::max<std::int64_t>(1, grain_elements / std::max<std::int64_t>(1, row_elements));
+}
 
-bool has_rows(const Tensor& x) { return x.is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16); }
+bool has_rows(const Tensor& x) {
+    return x.is_cpu() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kBFloat16);
+}
 
 // Calls `work` with a null pointer of the element type that rows:: knows for `x`.
 template <class Work> void by_type(const Tensor& x, Work&& work) {
@@ -50,7 +54,8 @@ constexpr std::int64_t narrow_rows = 128;
 
 // Few rows, and the transpose of a weight matrix that lies row by row. Where bf16 is fast, ATen multiplies it faster.
 bool is_narrow(const Tensor& a, const Tensor& b) {
-    return has_rows(a) && a.size(0) <= narrow_rows && a.scalar_type() == b.scalar_type() && b.t().is_contiguous() && (a.scalar_type() == torch::kFloat32 || computes_wide(a));
+    return has_rows(a) && a.size(0) <= narrow_rows && a.scalar_type() == b.scalar_type() && b.t().is_contiguous() &&
+           (a.scalar_type() == torch::kFloat32 || computes_wide(a));
 }
 
 Tensor multiply_narrow(const Tensor& a, const Tensor& b) {  // [M,K] [K,N] -> [M,N] fp32
@@ -58,12 +63,16 @@ Tensor multiply_narrow(const Tensor& a, const Tensor& b) {  // [M,K] [K,N] -> [M
     const auto M = a.size(0), K = a.size(1), N = b.size(1);
     auto y = torch::empty({M, N}, torch::kFloat32);
     by_type(b, [&]<class E>(E*) {
-        at::parallel_for(0, N, rows_per_task(M * K), [&](std::int64_t begin, std::int64_t end) { kernels::narrow_product(data<float>(x), data<E>(b), data<float>(y), M, K, N, begin, end); });
+        at::parallel_for(0, N, rows_per_task(M * K), [&](std::int64_t begin, std::int64_t end) {
+            kernels::narrow_product(data<float>(x), data<E>(b), data<float>(y), M, K, N, begin, end);
+        });
     });
     return y;
 }
 
-bool is_dense(const Tensor& a, const Tensor& b) { return can_be_dense(a) && can_be_dense(b) && a.scalar_type() == b.scalar_type(); }
+bool is_dense(const Tensor& a, const Tensor& b) {
+    return can_be_dense(a) && can_be_dense(b) && a.scalar_type() == b.scalar_type();
+}
 
 }  // namespace
 
@@ -96,7 +105,8 @@ Tensor multiply_add(const Tensor& c, const Tensor& a, const Tensor& b) {
         kernels::dense_product(view_of(a), view_of(b), target);
         return y;
     }
-    return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type()) : torch::addmm(c, a, b);
+    return computes_wide(a) ? torch::addmm(widened(c), widened(a), widened(b)).to(a.scalar_type())
+                            : torch::addmm(c, a, b);
 }
 
 void add_product(const Tensor& sum, const Tensor& a, const Tensor& b) {
@@ -120,7 +130,9 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
     auto y = torch::empty_like(x);
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, rows, rows_per_task(H), [&](std::int64_t begin, std::int64_t end) {
-            for (auto r = begin; r < end; ++r) kernels::rows::layer_norm(data<E>(x) + r * H, data<E>(weight), data<E>(bias), data<E>(y) + r * H, H, static_cast<float>(eps));
+            for (auto r = begin; r < end; ++r)
+                kernels::rows::layer_norm(data<E>(x) + r * H, data<E>(weight), data<E>(bias), data<E>(y) + r * H, H,
+                                          static_cast<float>(eps));
         });
     });
     return y;
@@ -139,14 +151,16 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd)
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(H), [&](std::int64_t begin, std::int64_t end) {
             for (auto t = begin; t < end; ++t)
-                scale.data_ptr<float>()[t] = kernels::rows::rms_norm(data<E>(x) + t * H, data<E>(weight), data<E>(y) + t * H, H, static_cast<float>(eps));
+                scale.data_ptr<float>()[t] = kernels::rows::rms_norm(data<E>(x) + t * H, data<E>(weight),
+                                                                     data<E>(y) + t * H, H, static_cast<float>(eps));
         });
     });
     if (rstd) *rstd = scale;
     return y;
 }
 
-Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weight, const Tensor& rstd, const Tensor& d_residual, const Tensor& d_weight) {
+Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weight, const Tensor& rstd,
+                         const Tensor& d_residual, const Tensor& d_weight) {
     if (!has_rows(x)) {
         const auto scale = rstd.unsqueeze(-1), wide = x.to(torch::kFloat32) * scale, d = d_y.to(torch::kFloat32);
         if (d_weight.defined()) d_weight.add_((d * wide).sum(0));
@@ -164,9 +178,10 @@ Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weigh
         at::parallel_for(0, tasks, 1, [&](std::int64_t first, std::int64_t last) {
             for (auto task = first; task < last; ++task)
                 for (auto t = T * task / tasks; t < T * (task + 1) / tasks; ++t)
-                    kernels::rows::rms_norm_backward(data<E>(d_y) + t * H, data<E>(x) + t * H, data<E>(weight), rstd.data_ptr<float>()[t],
-                                            d_residual.defined() ? data<E>(d_residual) + t * H : nullptr, data<E>(d_x) + t * H,
-                                            partial.defined() ? partial.data_ptr<float>() + task * H : nullptr, H);
+                    kernels::rows::rms_norm_backward(
+                        data<E>(d_y) + t * H, data<E>(x) + t * H, data<E>(weight), rstd.data_ptr<float>()[t],
+                        d_residual.defined() ? data<E>(d_residual) + t * H : nullptr, data<E>(d_x) + t * H,
+                        partial.defined() ? partial.data_ptr<float>() + task * H : nullptr, H);
         });
     });
     if (d_weight.defined()) d_weight.add_(partial.sum(0));
@@ -183,7 +198,9 @@ void rotate(Tensor& x, const Tensor& cos, const Tensor& sin, std::int64_t heads,
     }
     by_type(x, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(row), [&](std::int64_t begin, std::int64_t end) {
-            for (auto t = begin; t < end; ++t) kernels::rows::rotate(data<E>(x) + t * row, data<E>(cos) + t * D, data<E>(sin) + t * D, heads, D, backward ? -1.0f : 1.0f);
+            for (auto t = begin; t < end; ++t)
+                kernels::rows::rotate(data<E>(x) + t * row, data<E>(cos) + t * D, data<E>(sin) + t * D, heads, D,
+                                      backward ? -1.0f : 1.0f);
         });
     });
 }
@@ -194,7 +211,9 @@ Tensor swiglu(const Tensor& gate_up) {
     auto y = torch::empty({T, F}, gate_up.options());
     by_type(gate_up, [&]<class E>(E*) {
         at::parallel_for(0, T, rows_per_task(2 * F), [&](std::int64_t begin, std::int64_t end) {
-            for (auto t = begin; t < end; ++t) kernels::rows::swiglu(data<E>(gate_up) + t * 2 * F, data<E>(gate_up) + t * 2 * F + F, data<E>(y) + t * F, F);
+            for (auto t = begin; t < end; ++t)
+                kernels::rows::swiglu(data<E>(gate_up) + t * 2 * F, data<E>(gate_up) + t * 2 * F + F,
+                                      data<E>(y) + t * F, F);
         });
     });
     return y;
@@ -211,7 +230,9 @@ Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up) {
         at::parallel_for(0, T, rows_per_task(2 * F), [&](std::int64_t begin, std::int64_t end) {
             for (auto t = begin; t < end; ++t) {
                 const auto at_row = t * 2 * F;
-                kernels::rows::swiglu_backward(data<E>(d_y) + t * F, data<E>(gate_up) + at_row, data<E>(gate_up) + at_row + F, data<E>(d) + at_row, data<E>(d) + at_row + F, F);
+                kernels::rows::swiglu_backward(data<E>(d_y) + t * F, data<E>(gate_up) + at_row,
+                                               data<E>(gate_up) + at_row + F, data<E>(d) + at_row,
+                                               data<E>(d) + at_row + F, F);
             }
         });
     });
@@ -220,34 +241,43 @@ Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up) {
 
 namespace {
 
-// Queries, keys and values of one sequence as [key_value heads, group, S, D]: the group shares its keys by a stride of zero, nothing is copied.
+// Queries, keys and values of one sequence as [key_value heads, group, S, D]: the group shares its keys by a stride of
+// zero, nothing is copied.
 struct Views {
     Tensor q, k, v;
 };
 Views views_of(const Tensor& qkv, const Heads& heads) {
     const auto S = qkv.size(0), D = heads.size, group = heads.query / heads.key_value;
     const auto shared = [&](std::int64_t first_head) {
-        return qkv.narrow(1, first_head * D, heads.key_value * D).view({S, heads.key_value, 1, D}).permute({1, 2, 0, 3}).expand({heads.key_value, group, S, D});
+        return qkv.narrow(1, first_head * D, heads.key_value * D)
+            .view({S, heads.key_value, 1, D})
+            .permute({1, 2, 0, 3})
+            .expand({heads.key_value, group, S, D});
     };
-    return {qkv.narrow(1, 0, heads.query * D).view({S, heads.key_value, group, D}).permute({1, 2, 0, 3}), shared(heads.query), shared(heads.query + heads.key_value)};
+    return {qkv.narrow(1, 0, heads.query * D).view({S, heads.key_value, group, D}).permute({1, 2, 0, 3}),
+            shared(heads.query), shared(heads.query + heads.key_value)};
 }
 Tensor by_heads(const Tensor& out, const Heads& heads) {  // [S, query*D] -> as Views::q
     return out.view({out.size(0), heads.key_value, heads.query / heads.key_value, heads.size}).permute({1, 2, 0, 3});
 }
 
-bool attends_densely(const Tensor& qkv) { return has_rows(qkv) && qkv.is_contiguous() && kernels::has_dense_product(number_of(qkv)); }
+bool attends_densely(const Tensor& qkv) {
+    return has_rows(qkv) && qkv.is_contiguous() && kernels::has_dense_product(number_of(qkv));
+}
 kernels::AttentionInput attention_input(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts) {
     return {qkv.data_ptr(), number_of(qkv), heads.query, heads.key_value, heads.size, starts};
 }
 
 }  // namespace
 
-Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts, std::vector<Tensor>* log_sum_exp) {
+Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts,
+              std::vector<Tensor>* log_sum_exp) {
     if (computes_wide(qkv)) return attend(widened(qkv), heads, starts, log_sum_exp).to(qkv.scalar_type());
     auto out = torch::empty({qkv.size(0), heads.query * heads.size}, qkv.options());
     if (attends_densely(qkv)) {
         if (log_sum_exp) log_sum_exp->push_back(torch::empty({heads.query, qkv.size(0)}, torch::kFloat32));
-        tg::kernels::attend(attention_input(qkv, heads, starts), out.data_ptr(), log_sum_exp ? log_sum_exp->back().data_ptr<float>() : nullptr);
+        tg::kernels::attend(attention_input(qkv, heads, starts), out.data_ptr(),
+                            log_sum_exp ? log_sum_exp->back().data_ptr<float>() : nullptr);
         return out;
     }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
@@ -261,11 +291,15 @@ Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_
     return out;
 }
 
-Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads, std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp) {
-    if (computes_wide(qkv)) return attend_backward(widened(d_out), widened(qkv), widened(out), heads, starts, log_sum_exp).to(qkv.scalar_type());
+Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads,
+                       std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp) {
+    if (computes_wide(qkv))
+        return attend_backward(widened(d_out), widened(qkv), widened(out), heads, starts, log_sum_exp)
+            .to(qkv.scalar_type());
     auto d_qkv = torch::empty_like(qkv);
     if (attends_densely(qkv)) {
-        tg::kernels::attend_backward(attention_input(qkv, heads, starts), d_out.contiguous().data_ptr(), out.data_ptr(), log_sum_exp.front().data_ptr<float>(), d_qkv.data_ptr());
+        tg::kernels::attend_backward(attention_input(qkv, heads, starts), d_out.contiguous().data_ptr(), out.data_ptr(),
+                                     log_sum_exp.front().data_ptr<float>(), d_qkv.data_ptr());
         return d_qkv;
     }
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
@@ -273,10 +307,12 @@ Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out
         const auto [q, k, v] = views_of(rows(qkv), heads);
         Tensor d_q, d_k, d_v;
         if (qkv.is_cpu()) {
-            std::tie(d_q, d_k, d_v) = at::_scaled_dot_product_flash_attention_for_cpu_backward(by_heads(rows(d_out), heads), q, k, v, by_heads(rows(out), heads), log_sum_exp[s], 0.0, true);
+            std::tie(d_q, d_k, d_v) = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+                by_heads(rows(d_out), heads), q, k, v, by_heads(rows(out), heads), log_sum_exp[s], 0.0, true);
         } else {  // the fused backward of each GPU kernel has its own signature; autograd picks the right one
             const at::AutoGradMode with_grad(true);
-            const auto q_leaf = q.detach().requires_grad_(), k_leaf = k.detach().requires_grad_(), v_leaf = v.detach().requires_grad_();
+            const auto q_leaf = q.detach().requires_grad_(), k_leaf = k.detach().requires_grad_(),
+                       v_leaf = v.detach().requires_grad_();
             const auto again = at::scaled_dot_product_attention(q_leaf, k_leaf, v_leaf, {}, 0.0, true);
             const auto grads = torch::autograd::grad({again}, {q_leaf, k_leaf, v_leaf}, {by_heads(rows(d_out), heads)});
             d_q = grads[0], d_k = grads[1], d_v = grads[2];
@@ -285,7 +321,10 @@ Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out
         auto target = rows(d_qkv);
         by_heads(target.narrow(1, 0, heads.query * D), heads).copy_(d_q);
         const auto put = [&](std::int64_t first_head, const Tensor& d) {
-            target.narrow(1, first_head * D, heads.key_value * D).view({S, heads.key_value, D}).permute({1, 0, 2}).copy_(heads.query == heads.key_value ? d.squeeze(1) : d.sum(1));
+            target.narrow(1, first_head * D, heads.key_value * D)
+                .view({S, heads.key_value, D})
+                .permute({1, 0, 2})
+                .copy_(heads.query == heads.key_value ? d.squeeze(1) : d.sum(1));
         };
         put(heads.query, d_k);
         put(heads.query + heads.key_value, d_v);
@@ -293,15 +332,21 @@ Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out
     return d_qkv;
 }
 
-Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, const Heads& heads, std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) {
+Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, const Heads& heads,
+                     std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) {
     const auto B = q.size(0), room = keys.size(2), D = heads.size, group = heads.query / heads.key_value;
     if (!has_rows(q)) {
         const auto longest = *std::max_element(lengths.begin(), lengths.end());
-        const auto index = torch::tensor(std::vector<std::int64_t>(slots.begin(), slots.end()), torch::kInt64).to(q.device());
-        const auto length = torch::tensor(std::vector<std::int64_t>(lengths.begin(), lengths.end()), torch::kInt64).to(q.device());
-        const auto mask = (torch::arange(longest, length.options()).unsqueeze(0) < length.unsqueeze(1)).view({B, 1, 1, longest});
+        const auto index =
+            torch::tensor(std::vector<std::int64_t>(slots.begin(), slots.end()), torch::kInt64).to(q.device());
+        const auto length =
+            torch::tensor(std::vector<std::int64_t>(lengths.begin(), lengths.end()), torch::kInt64).to(q.device());
+        const auto mask =
+            (torch::arange(longest, length.options()).unsqueeze(0) < length.unsqueeze(1)).view({B, 1, 1, longest});
         const auto chosen = [&](const Tensor& x) { return x.narrow(2, 0, longest).index_select(0, index); };
-        return at::scaled_dot_product_attention(q.view({B, heads.key_value, group, D}), chosen(keys), chosen(values), mask).reshape({B, heads.query * D});
+        return at::scaled_dot_product_attention(q.view({B, heads.key_value, group, D}), chosen(keys), chosen(values),
+                                                mask)
+            .reshape({B, heads.query * D});
     }
     auto out = torch::empty({B, heads.query * D}, q.options());
     by_type(q, [&]<class E>(E*) {
@@ -309,9 +354,11 @@ Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, 
             std::vector<float> scores(static_cast<std::size_t>(room));
             for (auto task = begin; task < end; ++task) {
                 const auto b = task / heads.key_value, h = task % heads.key_value;
-                const auto at_query = (b * heads.query + h * group) * D, at_key = (slots[static_cast<std::size_t>(b)] * heads.key_value + h) * room * D;
-                kernels::rows::attend(data<E>(q) + at_query, data<E>(keys) + at_key, data<E>(values) + at_key, data<E>(out) + at_query, group, lengths[static_cast<std::size_t>(b)], D,
-                             static_cast<float>(1.0 / std::sqrt(static_cast<double>(D))), scores.data());
+                const auto at_query = (b * heads.query + h * group) * D,
+                           at_key = (slots[static_cast<std::size_t>(b)] * heads.key_value + h) * room * D;
+                kernels::rows::attend(data<E>(q) + at_query, data<E>(keys) + at_key, data<E>(values) + at_key,
+                                      data<E>(out) + at_query, group, lengths[static_cast<std::size_t>(b)], D,
+                                      static_cast<float>(1.0 / std::sqrt(static_cast<double>(D))), scores.data());
             }
         });
     });
@@ -332,7 +379,8 @@ double cross_entropy(Tensor& logits, const Tensor& labels, double scale) {
     std::vector<double> losses(static_cast<std::size_t>(N));
     at::parallel_for(0, N, rows_per_task(V), [&](std::int64_t begin, std::int64_t end) {
         for (auto n = begin; n < end; ++n)
-            losses[static_cast<std::size_t>(n)] = kernels::rows::cross_entropy(logits.data_ptr<float>() + n * V, V, labels.data_ptr<std::int64_t>()[n], static_cast<float>(scale));
+            losses[static_cast<std::size_t>(n)] = kernels::rows::cross_entropy(
+                logits.data_ptr<float>() + n * V, V, labels.data_ptr<std::int64_t>()[n], static_cast<float>(scale));
     });
     double sum = 0;
     for (const auto loss : losses) sum += loss;
@@ -347,7 +395,9 @@ void add_rows(const Tensor& table, const Tensor& ids, const Tensor& d) {
     const auto H = table.size(1);
     const auto source = d.contiguous();
     by_type(source, [&]<class E>(E*) {
-        for (std::int64_t t = 0; t < ids.size(0); ++t) kernels::rows::add(table.data_ptr<float>() + ids.data_ptr<std::int64_t>()[t] * H, data<E>(source) + t * H, H);
+        for (std::int64_t t = 0; t < ids.size(0); ++t)
+            kernels::rows::add(table.data_ptr<float>() + ids.data_ptr<std::int64_t>()[t] * H, data<E>(source) + t * H,
+                               H);
     });
 }
 

@@ -16,13 +16,17 @@ int ProjectorConfig::linears_of(const std::string& type, const std::string& wher
     int count = 0;
     const auto* end = type.data() + type.size();
     if (type.starts_with("mlp"))
-        if (const auto [rest, error] = std::from_chars(type.data() + 3, end, count); error == std::errc{} && std::string_view(rest, end) == "x_gelu" && count >= 1 && count <= 16) return count;
-    throw InputError(fmt::format("{}: mm_projector_type = {} is not supported", where, type), "known here: linear, mlp2x_gelu (any number)");
+        if (const auto [rest, error] = std::from_chars(type.data() + 3, end, count);
+            error == std::errc{} && std::string_view(rest, end) == "x_gelu" && count >= 1 && count <= 16)
+            return count;
+    throw InputError(fmt::format("{}: mm_projector_type = {} is not supported", where, type),
+                     "known here: linear, mlp2x_gelu (any number)");
 }
 
 Projector::Projector(const ProjectorConfig& config, const std::string& prefix) : config_(config), unit_{"projector"} {
     if (config.norm)
-        for (const auto* part : {"layer_norm.weight", "layer_norm.bias"}) unit_.add({config.from}, {{prefix + part, config.from}}, false);
+        for (const auto* part : {"layer_norm.weight", "layer_norm.bias"})
+            unit_.add({config.from}, {{prefix + part, config.from}}, false);
     for (int i = 0; i < config.linears; ++i) {
         const auto name = fmt::format("{}linear_{}.", prefix, i + 1);
         unit_.add({config.to, i == 0 ? config.from : config.to}, {{name + "weight", config.to}}, true);
@@ -41,7 +45,8 @@ Tensor Projector::forward(const Tensor& features, Kept* keep) const {
     for (int i = 0; i < config_.linears; ++i) {
         inputs.push_back(x);
         const auto& w = weight(i);
-        x = config_.bias ? ops::multiply_add(unit_.parameters[weight_index(i) + 1].value, x, w.value.t()) : ops::multiply(x, w.value.t());
+        x = config_.bias ? ops::multiply_add(unit_.parameters[weight_index(i) + 1].value, x, w.value.t())
+                         : ops::multiply(x, w.value.t());
         if (i + 1 == config_.linears) break;
         hidden.push_back(x);
         x = torch::gelu(x);
@@ -63,7 +68,8 @@ void Projector::backward(const Tensor& d_out, const Kept& kept) {
             auto& bias = unit_.parameters[weight_index(i) + 1];
             if (bias.grad.defined()) bias.grad.add_(d.sum(0, false, torch::kFloat32));
         }
-        if (i > 0) d = at::gelu_backward(ops::multiply(d, w.value), kept[static_cast<std::size_t>(config_.linears + i - 1)]);
+        if (i > 0)
+            d = at::gelu_backward(ops::multiply(d, w.value), kept[static_cast<std::size_t>(config_.linears + i - 1)]);
         else if (config_.norm && unit_.parameters[0].grad.defined()) {
             const auto d_norm = ops::multiply(d, w.value).to(torch::kFloat32);
             unit_.parameters[0].grad.add_((d_norm * kept.back()).sum(0));

@@ -25,7 +25,8 @@ std::int64_t Unit::elements() const {
 }
 
 void Unit::allocate(torch::Device device, torch::Dtype dtype) {
-    for (auto& parameter : parameters) parameter.value = torch::empty(parameter.shape, torch::dtype(dtype).device(device));
+    for (auto& parameter : parameters)
+        parameter.value = torch::empty(parameter.shape, torch::dtype(dtype).device(device));
 }
 
 std::string WeightNames::file_name(std::string_view ours) const {
@@ -60,7 +61,8 @@ storage::TensorType tensor_type(torch::Dtype type) {
     }
 }
 
-void read_parameter(const Parameter& parameter, const storage::SafetensorsFolder& files, const WeightNames& names, torch::Tensor into) {
+void read_parameter(const Parameter& parameter, const storage::SafetensorsFolder& files, const WeightNames& names,
+                    torch::Tensor into) {
     const torch::NoGradGuard no_grad;
     if (parameter.begin) return parameter.begin(into);
     for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
@@ -68,27 +70,34 @@ void read_parameter(const Parameter& parameter, const storage::SafetensorsFolder
         const auto& info = files.info(name);
         auto target = parameter.rows_of(into, i);
         if (info.shape != target.sizes().vec())
-            throw InputError(fmt::format("{}: tensor {} has shape {}, config.json asks for {}", files.path().string(), name, storage::shape_text(info.shape), storage::shape_text(target.sizes().vec())));
+            throw InputError(fmt::format("{}: tensor {} has shape {}, config.json asks for {}", files.path().string(),
+                                         name, storage::shape_text(info.shape),
+                                         storage::shape_text(target.sizes().vec())));
         auto loaded = torch::empty(info.shape, torch::dtype(torch_type(info.type)));
         files.read(name, {static_cast<std::byte*>(loaded.data_ptr()), static_cast<std::size_t>(info.bytes())});
-        if (const auto& order = parameter.pieces[i].file_rows) loaded = loaded.index_select(0, torch::tensor(*order, torch::kInt64));
+        if (const auto& order = parameter.pieces[i].file_rows)
+            loaded = loaded.index_select(0, torch::tensor(*order, torch::kInt64));
         target.copy_(loaded);
     }
 }
 
-void write_parameter(const Parameter& parameter, const std::function<void(const FilePiece&, const torch::Tensor&)>& put) {
+void write_parameter(const Parameter& parameter,
+                     const std::function<void(const FilePiece&, const torch::Tensor&)>& put) {
     const torch::NoGradGuard no_grad;
     for (std::size_t i = 0; i < parameter.pieces.size(); ++i) {
         const auto& piece = parameter.pieces[i];
         auto tensor = parameter.rows_of(parameter.value, i).to(torch::kCPU);
-        if (piece.file_rows) tensor = torch::empty_like(tensor).index_copy_(0, torch::tensor(*piece.file_rows, torch::kInt64), tensor);
+        if (piece.file_rows)
+            tensor = torch::empty_like(tensor).index_copy_(0, torch::tensor(*piece.file_rows, torch::kInt64), tensor);
         put(piece, tensor);
     }
 }
 
-void write_tensor(storage::SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor, storage::TensorType type) {
+void write_tensor(storage::SafetensorsWriter& writer, const std::string& name, const torch::Tensor& tensor,
+                  storage::TensorType type) {
     const auto stored = tensor.to(torch::kCPU, torch_type(type)).contiguous();
-    writer.write(name, {static_cast<const std::byte*>(stored.data_ptr()), static_cast<std::size_t>(stored.numel()) * stored.element_size()});
+    writer.write(name, {static_cast<const std::byte*>(stored.data_ptr()),
+                        static_cast<std::size_t>(stored.numel()) * stored.element_size()});
 }
 
 void read_unit(Unit& unit, const storage::SafetensorsFolder& files, const WeightNames& names) {

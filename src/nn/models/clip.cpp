@@ -14,7 +14,7 @@ namespace {
 
 struct ClipVision {
     VisionShape shape;
-    layers::Linear patches;                           // 3*P*P -> H
+    layers::Linear patches;                    // 3*P*P -> H
     torch::Tensor class_embedding, positions;  // [1,1,H] [1,1+patches,H]
     layers::LayerNorm pre_norm, post_norm;
     layers::Encoder encoder;
@@ -23,7 +23,8 @@ struct ClipVision {
         const auto h = shape.encoder.hidden, p = shape.patch;
         const std::string name = "vision_model.";
         class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
-        patches = layers::Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
+        patches =
+            layers::Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
         positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
         pre_norm = layers::LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
         encoder = layers::Encoder(weights, name + "encoder", shape.encoder, true);
@@ -56,8 +57,8 @@ struct ClipText {
         weights.ignore(name + "embeddings.position_ids");
     }
 
-    // Published configs carry the wrong end id 2; the model was then pooled at the largest id. Else the first end token; padding is the
-    // same token, hence "first", which argmax gives.
+    // Published configs carry the wrong end id 2; the model was then pooled at the largest id. Else the first end
+    // token; padding is the same token, hence "first", which argmax gives.
     torch::Tensor pooled_rows(const torch::Tensor& ids) const {
         constexpr std::int64_t wrong_end_id = 2;
         return shape.end_id == wrong_end_id ? ids.argmax(-1) : ids.eq(shape.end_id).to(torch::kInt32).argmax(-1);
@@ -65,7 +66,8 @@ struct ClipText {
 
     // [B,T] -> [B,H]. Positions behind the end token cannot be seen (causal), so padding needs no mask.
     torch::Tensor operator()(const torch::Tensor& ids) const {
-        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) + positions.narrow(0, 0, ids.size(1));
+        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) +
+                       positions.narrow(0, 0, ids.size(1));
         return final_norm(encoder.forward_pooled(x, true, pooled_rows(ids)));
     }
 };
@@ -83,7 +85,8 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
     const auto where = (folder / "config.json").string();
     const auto part = [&](const char* name) {
         const auto found = config.find(name);
-        if (found == config.end() || !found->is_object()) throw InputError(fmt::format("{}: has no {}", where, name), "a CLIPModel has both towers");
+        if (found == config.end() || !found->is_object())
+            throw InputError(fmt::format("{}: has no {}", where, name), "a CLIPModel has both towers");
         return *found;
     };
     const auto vision = vision_shape(part("vision_config"), clip_defaults, where + " vision_config");
@@ -92,17 +95,25 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
     image_size_ = static_cast<int>(vision.image);
     tokenizer_ = std::make_unique<text::ClipTokenizer>(folder);
     if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
-        throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
+        throw InputError(fmt::format(
+            "{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})",
+            folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
 
     const storage::SafetensorsFolder files(folder);
     layers::WeightReader weights(files, device, dtype);
-    impl_ = std::make_unique<Impl>(Impl{{weights, vision}, {weights, text}, layers::Linear(weights("visual_projection.weight", {dim_, vision.encoder.hidden})), layers::Linear(weights("text_projection.weight", {dim_, text.encoder.hidden}))});
+    impl_ =
+        std::make_unique<Impl>(Impl{{weights, vision},
+                                    {weights, text},
+                                    layers::Linear(weights("visual_projection.weight", {dim_, vision.encoder.hidden})),
+                                    layers::Linear(weights("text_projection.weight", {dim_, text.encoder.hidden}))});
     weights.ignore("logit_scale");
     weights.finish("config.json");
 }
 Clip::~Clip() = default;
 
-torch::Tensor Clip::image_features(const torch::Tensor& pixels) const { return impl_->visual_projection(impl_->vision(pixels)); }
+torch::Tensor Clip::image_features(const torch::Tensor& pixels) const {
+    return impl_->visual_projection(impl_->vision(pixels));
+}
 torch::Tensor Clip::text_features(const torch::Tensor& ids) const { return impl_->text_projection(impl_->text(ids)); }
 
 }  // namespace tg::models

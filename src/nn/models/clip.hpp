@@ -1,5 +1,6 @@
-// CLIP from any Hugging Face CLIPModel folder (OpenAI's weights and OpenCLIP conversions): config.json, safetensors, tokenizer.
-// Numbers as transformers' CLIPModel.get_image_features / get_text_features followed by normalisation (models/clip/modeling_clip.py).
+// CLIP from any Hugging Face CLIPModel folder (OpenAI's weights and OpenCLIP conversions): config.json, safetensors,
+// tokenizer. Numbers as transformers' CLIPModel.get_image_features / get_text_features followed by normalisation
+// (models/clip/modeling_clip.py).
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,10 @@ namespace tg::models {
 
 class Clip : public DualEncoder {
 public:
-    // Throws InputError: missing files, fields of config.json that are not understood, and in one message every missing, extra or
-    // misshapen tensor.
-    explicit Clip(const std::filesystem::path& folder, torch::Device device = torch::kCPU, torch::Dtype dtype = torch::kFloat32);
+    // Throws InputError: missing files, fields of config.json that are not understood, and in one message every
+    // missing, extra or misshapen tensor.
+    explicit Clip(const std::filesystem::path& folder, torch::Device device = torch::kCPU,
+                  torch::Dtype dtype = torch::kFloat32);
     ~Clip() override;
 
 protected:

@@ -1,5 +1,5 @@
-// InternViT (OpenGVLab InternVL, modeling_intern_vit.py; transformers' InternVLVisionModel) as the frozen eyes of an InternVL: the hidden
-// state of one layer without the class token, its neighbours joined by pixel shuffle.
+// InternViT (OpenGVLab InternVL, modeling_intern_vit.py; transformers' InternVLVisionModel) as the frozen eyes of an
+// InternVL: the hidden state of one layer without the class token, its neighbours joined by pixel shuffle.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,8 @@
 namespace tg::models {
 
 enum class InternVitFiles { opengvlab, transformers };  // whose names the configuration and the tensors have
-// Four neighbours become one position of four times the channels. v1 leaves the grid transposed, which models of that age learnt.
+// Four neighbours become one position of four times the channels. v1 leaves the grid transposed, which models of that
+// age learnt.
 enum class PixelShuffle { none, v1, v2 };
 
 struct InternVitOptions {
@@ -24,7 +25,8 @@ struct InternVitOptions {
 };
 // Tensors PREFIXembeddings..., PREFIXencoder...; those of blocks behind the chosen layer are neither read nor computed.
 // Throws InputError naming a field of `vision_config` that is not understood.
-std::unique_ptr<VisionTower> make_intern_vit(const nlohmann::json& vision_config, const std::string& where, const InternVitOptions& options, const std::string& prefix);
+std::unique_ptr<VisionTower> make_intern_vit(const nlohmann::json& vision_config, const std::string& where,
+                                             const InternVitOptions& options, const std::string& prefix);
 
 // [B, rows, columns, C] -> [B, rows/2 * columns/2, 4C].
 torch::Tensor pixel_shuffled(const torch::Tensor& grid, PixelShuffle version);

@@ -15,13 +15,17 @@ namespace {
 // One learned query that attends to every patch, then an MLP: what SigLIP has instead of a class token.
 class AttentionPooling {
 public:
-    AttentionPooling(layers::WeightReader& weights, const std::string& name, const layers::EncoderShape& shape) : activation_(shape.activation.activation) {
+    AttentionPooling(layers::WeightReader& weights, const std::string& name, const layers::EncoderShape& shape)
+        : activation_(shape.activation.activation) {
         const auto h = shape.hidden;
         const auto probe = weights.read(name + ".probe", {1, 1, h}).view({1, h});
-        const auto in_weight = weights.read(name + ".attention.in_proj_weight", {3 * h, h}), in_bias = weights.read(name + ".attention.in_proj_bias", {3 * h});
+        const auto in_weight = weights.read(name + ".attention.in_proj_weight", {3 * h, h}),
+                   in_bias = weights.read(name + ".attention.in_proj_bias", {3 * h});
         query_ = weights.to(torch::linear(probe, in_weight.narrow(0, 0, h), in_bias.narrow(0, 0, h)));
-        attention_ = layers::PooledAttention(weights.to(in_weight.narrow(0, h, 2 * h)), weights.to(in_bias.narrow(0, h, 2 * h)), shape.heads);
-        out_ = layers::Linear(weights(name + ".attention.out_proj.weight", {h, h}), weights(name + ".attention.out_proj.bias", {h}));
+        attention_ = layers::PooledAttention(weights.to(in_weight.narrow(0, h, 2 * h)),
+                                             weights.to(in_bias.narrow(0, h, 2 * h)), shape.heads);
+        out_ = layers::Linear(weights(name + ".attention.out_proj.weight", {h, h}),
+                              weights(name + ".attention.out_proj.bias", {h}));
         norm_ = layers::LayerNorm(weights, name + ".layernorm", h, shape.norm_eps);
         const layers::Mlp mlp(weights, name + ".mlp", shape);
         fc1_ = layers::Linear(mlp.fc1_weight, mlp.fc1_bias);
@@ -45,7 +49,7 @@ private:
 
 struct SiglipVision {
     VisionShape shape;
-    layers::Linear patches;           // 3*P*P -> H
+    layers::Linear patches;   // 3*P*P -> H
     torch::Tensor positions;  // [1,patches,H]
     layers::Encoder encoder;
     layers::LayerNorm post_norm;
@@ -53,9 +57,13 @@ struct SiglipVision {
 
     SiglipVision(layers::WeightReader& weights, const VisionShape& vision)
         : shape(vision),
-          patches(weights("vision_model.embeddings.patch_embedding.weight", {vision.encoder.hidden, 3, vision.patch, vision.patch}).view({vision.encoder.hidden, -1}),
+          patches(weights("vision_model.embeddings.patch_embedding.weight",
+                          {vision.encoder.hidden, 3, vision.patch, vision.patch})
+                      .view({vision.encoder.hidden, -1}),
                   weights("vision_model.embeddings.patch_embedding.bias", {vision.encoder.hidden})),
-          positions(weights("vision_model.embeddings.position_embedding.weight", {vision.patches(), vision.encoder.hidden}).unsqueeze(0)),
+          positions(
+              weights("vision_model.embeddings.position_embedding.weight", {vision.patches(), vision.encoder.hidden})
+                  .unsqueeze(0)),
           encoder(weights, "vision_model.encoder", vision.encoder),
           post_norm(weights, "vision_model.post_layernorm", vision.encoder.hidden, vision.encoder.norm_eps),
           head(weights, "vision_model.head", vision.encoder) {
@@ -88,7 +96,8 @@ struct SiglipText {
 
     // The last position is pooled, whatever token is there.
     torch::Tensor operator()(const torch::Tensor& ids) const {
-        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) + positions.narrow(0, 0, ids.size(1));
+        const auto x = tokens.index_select(0, ids.flatten()).view({ids.size(0), ids.size(1), -1}) +
+                       positions.narrow(0, 0, ids.size(1));
         const auto last = torch::full({ids.size(0)}, ids.size(1) - 1, ids.options());
         return torch::linear(final_norm(encoder.forward_pooled(x, false, last)), head_weight, head_bias);
     }
@@ -101,7 +110,8 @@ struct Siglip::Impl {
     SiglipText text;
 };
 
-Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype) : DualEncoder(device, dtype) {
+Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch::Dtype dtype)
+    : DualEncoder(device, dtype) {
     const auto config = read_model_config(folder);
     const auto where = (folder / "config.json").string();
     const auto part = [&](const char* name) { return config.value(name, nlohmann::json::object()); };
@@ -111,7 +121,9 @@ Siglip::Siglip(const std::filesystem::path& folder, torch::Device device, torch:
     image_size_ = static_cast<int>(vision.image);
     tokenizer_ = std::make_unique<text::SiglipTokenizer>(folder);
     if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
-        throw InputError(fmt::format("{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})", folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
+        throw InputError(fmt::format(
+            "{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})",
+            folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
 
     const storage::SafetensorsFolder files(folder);
     layers::WeightReader weights(files, device, dtype);

@@ -1,5 +1,6 @@
-// SigLIP from any Hugging Face SiglipModel folder with a SentencePiece tokenizer (google/siglip-*): config.json, safetensors,
-// spiece.model. Numbers as transformers' SiglipModel.get_image_features / get_text_features, normalised (models/siglip/modeling_siglip.py).
+// SigLIP from any Hugging Face SiglipModel folder with a SentencePiece tokenizer (google/siglip-*): config.json,
+// safetensors, spiece.model. Numbers as transformers' SiglipModel.get_image_features / get_text_features, normalised
+// (models/siglip/modeling_siglip.py).
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ namespace tg::models {
 class Siglip : public DualEncoder {
 public:
     // Throws InputError as Clip does.
-    explicit Siglip(const std::filesystem::path& folder, torch::Device device = torch::kCPU, torch::Dtype dtype = torch::kFloat32);
+    explicit Siglip(const std::filesystem::path& folder, torch::Device device = torch::kCPU,
+                    torch::Dtype dtype = torch::kFloat32);
     ~Siglip() override;
 
 protected:

@@ -45,17 +45,23 @@ void check_all_are_known(VlmParts& parts) {
     const auto tied_head = parts.names.file_name("language_model.lm_head.weight");
     for (const auto& [name, info] : parts.files.tensors()) {
         const bool buffer = name.ends_with("rotary_emb.inv_freq") || name.ends_with("position_ids");
-        if (!buffer && !(parts.vision && name.starts_with(tower)) && !(parts.language.config.tied_embeddings && name == tied_head) && !std::binary_search(ours.begin(), ours.end(), name)) unknown.push_back(name);
+        if (!buffer && !(parts.vision && name.starts_with(tower)) &&
+            !(parts.language.config.tied_embeddings && name == tied_head) &&
+            !std::binary_search(ours.begin(), ours.end(), name))
+            unknown.push_back(name);
     }
     if (!unknown.empty())
-        throw InputError(fmt::format("{}: {} tensors belong to no part of a {} model: {}", parts.folder.string(), unknown.size(), parts.family, excerpt(join(unknown, ", "), 300)));
+        throw InputError(fmt::format("{}: {} tensors belong to no part of a {} model: {}", parts.folder.string(),
+                                     unknown.size(), parts.family, excerpt(join(unknown, ", "), 300)));
 }
 
 }  // namespace
 
 json read_folder_config(const fs::path& folder) {
     const auto file = folder / "config.json";
-    if (!fs::exists(file)) throw InputError(fmt::format("{} holds no config.json", folder.string()), "give a local Hugging Face model folder");
+    if (!fs::exists(file))
+        throw InputError(fmt::format("{} holds no config.json", folder.string()),
+                         "give a local Hugging Face model folder");
     auto config = read_json(file);
     if (!config.is_object()) throw InputError(file.string() + " is not a JSON object");
     return config;
@@ -66,21 +72,35 @@ layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const s
         if (files.has(layout.probe)) return layers::WeightNames(layout.prefixes, layout.parts);
     std::vector<std::string> probes;
     for (const auto& layout : layouts) probes.push_back(layout.probe);
-    throw InputError(fmt::format("{}: no layout of this family fits the weights", files.path().string()), "one of these tensors was expected: " + join(probes, ", "));
+    throw InputError(fmt::format("{}: no layout of this family fits the weights", files.path().string()),
+                     "one of these tensors was expected: " + join(probes, ", "));
 }
 
 std::vector<layers::WeightNames::Row> internlm2_parts() {
-    return {{".self_attn.qkv_proj.", ".attention.wqkv."}, {".self_attn.o_proj.", ".attention.wo."}, {".mlp.gate_proj.", ".feed_forward.w1."}, {".mlp.up_proj.", ".feed_forward.w3."},
-            {".mlp.down_proj.", ".feed_forward.w2."}, {".input_layernorm.", ".attention_norm."}, {".post_attention_layernorm.", ".ffn_norm."}, {"model.embed_tokens.", "model.tok_embeddings."}, {"lm_head.", "output."}};
+    return {{".self_attn.qkv_proj.", ".attention.wqkv."},
+            {".self_attn.o_proj.", ".attention.wo."},
+            {".mlp.gate_proj.", ".feed_forward.w1."},
+            {".mlp.up_proj.", ".feed_forward.w3."},
+            {".mlp.down_proj.", ".feed_forward.w2."},
+            {".input_layernorm.", ".attention_norm."},
+            {".post_attention_layernorm.", ".ffn_norm."},
+            {"model.embed_tokens.", "model.tok_embeddings."},
+            {"lm_head.", "output."}};
 }
 
 std::unique_ptr<VlmParts> bare_parts(const fs::path& folder, const LanguageConfig& language, std::string family) {
-    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder, .family = std::move(family), .language = LanguageModel(language, "language_model."), .files = storage::SafetensorsFolder(folder)});
+    return std::unique_ptr<VlmParts>(new VlmParts{.folder = folder,
+                                                  .family = std::move(family),
+                                                  .language = LanguageModel(language, "language_model."),
+                                                  .files = storage::SafetensorsFolder(folder)});
 }
 
 std::unique_ptr<VlmParts> describe_language_model(const fs::path& folder, const json& config) {
-    auto parts = bare_parts(folder, LanguageConfig::read(config, (folder / "config.json").string()), field<std::string>(config, "model_type", ""));
-    parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", {{"language_model.", ""}}}, {"model.tok_embeddings.weight", {{"language_model.", ""}}, internlm2_parts()}});
+    auto parts = bare_parts(folder, LanguageConfig::read(config, (folder / "config.json").string()),
+                            field<std::string>(config, "model_type", ""));
+    parts->names =
+        find_layout(parts->files, {{"model.embed_tokens.weight", {{"language_model.", ""}}},
+                                   {"model.tok_embeddings.weight", {{"language_model.", ""}}, internlm2_parts()}});
     return parts;
 }
 
@@ -89,19 +109,23 @@ std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
     const auto where = (folder / "config.json").string();
     try {
         const auto type = field<std::string>(config, "model_type", "");
-        const auto family = std::find_if(families.begin(), families.end(), [&](const Family& f) { return f.model_type == type; });
+        const auto family =
+            std::find_if(families.begin(), families.end(), [&](const Family& f) { return f.model_type == type; });
         if (family == families.end()) {
             std::vector<std::string> known;
             for (const auto& f : families) known.emplace_back(f.model_type);
-            throw InputError(fmt::format("{}: model_type '{}' is not known", where, type), "choose a model of type " + join(known, ", "));
+            throw InputError(fmt::format("{}: model_type '{}' is not known", where, type),
+                             "choose a model of type " + join(known, ", "));
         }
         auto parts = family->describe(folder, config);
         parts->tokenizer = text::make_language_tokenizer(folder);
         const auto& tokenizer = *parts->tokenizer;
-        if (!parts->style) parts->style = &text::conversation_style(tokenizer.id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
+        if (!parts->style)
+            parts->style = &text::conversation_style(tokenizer.id_of("<|im_end|>") ? "chatml" : "vicuna_v1");
         parts->ends.push_back(tokenizer.eos());
         // InternVL ends at its template's token, whatever the tokenizer calls its end.
-        if (const auto end = tokenizer.id_of(parts->style->end); parts->mark.in_vocabulary() && end) parts->ends.push_back(*end);
+        if (const auto end = tokenizer.id_of(parts->style->end); parts->mark.in_vocabulary() && end)
+            parts->ends.push_back(*end);
         check_all_are_known(*parts);
         return parts;
     } catch (const json::exception& error) {  // a field of another kind than it should be
@@ -114,17 +138,21 @@ pictures::PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
     if (pictures) recipe = *pictures;
     else {
         // liuhaotian's folders leave the processor with the tower.
-        const auto& from = vision_files && !fs::exists(folder / "preprocessor_config.json") ? vision_files->path() : folder;
+        const auto& from =
+            vision_files && !fs::exists(folder / "preprocessor_config.json") ? vision_files->path() : folder;
         recipe.tile = pictures::ImageRecipe::read(from);
         recipe.tile.pad_square = recipe.tile.pad_square || pads_to_square;
         if (recipe.tile.size != vision->image_size)
-            throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}", (from / "preprocessor_config.json").string(), recipe.tile.size, vision->image_size));
+            throw InputError(fmt::format("{}: pictures are made {} pixels wide, the vision tower takes {}",
+                                         (from / "preprocessor_config.json").string(), recipe.tile.size,
+                                         vision->image_size));
     }
     if (pad != "auto") recipe.tile.pad_square = pad == "yes";
     return recipe;
 }
 
-torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options) {
+torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name,
+                            const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options) {
     try {
         const auto pixels = pictures::decode_to_tiles(file, options, recipe);
         return torch::tensor(torch::ArrayRef<float>(pixels)).view({-1, 3, recipe.tile.size, recipe.tile.size});

@@ -1,4 +1,5 @@
-// What the files of model families share: each reads config.json and says where the tensors lie. The table of families is in vlm.cpp.
+// What the files of model families share: each reads config.json and says where the tensors lie. The table of families
+// is in vlm.cpp.
 #pragma once
 
 #include <filesystem>
@@ -13,11 +14,17 @@
 namespace tg::models {
 
 // Each: the folder and its config.json. Throws InputError naming the field that is not understood.
-std::unique_ptr<VlmParts> describe_llava(const std::filesystem::path& folder, const nlohmann::json& config);            // llava-hf; liuhaotian's where it says mm_vision_tower
-std::unique_ptr<VlmParts> describe_llava_llama(const std::filesystem::path& folder, const nlohmann::json& config);      // liuhaotian; InternVL-Chat-V1.0
-std::unique_ptr<VlmParts> describe_internvl_chat(const std::filesystem::path& folder, const nlohmann::json& config);    // OpenGVLab InternVL 1.5, 2
-std::unique_ptr<VlmParts> describe_internvl(const std::filesystem::path& folder, const nlohmann::json& config);         // transformers' InternVL
-std::unique_ptr<VlmParts> describe_language_model(const std::filesystem::path& folder, const nlohmann::json& config);   // no eyes
+std::unique_ptr<VlmParts> describe_llava(
+    const std::filesystem::path& folder,
+    const nlohmann::json& config);  // llava-hf; liuhaotian's where it says mm_vision_tower
+std::unique_ptr<VlmParts> describe_llava_llama(const std::filesystem::path& folder,
+                                               const nlohmann::json& config);  // liuhaotian; InternVL-Chat-V1.0
+std::unique_ptr<VlmParts> describe_internvl_chat(const std::filesystem::path& folder,
+                                                 const nlohmann::json& config);  // OpenGVLab InternVL 1.5, 2
+std::unique_ptr<VlmParts> describe_internvl(const std::filesystem::path& folder,
+                                            const nlohmann::json& config);  // transformers' InternVL
+std::unique_ptr<VlmParts> describe_language_model(const std::filesystem::path& folder,
+                                                  const nlohmann::json& config);  // no eyes
 
 nlohmann::json read_folder_config(const std::filesystem::path& folder);  // config.json; throws InputError
 
@@ -31,6 +38,7 @@ layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const s
 std::vector<layers::WeightNames::Row> internlm2_parts();
 
 // Parts of a model without eyes, yet without names and style.
-std::unique_ptr<VlmParts> bare_parts(const std::filesystem::path& folder, const LanguageConfig& language, std::string family);
+std::unique_ptr<VlmParts> bare_parts(const std::filesystem::path& folder, const LanguageConfig& language,
+                                     std::string family);
 
 }  // namespace tg::models

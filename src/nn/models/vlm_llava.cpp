@@ -1,5 +1,5 @@
-// LLaVA: CLIP, mlpNx_gelu and a LLaMA or Qwen2, as llava-hf and as liuhaotian lay it out. InternVL-Chat-V1.0 is liuhaotian's layout with
-// an InternViT in CLIP's place.
+// LLaVA: CLIP, mlpNx_gelu and a LLaMA or Qwen2, as llava-hf and as liuhaotian lay it out. InternVL-Chat-V1.0 is
+// liuhaotian's layout with an InternViT in CLIP's place.
 #include <fmt/format.h>
 
 #include "clip_tower.hpp"
@@ -18,12 +18,14 @@ namespace {
 // transformers 5 saves the tower of a new model without the level `vision_model.`.
 void add_flat_tower(VlmParts& parts) {
     const auto flat = parts.names.file_name("vision_tower.");
-    if (parts.files.has(flat + "embeddings.class_embedding")) parts.names.put_first({"vision_tower.vision_model.", flat});
+    if (parts.files.has(flat + "embeddings.class_embedding"))
+        parts.names.put_first({"vision_tower.vision_model.", flat});
 }
 
 // CLIP's processor with ImageNet's numbers.
 pictures::PictureRecipe internvl_chat_v1_pictures(int size) {
-    pictures::PictureRecipe recipe{pictures::ImageRecipe::exact(size, pictures::imagenet_mean, pictures::imagenet_std), {}};
+    pictures::PictureRecipe recipe{pictures::ImageRecipe::exact(size, pictures::imagenet_mean, pictures::imagenet_std),
+                                   {}};
     recipe.tile.resize = pictures::ImageRecipe::Resize::shortest_edge;
     recipe.tile.shortest_edge = size;
     return recipe;
@@ -33,25 +35,40 @@ pictures::PictureRecipe internvl_chat_v1_pictures(int size) {
 
 // llava-hf (old and new names): text_config, vision_config.
 std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& config) {
-    if (config.contains("mm_vision_tower")) return describe_llava_llama(folder, config);  // before LLaVA 1.2 its configurations said "llava"
+    if (config.contains("mm_vision_tower"))
+        return describe_llava_llama(folder, config);  // before LLaVA 1.2 its configurations said "llava"
     const auto where = (folder / "config.json").string();
     auto text = config.value("text_config", json::object());
-    if (config.contains("tie_word_embeddings") && !text.contains("tie_word_embeddings")) text["tie_word_embeddings"] = config["tie_word_embeddings"];
+    if (config.contains("tie_word_embeddings") && !text.contains("tie_word_embeddings"))
+        text["tie_word_embeddings"] = config["tie_word_embeddings"];
     auto parts = bare_parts(folder, LanguageConfig::read(text, where + " text_config"), "llava");
     parts->names = find_layout(parts->files, {{"language_model.model.embed_tokens.weight", {}},
                                               {"model.language_model.embed_tokens.weight",
-                                               {{"language_model.model.", "model.language_model."}, {"language_model.lm_head.", "lm_head."}, {"multi_modal_projector.", "model.multi_modal_projector."}, {"vision_tower.", "model.vision_tower."}}}});
+                                               {{"language_model.model.", "model.language_model."},
+                                                {"language_model.lm_head.", "lm_head."},
+                                                {"multi_modal_projector.", "model.multi_modal_projector."},
+                                                {"vision_tower.", "model.vision_tower."}}}});
     add_flat_tower(*parts);
     const auto layer = config.value("vision_feature_layer", json(-2));
-    if (!layer.is_number_integer()) throw InputError(fmt::format("{}: vision_feature_layer = {} is not supported", where, layer.dump()), "one layer is needed");
+    if (!layer.is_number_integer())
+        throw InputError(fmt::format("{}: vision_feature_layer = {} is not supported", where, layer.dump()),
+                         "one layer is needed");
     const auto strategy = field<std::string>(config, "vision_feature_select_strategy", "default");
-    if (strategy != "default" && strategy != "full") throw InputError(fmt::format("{}: vision_feature_select_strategy = {} is not supported", where, strategy), "known here: default, full");
-    if (const auto act = field<std::string>(config, "projector_hidden_act", "gelu"); act != "gelu") throw InputError(fmt::format("{}: projector_hidden_act = {} is not supported", where, act), "known here: gelu");
+    if (strategy != "default" && strategy != "full")
+        throw InputError(fmt::format("{}: vision_feature_select_strategy = {} is not supported", where, strategy),
+                         "known here: default, full");
+    if (const auto act = field<std::string>(config, "projector_hidden_act", "gelu"); act != "gelu")
+        throw InputError(fmt::format("{}: projector_hidden_act = {} is not supported", where, act), "known here: gelu");
     // A missing vision_config means CLIP ViT-L/14-336, as transformers fills it.
-    const json tower_default{{"hidden_size", 1024}, {"intermediate_size", 4096}, {"num_hidden_layers", 24}, {"num_attention_heads", 16}, {"image_size", 336}, {"patch_size", 14}};
+    const json tower_default{{"hidden_size", 1024},       {"intermediate_size", 4096}, {"num_hidden_layers", 24},
+                             {"num_attention_heads", 16}, {"image_size", 336},         {"patch_size", 14}};
     const auto vision = config.value("vision_config", tower_default);
-    parts->vision = make_clip_tower(vision, where + " vision_config", layer.get<int>(), strategy == "full", "vision_tower.vision_model.");
-    parts->projector = std::make_unique<layers::Projector>(layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2, field(config, "multimodal_projector_bias", true)}, "multi_modal_projector.");
+    parts->vision = make_clip_tower(vision, where + " vision_config", layer.get<int>(), strategy == "full",
+                                    "vision_tower.vision_model.");
+    parts->projector = std::make_unique<layers::Projector>(
+        layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, 2,
+                                field(config, "multimodal_projector_bias", true)},
+        "multi_modal_projector.");
     parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
     return parts;
 }
@@ -60,42 +77,59 @@ std::unique_ptr<VlmParts> describe_llava(const fs::path& folder, const json& con
 std::unique_ptr<VlmParts> describe_llava_llama(const fs::path& folder, const json& config) {
     const auto where = (folder / "config.json").string();
     auto parts = bare_parts(folder, LanguageConfig::read(config, where), "llava_llama");
-    const auto linears = layers::ProjectorConfig::linears_of(field<std::string>(config, "mm_projector_type", "linear"), where);
-    std::vector<layers::WeightNames::Row> rows{{"language_model.model.", "model."}, {"language_model.lm_head.", "lm_head."}};
-    for (int i = 0; i < linears; ++i) rows.push_back({fmt::format("multi_modal_projector.linear_{}.", i + 1), linears == 1 ? "model.mm_projector." : fmt::format("model.mm_projector.{}.", 2 * i)});
+    const auto linears =
+        layers::ProjectorConfig::linears_of(field<std::string>(config, "mm_projector_type", "linear"), where);
+    std::vector<layers::WeightNames::Row> rows{{"language_model.model.", "model."},
+                                               {"language_model.lm_head.", "lm_head."}};
+    for (int i = 0; i < linears; ++i)
+        rows.push_back({fmt::format("multi_modal_projector.linear_{}.", i + 1),
+                        linears == 1 ? "model.mm_projector." : fmt::format("model.mm_projector.{}.", 2 * i)});
     rows.push_back({"vision_tower.", "model.vision_tower.vision_tower."});
     parts->names = find_layout(parts->files, {{"model.embed_tokens.weight", rows}});
-    if (field(config, "mm_use_im_start_end", false)) throw InputError(where + ": mm_use_im_start_end = true is not supported");
-    if (const auto merge = field<std::string>(config, "mm_patch_merge_type", "flat"); merge != "flat") throw InputError(fmt::format("{}: mm_patch_merge_type = {} is not supported", where, merge), "known here: flat");
+    if (field(config, "mm_use_im_start_end", false))
+        throw InputError(where + ": mm_use_im_start_end = true is not supported");
+    if (const auto merge = field<std::string>(config, "mm_patch_merge_type", "flat"); merge != "flat")
+        throw InputError(fmt::format("{}: mm_patch_merge_type = {} is not supported", where, merge),
+                         "known here: flat");
 
     const fs::path tower = field<std::string>(config, "mm_vision_tower", "");
     const auto tower_folder = tower.is_absolute() ? tower : folder / tower;
     if (tower.empty() || !fs::exists(tower_folder / "config.json"))
-        throw InputError(fmt::format("{}: mm_vision_tower = {} is no local folder", where, tower.string()), "put the CLIP folder there, or edit mm_vision_tower (relative to the model's folder)");
+        throw InputError(fmt::format("{}: mm_vision_tower = {} is no local folder", where, tower.string()),
+                         "put the CLIP folder there, or edit mm_vision_tower (relative to the model's folder)");
     const auto tower_where = (tower_folder / "config.json").string();
     auto vision = read_folder_config(tower_folder);
     const auto feature = field<std::string>(config, "mm_vision_select_feature", "patch");
-    if (feature != "patch" && feature != "cls_patch") throw InputError(fmt::format("{}: mm_vision_select_feature = {} is not supported", where, feature), "known here: patch, cls_patch");
+    if (feature != "patch" && feature != "cls_patch")
+        throw InputError(fmt::format("{}: mm_vision_select_feature = {} is not supported", where, feature),
+                         "known here: patch, cls_patch");
     const auto layer = field(config, "mm_vision_select_layer", -2);
     std::string probe;  // where the tower would lie among the model's tensors
     if (field<std::string>(vision, "model_type", "") == "intern_vit_6b") {
         // InternVL-Chat-V1.0: the pictures' size is in the code, by the tower's name (clip_encoder.py there).
         const int size = tower.string().find("448") != std::string::npos ? 448 : 336;
-        parts->vision = make_intern_vit(vision, tower_where, {.layer = layer, .image_size = size, .keep_cls = feature == "cls_patch"}, "vision_tower.");
+        parts->vision =
+            make_intern_vit(vision, tower_where,
+                            {.layer = layer, .image_size = size, .keep_cls = feature == "cls_patch"}, "vision_tower.");
         parts->pictures = internvl_chat_v1_pictures(size);
         parts->family = "internvl_chat_v1";
         probe = "model.vision_tower.vision_tower.embeddings.class_embedding";
     } else {
         if (vision.contains("vision_config")) vision = json(vision["vision_config"]);
-        parts->vision = make_clip_tower(vision, tower_where, layer, feature == "cls_patch", "vision_tower.vision_model.");
+        parts->vision =
+            make_clip_tower(vision, tower_where, layer, feature == "cls_patch", "vision_tower.vision_model.");
         probe = "model.vision_tower.vision_tower.vision_model.embeddings.class_embedding";
     }
     if (!parts->files.has(probe)) {
         parts->vision_files.emplace(tower_folder);
         parts->vision_names = layers::WeightNames(std::vector<layers::WeightNames::Row>{{"vision_tower.", ""}});
-        if (parts->family == "llava_llama" && !parts->vision_files->has("vision_model.embeddings.class_embedding")) parts->vision_names = layers::WeightNames(std::vector<layers::WeightNames::Row>{{"vision_tower.vision_model.", ""}});
+        if (parts->family == "llava_llama" && !parts->vision_files->has("vision_model.embeddings.class_embedding"))
+            parts->vision_names =
+                layers::WeightNames(std::vector<layers::WeightNames::Row>{{"vision_tower.vision_model.", ""}});
     }
-    parts->projector = std::make_unique<layers::Projector>(layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, linears, true}, "multi_modal_projector.");
+    parts->projector = std::make_unique<layers::Projector>(
+        layers::ProjectorConfig{parts->vision->channels, parts->language.config.hidden, linears, true},
+        "multi_modal_projector.");
     parts->style = &text::conversation_style("vicuna_v1");
     parts->pads_to_square = field<std::string>(config, "image_aspect_ratio", "") == "pad";
     if (parts->pictures) parts->pictures->tile.pad_square = parts->pads_to_square;

@@ -45,7 +45,8 @@ constexpr const char* gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}
 
 using Stretch = Pattern::Span;
 
-// One step of the pre-tokenizer cuts every stretch further: matches and what lies between them become stretches of their own
+// One step of the pre-tokenizer cuts every stretch further: matches and what lies between them become stretches of
+// their own
 // ("Isolated"), as all published byte-level tokenizers ask for.
 std::vector<Stretch> cut(const Pattern& at, std::string_view text, const std::vector<Stretch>& stretches) {
     std::vector<Stretch> out;
@@ -62,7 +63,10 @@ std::vector<Stretch> cut(const Pattern& at, std::string_view text, const std::ve
 }
 
 struct PairHash {
-    std::size_t operator()(const std::pair<std::int32_t, std::int32_t>& p) const { return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(p.first) << 32) ^ static_cast<std::uint32_t>(p.second)); }
+    std::size_t operator()(const std::pair<std::int32_t, std::int32_t>& p) const {
+        return std::hash<std::uint64_t>{}((static_cast<std::uint64_t>(p.first) << 32) ^
+                                          static_cast<std::uint32_t>(p.second));
+    }
 };
 
 }  // namespace
@@ -82,7 +86,8 @@ struct ByteBpeTokenizer::Impl {
     void add_pre_tokenizer(const json& step, const std::string& where, int depth = 0);
 };
 
-// Merges the pair of lowest rank, leftmost first, until none is left: a heap of candidate pairs over a linked list of symbols.
+// Merges the pair of lowest rank, leftmost first, until none is left: a heap of candidate pairs over a linked list of
+// symbols.
 void ByteBpeTokenizer::Impl::bpe(std::string_view bytes, std::size_t offset, std::vector<Token>& out) const {
     if (ignore_merges) {
         std::string whole;
@@ -103,14 +108,16 @@ void ByteBpeTokenizer::Impl::bpe(std::string_view bytes, std::size_t offset, std
     std::vector<Symbol> symbols;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         const auto n = static_cast<std::int32_t>(i);
-        symbols.push_back({byte_ids[static_cast<unsigned char>(bytes[i])], n - 1, i + 1 < bytes.size() ? n + 1 : -1, i, 1});
+        symbols.push_back(
+            {byte_ids[static_cast<unsigned char>(bytes[i])], n - 1, i + 1 < bytes.size() ? n + 1 : -1, i, 1});
     }
     std::priority_queue<Candidate> queue;
     const auto offer = [&](std::int32_t left) {
         if (left < 0 || symbols[static_cast<std::size_t>(left)].next < 0) return;
         const auto& a = symbols[static_cast<std::size_t>(left)];
         const auto& b = symbols[static_cast<std::size_t>(a.next)];
-        if (const auto found = merges.find({a.id, b.id}); found != merges.end()) queue.push({found->second.rank, left, a.id, b.id, found->second.result});
+        if (const auto found = merges.find({a.id, b.id}); found != merges.end())
+            queue.push({found->second.rank, left, a.id, b.id, found->second.result});
     };
     for (std::int32_t i = 0; i < static_cast<std::int32_t>(symbols.size()); ++i) offer(i);
     while (!queue.empty()) {
@@ -149,10 +156,12 @@ void ByteBpeTokenizer::Impl::add_pre_tokenizer(const json& step, const std::stri
         if (step.value("use_regex", true)) add(gpt2_pattern);
     } else if (type == "Digits") {
         add(step.value("individual_digits", false) ? "\\p{N}" : "\\p{N}+");
-    } else if (type == "Split" && step.value("behavior", "") == "Isolated" && !step.value("invert", false) && step.at("pattern").contains("Regex")) {
+    } else if (type == "Split" && step.value("behavior", "") == "Isolated" && !step.value("invert", false) &&
+               step.at("pattern").contains("Regex")) {
         add(step.at("pattern").at("Regex").get<std::string>());
     } else {
-        throw InputError(fmt::format("{}: pre-tokenizer {} is not supported", where, excerpt(step.dump(), 120)), "known here: Sequence, ByteLevel, Digits, Split (Isolated, Regex)");
+        throw InputError(fmt::format("{}: pre-tokenizer {} is not supported", where, excerpt(step.dump(), 120)),
+                         "known here: Sequence, ByteLevel, Digits, Split (Isolated, Regex)");
     }
 }
 
@@ -165,11 +174,16 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
     try {
         const auto description = read_json(file);
         const auto& model = description.at("model");
-        if (model.value("type", "BPE") != "BPE") throw InputError(fmt::format("{}: model {} is not supported", where, model.value("type", "")), "known here: BPE");
-        if (model.value("byte_fallback", false)) throw InputError(where + ": a SentencePiece-like tokenizer.json is not supported", "put tokenizer.model beside it");
+        if (model.value("type", "BPE") != "BPE")
+            throw InputError(fmt::format("{}: model {} is not supported", where, model.value("type", "")),
+                             "known here: BPE");
+        if (model.value("byte_fallback", false))
+            throw InputError(where + ": a SentencePiece-like tokenizer.json is not supported",
+                             "put tokenizer.model beside it");
         for (const auto& [text, id] : model.at("vocab").items()) {
             const auto n = id.get<std::int64_t>();
-            if (n < 0 || n >= (1 << 20)) throw InputError(fmt::format("{}: token {} has id {}", where, excerpt(text, 40), n));
+            if (n < 0 || n >= (1 << 20))
+                throw InputError(fmt::format("{}: token {} has id {}", where, excerpt(text, 40), n));
             impl.vocabulary.emplace(text, static_cast<std::int32_t>(n));
             if (static_cast<std::size_t>(n) >= impl.texts.size()) impl.texts.resize(static_cast<std::size_t>(n) + 1);
             impl.texts[static_cast<std::size_t>(n)] = text;
@@ -180,14 +194,19 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
             std::string left, right;
             if (merge.is_string()) {
                 const auto pair = split(merge.get<std::string>(), ' ');
-                if (pair.size() != 2) throw InputError(fmt::format("{}: merge {} is not a pair: {}", where, rank, excerpt(merge.dump(), 60)));
+                if (pair.size() != 2)
+                    throw InputError(
+                        fmt::format("{}: merge {} is not a pair: {}", where, rank, excerpt(merge.dump(), 60)));
                 left = pair[0], right = pair[1];
             } else {
                 left = merge.at(0).get<std::string>(), right = merge.at(1).get<std::string>();
             }
-            const auto a = impl.vocabulary.find(left), b = impl.vocabulary.find(right), both = impl.vocabulary.find(left + right);
+            const auto a = impl.vocabulary.find(left), b = impl.vocabulary.find(right),
+                       both = impl.vocabulary.find(left + right);
             if (a == impl.vocabulary.end() || b == impl.vocabulary.end() || both == impl.vocabulary.end())
-                throw InputError(fmt::format("{}: merge {} of '{}' and '{}' makes or uses what is not in the vocabulary", where, rank, excerpt(left, 30), excerpt(right, 30)));
+                throw InputError(
+                    fmt::format("{}: merge {} of '{}' and '{}' makes or uses what is not in the vocabulary", where,
+                                rank, excerpt(left, 30), excerpt(right, 30)));
             impl.merges.try_emplace({a->second, b->second}, Impl::Merge{rank, both->second});
             ++rank;
         }
@@ -197,22 +216,28 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
         }
         if (const auto found = description.find("normalizer"); found != description.end() && !found->is_null()) {
             const auto type = found->value("type", "");
-            if (type != "NFC") throw InputError(fmt::format("{}: normalizer {} is not supported", where, type), "known here: none, NFC");
+            if (type != "NFC")
+                throw InputError(fmt::format("{}: normalizer {} is not supported", where, type),
+                                 "known here: none, NFC");
             impl.composes = true;
         }
-        if (!description.contains("pre_tokenizer") || description["pre_tokenizer"].is_null()) throw InputError(where + ": no pre-tokenizer", "ByteLevel is needed");
+        if (!description.contains("pre_tokenizer") || description["pre_tokenizer"].is_null())
+            throw InputError(where + ": no pre-tokenizer", "ByteLevel is needed");
         impl.add_pre_tokenizer(description["pre_tokenizer"], where);
 
         std::vector<AddedToken> added;
         for (const auto& token : description.value("added_tokens", json::array()))
-            added.push_back({token.at("id").get<std::int64_t>(), token.at("content").get<std::string>(), token.value("special", false), token.value("lstrip", false), token.value("rstrip", false)});
+            added.push_back({token.at("id").get<std::int64_t>(), token.at("content").get<std::string>(),
+                             token.value("special", false), token.value("lstrip", false),
+                             token.value("rstrip", false)});
         set_added_tokens(std::move(added));
 
         const auto config_file = folder / "tokenizer_config.json";
         const auto config = read_json_if_any(config_file);
         const auto named = [&](const char* key) -> std::optional<std::int64_t> {
             if (!config.contains(key) || config[key].is_null()) return std::nullopt;
-            const auto text = config[key].is_string() ? config[key].get<std::string>() : config[key].value("content", "");
+            const auto text =
+                config[key].is_string() ? config[key].get<std::string>() : config[key].value("content", "");
             if (const auto id = id_of(text)) return id;
             const auto found = impl.vocabulary.find(text);
             return found == impl.vocabulary.end() ? std::nullopt : std::optional<std::int64_t>(found->second);
@@ -221,13 +246,16 @@ ByteBpeTokenizer::ByteBpeTokenizer(const std::filesystem::path& folder) : impl_(
         const auto eos = named("eos_token");
         if (!eos) throw InputError(fmt::format("{}: no eos_token that the vocabulary knows", config_file.string()));
         eos_ = *eos;
-        add_bos_ = config.value("add_bos_token", false) || description.value("post_processor", json()).dump().find("\"TemplateProcessing\"") != std::string::npos;
+        add_bos_ =
+            config.value("add_bos_token", false) ||
+            description.value("post_processor", json()).dump().find("\"TemplateProcessing\"") != std::string::npos;
     } catch (const json::exception& e) {
         throw InputError(fmt::format("{}: {}", where, e.what()));
     }
 }
 
-void ByteBpeTokenizer::tokenize_plain(std::string_view given, bool first, std::size_t offset, std::vector<Token>& out) const {
+void ByteBpeTokenizer::tokenize_plain(std::string_view given, bool first, std::size_t offset,
+                                      std::vector<Token>& out) const {
     std::string text(given);
     bool moved = false;  // normalisation changed lengths: tokens then know only where their text begins, at most
     if (impl_->composes) {
@@ -261,7 +289,10 @@ std::string ByteBpeTokenizer::decode_plain(std::span<const std::int64_t> ids, bo
         if (id < 0 || static_cast<std::size_t>(id) >= impl_->texts.size()) continue;
         const auto& token = impl_->texts[static_cast<std::size_t>(id)];
         for (std::size_t i = 0; i < token.size();) {
-            const std::size_t length = (token[i] & 0x80) == 0 ? 1 : (token[i] & 0xE0) == 0xC0 ? 2 : (token[i] & 0xF0) == 0xE0 ? 3 : 4;
+            const std::size_t length = (token[i] & 0x80) == 0      ? 1
+                                       : (token[i] & 0xE0) == 0xC0 ? 2
+                                       : (token[i] & 0xF0) == 0xE0 ? 3
+                                                                   : 4;
             const auto found = alphabet().to_byte.find(token.substr(i, length));
             if (found != alphabet().to_byte.end()) text += found->second;
             else text += token.substr(i, length);
@@ -270,7 +301,8 @@ std::string ByteBpeTokenizer::decode_plain(std::span<const std::int64_t> ids, bo
     }
     // Tokens are bytes, and a model may say half a character: U+FFFD in its place, as the tokenizers library puts it.
     std::string whole;
-    icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size()))).toUTF8String(whole);
+    icu::UnicodeString::fromUTF8(icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())))
+        .toUTF8String(whole);
     return whole;
 }
 

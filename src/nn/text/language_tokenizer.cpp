@@ -9,7 +9,8 @@ namespace tg::text {
 void LanguageTokenizer::set_added_tokens(std::vector<AddedToken> tokens) {
     added_ = std::move(tokens);
     std::erase_if(added_, [](const AddedToken& token) { return token.text.empty(); });
-    std::stable_sort(added_.begin(), added_.end(), [](const auto& a, const auto& b) { return a.text.size() > b.text.size(); });
+    std::stable_sort(added_.begin(), added_.end(),
+                     [](const auto& a, const auto& b) { return a.text.size() > b.text.size(); });
     added_by_id_.clear();
     for (const auto& token : added_) added_by_id_.emplace(token.id, &token);
 }
@@ -26,11 +27,14 @@ std::vector<Token> LanguageTokenizer::tokenize(std::string_view text) const {
     const auto is_blank = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
     std::size_t plain_begin = 0, at = 0;
     const auto flush = [&](std::size_t end) {
-        if (end > plain_begin) tokenize_plain(text.substr(plain_begin, end - plain_begin), plain_begin == 0, plain_begin, tokens);
+        if (end > plain_begin)
+            tokenize_plain(text.substr(plain_begin, end - plain_begin), plain_begin == 0, plain_begin, tokens);
     };
     while (at < text.size()) {
         // The earliest added token, the longest of those that begin there.
-        const auto found = std::find_if(added_.begin(), added_.end(), [&](const AddedToken& token) { return text[at] == token.text[0] && text.substr(at).starts_with(token.text); });
+        const auto found = std::find_if(added_.begin(), added_.end(), [&](const AddedToken& token) {
+            return text[at] == token.text[0] && text.substr(at).starts_with(token.text);
+        });
         if (found == added_.end()) {
             ++at;
             continue;
@@ -78,8 +82,14 @@ std::unique_ptr<LanguageTokenizer> make_language_tokenizer(const std::filesystem
         std::unique_ptr<LanguageTokenizer> (*make)(const std::filesystem::path&);
     };
     static constexpr Row kinds[] = {
-        {"tokenizer.model", [](const std::filesystem::path& f) -> std::unique_ptr<LanguageTokenizer> { return std::make_unique<SentencePieceTokenizer>(f); }},
-        {"tokenizer.json", [](const std::filesystem::path& f) -> std::unique_ptr<LanguageTokenizer> { return std::make_unique<ByteBpeTokenizer>(f); }},
+        {"tokenizer.model",
+         [](const std::filesystem::path& f) -> std::unique_ptr<LanguageTokenizer> {
+             return std::make_unique<SentencePieceTokenizer>(f);
+         }},
+        {"tokenizer.json",
+         [](const std::filesystem::path& f) -> std::unique_ptr<LanguageTokenizer> {
+             return std::make_unique<ByteBpeTokenizer>(f);
+         }},
     };
     for (const auto& kind : kinds)
         if (std::filesystem::exists(folder / kind.file)) return kind.make(folder);

@@ -10,7 +10,8 @@ namespace tg::text {
 namespace {
 
 void check(UErrorCode status) {
-    if (U_FAILURE(status)) throw std::runtime_error(fmt::format("Unicode normalisation failed: {}", u_errorName(status)));
+    if (U_FAILURE(status))
+        throw std::runtime_error(fmt::format("Unicode normalisation failed: {}", u_errorName(status)));
 }
 
 const icu::FilteredNormalizer2& of_unicode_9() {
@@ -36,7 +37,8 @@ std::string nfc(std::string_view text) {
     std::string composed;
     icu::StringByteSink<std::string> sink(&composed);
     UErrorCode status = U_ZERO_ERROR;
-    of_unicode_9().normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())), sink, nullptr, status);
+    of_unicode_9().normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())), sink,
+                                 nullptr, status);
     check(status);
     return composed;
 }

@@ -1,5 +1,6 @@
-// Canonical composition (NFC) as the `tokenizers` library composes: by the tables of Unicode 9, whatever newer ones the system has.
-// Marks that came later are left where they stand (its crate unicode-normalization-alignments, src/tables.rs).
+// Canonical composition (NFC) as the `tokenizers` library composes: by the tables of Unicode 9, whatever newer ones the
+// system has. Marks that came later are left where they stand (its crate unicode-normalization-alignments,
+// src/tables.rs).
 #pragma once
 
 #include <string>

@@ -31,7 +31,8 @@ std::string text_of(const json& token) {
 std::int64_t id_of_key(const std::string& key) {
     std::int64_t id = 0;
     const auto* end = key.data() + key.size();
-    if (const auto [rest, error] = std::from_chars(key.data(), end, id); error != std::errc{} || rest != end || id < 0) throw InputError(fmt::format("added_tokens_decoder: '{}' is no token id", excerpt(key, 40)));
+    if (const auto [rest, error] = std::from_chars(key.data(), end, id); error != std::errc{} || rest != end || id < 0)
+        throw InputError(fmt::format("added_tokens_decoder: '{}' is no token id", excerpt(key, 40)));
     return id;
 }
 
@@ -54,7 +55,8 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& fold
             auto text = config.contains(key) ? text_of(config[key]) : std::string();
             return text.empty() ? std::string(otherwise) : text;
         };
-        const auto bos = named("bos_token", "<s>"), eos = named("eos_token", "</s>"), unknown = named("unk_token", "<unk>");
+        const auto bos = named("bos_token", "<s>"), eos = named("eos_token", "</s>"),
+                   unknown = named("unk_token", "<unk>");
         std::map<std::string, AddedToken> added;
         const auto piece_id = [&](const std::string& text) -> std::optional<std::int64_t> {
             const auto id = impl_->model.PieceToId(text);
@@ -68,10 +70,12 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& fold
         const auto decoder = config.value("added_tokens_decoder", json::object());
         for (const auto& [id, token] : decoder.items()) {
             const auto text = text_of(token);
-            added[text] = {id_of_key(id), text, token.value("special", false), token.value("lstrip", false), token.value("rstrip", false)};
+            added[text] = {id_of_key(id), text, token.value("special", false), token.value("lstrip", false),
+                           token.value("rstrip", false)};
         }
         if (added.contains(bos)) bos_ = added[bos].id;
-        if (!added.contains(eos)) throw InputError(fmt::format("{}: no end token {} in the vocabulary", folder.string(), eos));
+        if (!added.contains(eos))
+            throw InputError(fmt::format("{}: no end token {} in the vocabulary", folder.string(), eos));
         eos_ = added[eos].id;
         add_bos_ = config.value("add_bos_token", true);
 
@@ -85,7 +89,8 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& fold
     }
 }
 
-void SentencePieceTokenizer::tokenize_plain(std::string_view text, bool first, std::size_t offset, std::vector<Token>& out) const {
+void SentencePieceTokenizer::tokenize_plain(std::string_view text, bool first, std::size_t offset,
+                                            std::vector<Token>& out) const {
     const auto put = [&](const auto& pieces, std::size_t from, std::size_t shift) {
         for (std::size_t i = from; i < pieces.size(); ++i) {
             const auto at = [&](std::size_t position) { return offset + (position > shift ? position - shift : 0); };
@@ -97,7 +102,8 @@ void SentencePieceTokenizer::tokenize_plain(std::string_view text, bool first, s
         put(encoded.pieces(), 0, 0);
         return;
     }
-    // As transformers: the whole text begins with a blank, and a guard in front, whose pieces are taken off again, keeps leading blanks.
+    // As transformers: the whole text begins with a blank, and a guard in front, whose pieces are taken off again,
+    // keeps leading blanks.
     std::string plain(text);
     std::size_t shift = 0;
     if (first) {

@@ -54,14 +54,15 @@ std::string text_of(const Json& config, const char* key, std::string_view otherw
 
 struct SiglipTokenizer::Impl {
     sentencepiece::SentencePieceProcessor model;
-    std::string unknown;             // text of the unknown token; stands in front while encoding, so that the word mark is kept
+    std::string unknown;  // text of the unknown token; stands in front while encoding, so that the word mark is kept
     std::size_t unknown_pieces = 0;  // and this many pieces of it are taken off again
     std::vector<std::pair<std::string, std::int64_t>> special;
     bool lower = true;
 
     void append_plain(std::string_view text, std::vector<std::int64_t>& ids) const {
         std::vector<int> pieces;
-        if (const auto status = model.Encode(unknown + canonical(text, lower), &pieces); !status.ok()) throw std::runtime_error("SentencePiece: " + status.ToString());
+        if (const auto status = model.Encode(unknown + canonical(text, lower), &pieces); !status.ok())
+            throw std::runtime_error("SentencePiece: " + status.ToString());
         const auto skipped = pieces.size() >= unknown_pieces ? unknown_pieces : 0;
         ids.insert(ids.end(), pieces.begin() + static_cast<std::ptrdiff_t>(skipped), pieces.end());
     }
@@ -69,8 +70,10 @@ struct SiglipTokenizer::Impl {
 
 SiglipTokenizer::SiglipTokenizer(const fs::path& folder) : impl_(std::make_unique<Impl>()) {
     const auto file = folder / "spiece.model";
-    if (!fs::exists(file)) throw InputError(file.string() + ": is missing", "copy SigLIP's SentencePiece model beside the weights");
-    if (const auto status = impl_->model.Load(file.string()); !status.ok()) throw InputError(fmt::format("{} is not a SentencePiece model: {}", file.string(), status.ToString()));
+    if (!fs::exists(file))
+        throw InputError(file.string() + ": is missing", "copy SigLIP's SentencePiece model beside the weights");
+    if (const auto status = impl_->model.Load(file.string()); !status.ok())
+        throw InputError(fmt::format("{} is not a SentencePiece model: {}", file.string(), status.ToString()));
     const Json config = read_json_if_any(folder / "tokenizer_config.json");
     if (!config.is_object()) throw InputError((folder / "tokenizer_config.json").string() + ": is not a JSON object");
     try {
@@ -80,15 +83,19 @@ SiglipTokenizer::SiglipTokenizer(const fs::path& folder) : impl_(std::make_uniqu
         impl_->unknown_pieces = impl_->model.EncodeAsIds(impl_->unknown).size();
         for (const auto& text : {end, pad, impl_->unknown}) {
             const auto id = impl_->model.PieceToId(text);
-            if (impl_->model.IdToPiece(id) != text) throw InputError(fmt::format("{}: has no piece {}", file.string(), text));
-            if (std::ranges::find(impl_->special, text, &std::pair<std::string, std::int64_t>::first) == impl_->special.end()) impl_->special.emplace_back(text, id);
+            if (impl_->model.IdToPiece(id) != text)
+                throw InputError(fmt::format("{}: has no piece {}", file.string(), text));
+            if (std::ranges::find(impl_->special, text, &std::pair<std::string, std::int64_t>::first) ==
+                impl_->special.end())
+                impl_->special.emplace_back(text, id);
         }
         end_id_ = impl_->model.PieceToId(end);
         pad_id_ = impl_->model.PieceToId(pad);
         const double longest = config.value("model_max_length", 64.0);
         context_ = longest < 1e6 ? static_cast<std::size_t>(longest) : 64;
     } catch (const Json::exception& error) {
-        throw InputError(fmt::format("{}: cannot be understood: {}", (folder / "tokenizer_config.json").string(), error.what()));
+        throw InputError(
+            fmt::format("{}: cannot be understood: {}", (folder / "tokenizer_config.json").string(), error.what()));
     }
 }
 SiglipTokenizer::~SiglipTokenizer() = default;
@@ -123,7 +130,10 @@ std::vector<std::int64_t> SiglipTokenizer::encode(std::string_view text) const {
 std::string SiglipTokenizer::decode(std::span<const std::int64_t> ids) const {
     std::vector<int> known;
     for (const auto id : ids)
-        if (id >= 0 && id < impl_->model.GetPieceSize() && std::ranges::find(impl_->special, id, &std::pair<std::string, std::int64_t>::second) == impl_->special.end()) known.push_back(static_cast<int>(id));
+        if (id >= 0 && id < impl_->model.GetPieceSize() &&
+            std::ranges::find(impl_->special, id, &std::pair<std::string, std::int64_t>::second) ==
+                impl_->special.end())
+            known.push_back(static_cast<int>(id));
     return std::string(trimmed(impl_->model.DecodeIds(known)));
 }
 

@@ -6,7 +6,9 @@ namespace tg {
 
 namespace {
 
-std::string nested(int depth) { return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']'); }
+std::string nested(int depth) {
+    return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+}
 
 std::string refusal(const std::string& text) {
     try {
@@ -21,7 +23,8 @@ std::string refusal(const std::string& text) {
 
 TEST(json, depth_has_a_limit) {
     EXPECT_TRUE(parse_json(nested(deepest_json), "f").is_array());
-    EXPECT_EQ(refusal(nested(deepest_json + 1)), "answers.json:7 is not JSON that can be used: it nests more than 64 levels deep");
+    EXPECT_EQ(refusal(nested(deepest_json + 1)),
+              "answers.json:7 is not JSON that can be used: it nests more than 64 levels deep");
     EXPECT_TRUE(parse_json_if_good(nested(1000000)).is_discarded());
 }
 

@@ -20,7 +20,8 @@ TEST(pattern, finds_all_matches_from_left_to_right) {
     using Texts = std::vector<std::string>;
     EXPECT_EQ(found(Pattern("\\d+"), "a1b22c333"), (Texts{"1", "22", "333"}));
     EXPECT_EQ(found(Pattern("x*"), "axxbx"), (Texts{"xx", "x"})) << "empty matches are none";
-    EXPECT_EQ(found(Pattern("\\p{L}+", Pattern::Reading::unicode), "été 漢字, na\xC3"), (Texts{"été", "漢字", "na"})) << "a cut character matches nothing";
+    EXPECT_EQ(found(Pattern("\\p{L}+", Pattern::Reading::unicode), "été 漢字, na\xC3"), (Texts{"été", "漢字", "na"}))
+        << "a cut character matches nothing";
     EXPECT_TRUE(found(Pattern("a"), "").empty());
 }
 

@@ -7,7 +7,8 @@
 namespace tg {
 
 TEST(text, templates_are_filled_by_name) {
-    EXPECT_EQ(fill_template("of {a}: {{literal}} {b}{b}", {{"a", "x"}, {"b", "{a}"}}, "file"), "of x: {literal} {a}{a}");
+    EXPECT_EQ(fill_template("of {a}: {{literal}} {b}{b}", {{"a", "x"}, {"b", "{a}"}}, "file"),
+              "of x: {literal} {a}{a}");
 }
 
 TEST(text, templates_name_what_they_do_not_know) {

@@ -11,7 +11,8 @@ using testing::IsEmpty;
 
 namespace {
 
-const std::vector<std::string> candidates{"animals~birds~naming birds", "animals~fish~naming fish", "food~fruit, fresh~counting fruit", "town~road signs"};
+const std::vector<std::string> candidates{"animals~birds~naming birds", "animals~fish~naming fish",
+                                          "food~fruit, fresh~counting fruit", "town~road signs"};
 const std::vector<std::string> types{"animals~birds~naming birds", "town~road signs"};
 
 std::int64_t all_of(const Notes& notes) {
@@ -32,7 +33,10 @@ TEST(an_expansion_answer, is_one_name_a_line_at_level_1) {
 }
 
 TEST(an_expansion_answer, is_one_full_path_a_line_below_a_parent) {
-    const auto answer = read_expand_answer("animals~birds\n- Animals \u223C Fish\n3. animals~insects\nfood~fruit\nanimals~mammals~dogs\nanimals\nanimals~~x\n", "animals");
+    const auto answer = read_expand_answer(
+        "animals~birds\n- Animals \u223C Fish\n3. "
+        "animals~insects\nfood~fruit\nanimals~mammals~dogs\nanimals\nanimals~~x\n",
+        "animals");
     EXPECT_THAT(answer.paths, ElementsAre("animals~birds", "animals~fish", "animals~insects"));
     EXPECT_EQ(answer.notes[Note::wrong_parent], 1);  // food~fruit
     EXPECT_EQ(answer.notes[Note::bad_path], 2);      // too deep, and an empty level
@@ -40,11 +44,16 @@ TEST(an_expansion_answer, is_one_full_path_a_line_below_a_parent) {
 }
 
 TEST(an_expansion_answer, may_be_wrapped_in_talk_and_fences) {
-    const auto answer = read_expand_answer("Sure! Here are three further subtypes:\n```text\nanimals~birds\nanimals~fish\n```\nLet me know if you want more.", "animals");
+    const auto answer = read_expand_answer(
+        "Sure! Here are three further subtypes:\n```text\nanimals~birds\nanimals~fish\n```\nLet me know if you want "
+        "more.",
+        "animals");
     EXPECT_THAT(answer.paths, ElementsAre("animals~birds", "animals~fish"));
     EXPECT_EQ(answer.notes[Note::code_fence], 1);
     EXPECT_EQ(answer.notes[Note::chatter], 1);
-    const auto bare = read_expand_answer("Here are some names:\n1. weather reading\n2. menu reading\nI hope that these are useful to you and your team!", "");
+    const auto bare = read_expand_answer(
+        "Here are some names:\n1. weather reading\n2. menu reading\nI hope that these are useful to you and your team!",
+        "");
     EXPECT_THAT(bare.paths, ElementsAre("weather reading", "menu reading"));
     EXPECT_EQ(bare.notes[Note::chatter], 2);
 }
@@ -55,7 +64,8 @@ TEST(an_expansion_answer, takes_bare_names_for_children_only_where_there_is_no_p
 }
 
 TEST(an_expansion_answer, may_be_json) {
-    EXPECT_THAT(read_expand_answer(R"({"paths": ["animals~birds", "fish"]})", "animals").paths, ElementsAre("animals~birds", "animals~fish"));
+    EXPECT_THAT(read_expand_answer(R"({"paths": ["animals~birds", "fish"]})", "animals").paths,
+                ElementsAre("animals~birds", "animals~fish"));
     EXPECT_THAT(read_expand_answer(R"(["weather reading"])", "").paths, ElementsAre("weather reading"));
     EXPECT_THAT(read_expand_answer(R"({"paths": []})", "animals").problem, IsEmpty());
 }
@@ -66,7 +76,8 @@ TEST(an_expansion_answer, may_say_that_nothing_is_left) {
         EXPECT_THAT(answer.paths, IsEmpty());
         EXPECT_THAT(answer.problem, IsEmpty()) << none;
     }
-    for (const auto* bad : {"", "I cannot help with that request, because it is against the rules.", "food~fruit"}) EXPECT_THAT(read_expand_answer(bad, "animals").problem, testing::Not(IsEmpty())) << bad;
+    for (const auto* bad : {"", "I cannot help with that request, because it is against the rules.", "food~fruit"})
+        EXPECT_THAT(read_expand_answer(bad, "animals").problem, testing::Not(IsEmpty())) << bad;
 }
 
 // --- refinement
@@ -106,16 +117,21 @@ TEST(a_refinement, drops_and_counts_labels_that_were_not_offered_or_come_twice) 
 }
 
 TEST(a_refinement, is_found_among_talk) {
-    const auto answer = read_refine_answer("The picture [a photo] shows a heron, so I keep:\n\n[animals~birds~naming birds]\n\nThe others do not fit.", candidates);
+    const auto answer = read_refine_answer(
+        "The picture [a photo] shows a heron, so I keep:\n\n[animals~birds~naming birds]\n\nThe others do not fit.",
+        candidates);
     EXPECT_THAT(answer.kept, ElementsAre(1, 0, 0, 0));
     EXPECT_EQ(answer.notes[Note::chatter], 1);
     // A sentence that names a label is no answer: it may say that it does not fit.
-    EXPECT_THAT(read_refine_answer("I think animals~birds~naming birds does not fit.", candidates).problem, testing::Not(IsEmpty()));
+    EXPECT_THAT(read_refine_answer("I think animals~birds~naming birds does not fit.", candidates).problem,
+                testing::Not(IsEmpty()));
 }
 
 TEST(a_refinement, may_be_a_list_of_lines_or_json) {
-    EXPECT_THAT(read_refine_answer("- animals~birds~naming birds\n- town~road signs", candidates).kept, ElementsAre(1, 0, 0, 1));
-    EXPECT_THAT(read_refine_answer(R"({"keep": ["food~fruit, fresh~counting fruit"]})", candidates).kept, ElementsAre(0, 0, 1, 0));
+    EXPECT_THAT(read_refine_answer("- animals~birds~naming birds\n- town~road signs", candidates).kept,
+                ElementsAre(1, 0, 0, 1));
+    EXPECT_THAT(read_refine_answer(R"({"keep": ["food~fruit, fresh~counting fruit"]})", candidates).kept,
+                ElementsAre(0, 0, 1, 0));
     EXPECT_THAT(read_refine_answer(R"({"keep": []})", candidates).problem, IsEmpty());
     EXPECT_THAT(read_refine_answer(R"(["None"])", candidates).problem, IsEmpty());
 }
@@ -128,15 +144,17 @@ TEST(a_refinement, counts_labels_beside_none_as_a_contradiction) {
 
 TEST(a_refinement, that_is_empty_or_a_refusal_is_no_answer) {
     EXPECT_THAT(read_refine_answer("", candidates).problem, testing::Not(IsEmpty()));
-    EXPECT_THAT(read_refine_answer("I'm sorry, but I can't help with that.", candidates).problem, testing::Not(IsEmpty()));
+    EXPECT_THAT(read_refine_answer("I'm sorry, but I can't help with that.", candidates).problem,
+                testing::Not(IsEmpty()));
 }
 
 // --- generation
 
 TEST(a_generation, is_a_json_object_a_line) {
-    const auto answer = read_generate_answer(R"({"task_type": "animals~birds~naming birds", "question": "Which bird?", "answer": "A crow"}
+    const auto answer = read_generate_answer(
+        R"({"task_type": "animals~birds~naming birds", "question": "Which bird?", "answer": "A crow"}
 {"task_type": "town~road signs", "question": "What must one do?", "answer": "Stop"})",
-                                             types);
+        types);
     ASSERT_EQ(answer.samples.size(), 2u);
     EXPECT_EQ(answer.samples[0], (QuestionAnswer{"Which bird?", "A crow"}));
     EXPECT_EQ(answer.samples[1], (QuestionAnswer{"What must one do?", "Stop"}));
@@ -145,7 +163,8 @@ TEST(a_generation, is_a_json_object_a_line) {
 
 TEST(a_generation, may_be_an_array_a_wrapped_array_or_fenced) {
     const std::string object = R"({"task_type": "town~road signs", "question": "Q {1}?", "answer": "A \"}\""})";
-    for (const auto& text : {"[" + object + "]", R"({"samples": [)" + object + "]}", "Here you are:\n```json\n" + object + "\n```\nDone.", "```json\n[" + object + ",]\n```"}) {
+    for (const auto& text : {"[" + object + "]", R"({"samples": [)" + object + "]}",
+                             "Here you are:\n```json\n" + object + "\n```\nDone.", "```json\n[" + object + ",]\n```"}) {
         const auto answer = read_generate_answer(text, types);
         ASSERT_TRUE(answer.samples[1]) << text;
         EXPECT_EQ(*answer.samples[1], (QuestionAnswer{"Q {1}?", "A \"}\""})) << text;
@@ -154,15 +173,17 @@ TEST(a_generation, may_be_an_array_a_wrapped_array_or_fenced) {
 }
 
 TEST(a_generation, mends_raw_line_breaks_and_trailing_commas) {
-    const auto answer = read_generate_answer("{\"task_type\": \"town~road signs\",\n\"question\": \"Two\nlines?\", \"answer\": \"yes\",}", types);
+    const auto answer = read_generate_answer(
+        "{\"task_type\": \"town~road signs\",\n\"question\": \"Two\nlines?\", \"answer\": \"yes\",}", types);
     ASSERT_TRUE(answer.samples[1]);
     EXPECT_EQ(answer.samples[1]->question, "Two\nlines?");
 }
 
 TEST(a_generation, that_is_cut_off_keeps_what_is_whole) {
-    const auto answer = read_generate_answer(R"({"task_type": "animals~birds~naming birds", "question": "Which?", "answer": "A crow"}
+    const auto answer =
+        read_generate_answer(R"({"task_type": "animals~birds~naming birds", "question": "Which?", "answer": "A crow"}
 {"task_type": "town~road signs", "question": "What mu)",
-                                             types);
+                             types);
     EXPECT_TRUE(answer.samples[0]);
     EXPECT_FALSE(answer.samples[1]);
     EXPECT_EQ(answer.notes[Note::broken_json], 1);
@@ -187,7 +208,9 @@ TEST(a_generation, drops_wrong_labels_extra_samples_and_missing_or_empty_fields)
 }
 
 TEST(a_generation, takes_other_field_names_and_answers_that_are_no_text) {
-    const auto answer = read_generate_answer(R"([{"Task Type": "Town ~ Road Signs", "Question": "How many?", "Answer": 3}, {"type": "naming birds", "q": "Which?", "a": ["a crow", "a hen"]}])", types);
+    const auto answer = read_generate_answer(
+        R"([{"Task Type": "Town ~ Road Signs", "Question": "How many?", "Answer": 3}, {"type": "naming birds", "q": "Which?", "a": ["a crow", "a hen"]}])",
+        types);
     ASSERT_TRUE(answer.samples[0] && answer.samples[1]);
     EXPECT_EQ(answer.samples[1]->answer, "3");
     EXPECT_EQ(answer.samples[0]->answer, "a crow, a hen");
@@ -202,7 +225,8 @@ TEST(a_generation, needs_no_label_when_one_type_was_asked_for) {
 
 TEST(a_generation, without_any_usable_object_says_why) {
     EXPECT_EQ(read_generate_answer("I cannot see the picture.", types).problem, "the answer holds no JSON object");
-    EXPECT_THAT(read_generate_answer(R"({"task_type": "space", "question": "a", "answer": "b"})", types).problem, testing::HasSubstr("no object"));
+    EXPECT_THAT(read_generate_answer(R"({"task_type": "space", "question": "a", "answer": "b"})", types).problem,
+                testing::HasSubstr("no object"));
     EXPECT_THAT(read_generate_answer("", types).problem, testing::Not(IsEmpty()));
 }
 
@@ -215,13 +239,18 @@ TEST(a_judgement, is_one_digit) {
 }
 
 TEST(a_judgement, may_stand_amid_marks_words_or_json) {
-    for (const auto* one : {"**1**", "[1]", "1.", "Answer: 1", "```\n1\n```", "{\"valid\": 1}", "{\"valid\": true}", "The question suits the picture.\n\n1", "1\n\nThe answer can be seen.", "My verdict is 1", "Score = 1.", "1. The sample is valid."})
+    for (const auto* one : {"**1**", "[1]", "1.", "Answer: 1", "```\n1\n```", "{\"valid\": 1}", "{\"valid\": true}",
+                            "The question suits the picture.\n\n1", "1\n\nThe answer can be seen.", "My verdict is 1",
+                            "Score = 1.", "1. The sample is valid."})
         EXPECT_EQ(read_judge_answer(one).vote, 1) << one;
-    for (const auto* zero : {"\"0\"", "Vote: **0**", "{\"valid\": 0}", "0, because the count is wrong."}) EXPECT_EQ(read_judge_answer(zero).vote, 0) << zero;
+    for (const auto* zero : {"\"0\"", "Vote: **0**", "{\"valid\": 0}", "0, because the count is wrong."})
+        EXPECT_EQ(read_judge_answer(zero).vote, 0) << zero;
 }
 
 TEST(a_judgement, that_is_anything_else_is_no_vote) {
-    for (const auto* bad : {"", "yes", "10", "0.5", "-1", "2", "1/0", "0 errors were found, so the sample is fine", "Answer: 1\nAnswer: 0", "1\n0", "I cannot help with that.", "answer: 10", "score: 0.8", "{\"valid\": 7}"}) {
+    for (const auto* bad :
+         {"", "yes", "10", "0.5", "-1", "2", "1/0", "0 errors were found, so the sample is fine",
+          "Answer: 1\nAnswer: 0", "1\n0", "I cannot help with that.", "answer: 10", "score: 0.8", "{\"valid\": 7}"}) {
         const auto answer = read_judge_answer(bad);
         EXPECT_EQ(answer.vote, -1) << bad;
         EXPECT_THAT(answer.problem, testing::Not(IsEmpty())) << bad;

@@ -16,9 +16,9 @@
 
 using namespace tg;
 using namespace tg::curation;
+using test::prompts;
 using testing::Each;
 using testing::ElementsAre;
-using test::prompts;
 
 namespace {
 
@@ -36,7 +36,9 @@ CurateSettings settings(int per_request = 10) {
 }
 
 // A number that hangs on the request's content alone.
-std::uint64_t luck(const llm::Request& request, std::string_view salt = {}) { return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish()); }
+std::uint64_t luck(const llm::Request& request, std::string_view salt = {}) {
+    return DigestHash{}(DigestBuilder().add(request.stage).add(request.item).add(request.endpoint).add(salt).finish());
+}
 
 std::vector<std::string> listed(const llm::Request& request) {
     std::vector<std::string> lines;
@@ -57,7 +59,9 @@ std::string lively(const llm::Request& request) {
     if (request.stage == "generate") {
         std::string text;
         for (const auto& type : listed(request))
-            if (luck(request, type) % 11 != 0) text += fmt::format("{{\"task_type\": \"{}\", \"question\": \"what of {}?\", \"answer\": \"{}\"}}\n", type, type, luck(request, type) % 100);
+            if (luck(request, type) % 11 != 0)
+                text += fmt::format("{{\"task_type\": \"{}\", \"question\": \"what of {}?\", \"answer\": \"{}\"}}\n",
+                                    type, type, luck(request, type) % 100);
         return text.empty() ? "none" : text;
     }
     return luck(request) % 4 == 0 ? "0" : "1";
@@ -70,14 +74,17 @@ struct Curated {
     std::int64_t finished = 0;
 };
 
-Curated curate(const CurateSettings& with, const FakeAsker::Answer& answer, std::uint64_t order, std::size_t images = 60, std::int64_t k = 10, int stop_after = 0) {
+Curated curate(const CurateSettings& with, const FakeAsker::Answer& answer, std::uint64_t order,
+               std::size_t images = 60, std::int64_t k = 10, int stop_after = 0) {
     const auto all = paths();
     FakeAsker asker(answer, order);
     asker.stop_after = stop_after;
     FlowCounts counts;
     Curated run;
     CurationFlow flow(
-        with, prompts(), [&](std::int64_t type) -> const std::string& { return all[static_cast<std::size_t>(type)]; }, [](std::uint64_t) { return nullptr; }, asker, counts, [&](ImageResult&& result) { run.results.push_back(std::move(result)); });
+        with, prompts(), [&](std::int64_t type) -> const std::string& { return all[static_cast<std::size_t>(type)]; },
+        [](std::uint64_t) { return nullptr; }, asker, counts,
+        [&](ImageResult&& result) { run.results.push_back(std::move(result)); });
     std::size_t next = 0;
     asker.run([&] {
         if (next == images) return false;
@@ -99,7 +106,8 @@ std::string text_of(const Curated& run) {
     for (const auto& result : run.results) {
         text += fmt::format("{} {}:", result.image, static_cast<int>(result.state));
         for (const auto& sample : result.samples) {
-            text += fmt::format(" {} {} {} {} {} [", sample.type, sample.question, sample.answer, sample.kept, static_cast<int>(sample.state));
+            text += fmt::format(" {} {} {} {} {} [", sample.type, sample.question, sample.answer, sample.kept,
+                                static_cast<int>(sample.state));
             for (const auto vote : sample.votes) text += fmt::format("{} ", vote);
             text += "]";
         }
@@ -144,7 +152,8 @@ TEST(the_flow, asks_each_judge_about_each_sample_that_was_generated) {
     int generated = 0, kept_candidates = 0;
     for (const auto& result : run.results) {
         for (const auto flag : result.kept) kept_candidates += flag;
-        EXPECT_EQ(result.samples.size(), static_cast<std::size_t>(std::count(result.kept.begin(), result.kept.end(), 1)));
+        EXPECT_EQ(result.samples.size(),
+                  static_cast<std::size_t>(std::count(result.kept.begin(), result.kept.end(), 1)));
         for (const auto& sample : result.samples) {
             if (sample.question.empty()) {
                 EXPECT_THAT(sample.votes, Each(no_vote));
@@ -161,7 +170,8 @@ TEST(the_flow, asks_each_judge_about_each_sample_that_was_generated) {
 TEST(the_flow, asks_only_about_new_candidates_when_k_is_raised) {
     const auto few = curate(settings(5), lively, 1, 60, 10), many = curate(settings(5), lively, 1, 60, 20);
     const std::set<std::string> before(few.keys.begin(), few.keys.end()), after(many.keys.begin(), many.keys.end());
-    EXPECT_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end())) << "a request of the smaller k is asked in other words for the larger one";
+    EXPECT_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end()))
+        << "a request of the smaller k is asked in other words for the larger one";
     EXPECT_GT(after.size(), before.size());
 }
 
@@ -170,8 +180,7 @@ TEST(the_flow, asks_only_the_new_judge_when_one_is_changed) {
     other.screen.judges = {"a", "b", "d"};
     const auto first = curate(settings(), lively, 1), second = curate(other, lively, 1);
     const std::set<std::string> before(first.keys.begin(), first.keys.end());
-    for (const auto& key : second.keys)
-        EXPECT_TRUE(before.contains(key) || key.starts_with("d|screen|")) << key;
+    for (const auto& key : second.keys) EXPECT_TRUE(before.contains(key) || key.starts_with("d|screen|")) << key;
 }
 
 TEST(the_flow, leaves_stopped_images_out) {
@@ -223,7 +232,8 @@ TEST(the_figures, hold_vote_patterns_and_pairwise_agreement) {
 }
 
 TEST(fleiss_kappa, is_what_its_definition_gives) {
-    // Worked by hand: 10 samples, 3 judges. P = (4*1 + 3*1 + 3*(1/3)) / 10 = 0.8; yes = (12 + 6) / 30 = 0.6; P_e = 0.52.
+    // Worked by hand: 10 samples, 3 judges. P = (4*1 + 3*1 + 3*(1/3)) / 10 = 0.8; yes = (12 + 6) / 30 = 0.6; P_e =
+    // 0.52.
     CurationFigures figures({"a", "b", "c"}, {"field"});
     add_votes(figures, {1, 1, 1}, 4);
     add_votes(figures, {1, 0, 1}, 3);

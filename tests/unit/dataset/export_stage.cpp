@@ -26,14 +26,18 @@ struct Export : ::testing::Test {
         for (const char* name : {"a", "b", "c"}) {
             pictures::Image image{8, 6, std::vector<std::uint8_t>(8 * 6 * 3, static_cast<std::uint8_t>(name[0]))};
             const auto bytes = pictures::encode_jpeg(image, 90);
-            storage::publish_text(folder / "pictures" / (std::string(name) + ".jpg"), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+            storage::publish_text(folder / "pictures" / (std::string(name) + ".jpg"),
+                                  {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
         }
         pool.sources = {(folder / "pictures").string()};
         run::StageContext context{*solo, paths, "f"};
         ingest::make_ingest_stage(pool)->run(context);
-        storage::publish_hdf5(paths.file("taxonomy.h5"), [](storage::Hdf5File& out) { taxonomy::Taxonomy({"animals~birds", "animals~fish"}).write(out); });
+        storage::publish_hdf5(paths.file("taxonomy.h5"), [](storage::Hdf5File& out) {
+            taxonomy::Taxonomy({"animals~birds", "animals~fish"}).write(out);
+        });
         const auto types = taxonomy::Taxonomy::read(paths.file("taxonomy.h5"));
-        const auto birds = static_cast<std::int64_t>(*types.find("animals~birds")), fish = static_cast<std::int64_t>(*types.find("animals~fish"));
+        const auto birds = static_cast<std::int64_t>(*types.find("animals~birds")),
+                   fish = static_cast<std::int64_t>(*types.find("animals~fish"));
         storage::publish_hdf5(paths.file("samples.h5"), [&](storage::Hdf5File& out) {
             out.write("image", std::vector<std::int64_t>{0, 0, 1, 2, 2});
             out.write("type", std::vector<std::int64_t>{birds, fish, birds, fish, birds});
@@ -61,8 +65,11 @@ TEST_F(Export, writes_what_the_judges_kept_in_llavas_layout) {
     ASSERT_EQ(samples.size(), 3u);
     EXPECT_EQ(samples[0]["image"], "a.jpg");
     EXPECT_EQ(samples[0]["task_type"], "animals~birds");
-    EXPECT_EQ(samples[0]["conversations"], nlohmann::json::parse(R"([{"from": "human", "value": "<image>\nWhich \"bird\"?"}, {"from": "gpt", "value": "a crow"}])"));
-    EXPECT_THAT(samples[0]["id"].get<std::string>(), testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+    EXPECT_EQ(samples[0]["conversations"],
+              nlohmann::json::parse(
+                  R"([{"from": "human", "value": "<image>\nWhich \"bird\"?"}, {"from": "gpt", "value": "a crow"}])"));
+    EXPECT_THAT(samples[0]["id"].get<std::string>(),
+                testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
     EXPECT_EQ(exported("held_out.json").size(), 0u);
 }
 

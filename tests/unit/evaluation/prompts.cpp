@@ -11,12 +11,17 @@ using Cells = std::map<std::string, std::string>;
 constexpr std::string_view letter_suffix = "\nAnswer with the option's letter from the given choices directly.";
 constexpr std::string_view short_suffix = "Answer the question using a single word or phrase.";
 
-std::string words(const Cells& cells, PromptStyle style, PromptFamily family = llava) { return word_question({.index = "1", .cells = cells}, style, family, 1, 1).text; }
+std::string words(const Cells& cells, PromptStyle style, PromptFamily family = llava) {
+    return word_question({.index = "1", .cells = cells}, style, family, 1, 1).text;
+}
 
 TEST(Prompts, choices_are_lettered_under_hint_and_question) {
-    EXPECT_EQ(words({{"question", "Which?"}, {"A", "one"}, {"C", "three"}}, choice), "<image>\nWhich?\nA. one\nC. three" + std::string(letter_suffix));
-    EXPECT_EQ(words({{"question", "Which?"}, {"hint", "Look."}, {"A", "one"}}, choice), "<image>\nLook.\nWhich?\nA. one" + std::string(letter_suffix));
-    EXPECT_EQ(words({{"question", "Which?"}, {"A", "one"}}, choice, internvl), words({{"question", "Which?"}, {"A", "one"}}, choice, llava));
+    EXPECT_EQ(words({{"question", "Which?"}, {"A", "one"}, {"C", "three"}}, choice),
+              "<image>\nWhich?\nA. one\nC. three" + std::string(letter_suffix));
+    EXPECT_EQ(words({{"question", "Which?"}, {"hint", "Look."}, {"A", "one"}}, choice),
+              "<image>\nLook.\nWhich?\nA. one" + std::string(letter_suffix));
+    EXPECT_EQ(words({{"question", "Which?"}, {"A", "one"}}, choice, internvl),
+              words({{"question", "Which?"}, {"A", "one"}}, choice, llava));
     EXPECT_EQ(words({{"question", "Which?"}}, choice), "<image>\nWhich?\nAnswer the question directly.");
 }
 
@@ -51,7 +56,9 @@ TEST(Prompts, several_pictures_stand_in_front_or_where_MMMU_marks_them) {
     const auto two = word_question({.index = "1", .cells = Cells{{"question", "Same?"}}}, bare, llava, 2, 8);
     EXPECT_EQ(two.text, "<image>\n<image>\nSame?");
     EXPECT_EQ(two.pictures, (std::vector<std::size_t>{0, 1}));
-    const Question marked{.index = "1", .cells = Cells{{"question", "In <image 2> and <image 1>, <image x> <image 7>?"}, {"A", "<image 1>"}}};
+    const Question marked{
+        .index = "1",
+        .cells = Cells{{"question", "In <image 2> and <image 1>, <image x> <image 7>?"}, {"A", "<image 1>"}}};
     const auto all = word_question(marked, mmmu, llava, 2, 8);
     EXPECT_EQ(all.text, "In <image> and <image>, <image x> <image 7>?\nA. <image>" + std::string(letter_suffix));
     EXPECT_EQ(all.pictures, (std::vector<std::size_t>{1, 0, 0}));

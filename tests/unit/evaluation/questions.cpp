@@ -14,7 +14,8 @@ namespace {
 class Files : public ::testing::Test {
 protected:
     void SetUp() override {
-        folder_ = std::filesystem::path(::testing::TempDir()) / ("questions_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+        folder_ = std::filesystem::path(::testing::TempDir()) /
+                  ("questions_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
         std::filesystem::remove_all(folder_);
         std::filesystem::create_directories(folder_);
     }
@@ -35,7 +36,9 @@ std::string message_of(const auto& work) {
     return "nothing was thrown";
 }
 
-std::string text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string text_of(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 const std::string long_base64 = [] {  // more than 64 characters: a picture and no index
     std::string out;
@@ -59,17 +62,24 @@ TEST(TsvFile, reads_what_pandas_reads) {
             for (std::size_t column = 0; column < table.columns().size(); ++column) {
                 const auto cell = table.cell(row, column);
                 const auto& wanted = expected[row + 1][column];
-                EXPECT_EQ(cell ? nlohmann::json(*cell) : nlohmann::json(), wanted) << name << ", row " << row << ", column " << column;
+                EXPECT_EQ(cell ? nlohmann::json(*cell) : nlohmann::json(), wanted)
+                    << name << ", row " << row << ", column " << column;
             }
     }
 }
 
 TEST(TsvFile, names_the_line_of_what_is_wrong) {
-    EXPECT_EQ(message_of([] { TsvFile::parse("", "x.tsv"); }), "x.tsv: the file is empty, not even a header line is there");
-    EXPECT_EQ(message_of([] { TsvFile::parse("index\tA\n1\tx\ty\n", "x.tsv"); }), "x.tsv:2: a row has more fields than the 2 of the header; a tab inside a field needs quotes around the field");
-    EXPECT_EQ(message_of([] { TsvFile::parse("index\tA\n1\tx\n2\t\"y\nz\n", "x.tsv"); }), "x.tsv:3: a quoted field is never closed; the file may have been cut short; fetch it again");
-    EXPECT_EQ(message_of([] { TsvFile::parse("index\tA\tA\n", "x.tsv"); }), "x.tsv: column 'A' stands twice in the header");
-    EXPECT_EQ(message_of([] { TsvFile::open("/nowhere/x.tsv"); }), "/nowhere/x.tsv: the benchmark file cannot be opened (No such file or directory)");
+    EXPECT_EQ(message_of([] { TsvFile::parse("", "x.tsv"); }),
+              "x.tsv: the file is empty, not even a header line is there");
+    EXPECT_EQ(
+        message_of([] { TsvFile::parse("index\tA\n1\tx\ty\n", "x.tsv"); }),
+        "x.tsv:2: a row has more fields than the 2 of the header; a tab inside a field needs quotes around the field");
+    EXPECT_EQ(message_of([] { TsvFile::parse("index\tA\n1\tx\n2\t\"y\nz\n", "x.tsv"); }),
+              "x.tsv:3: a quoted field is never closed; the file may have been cut short; fetch it again");
+    EXPECT_EQ(message_of([] { TsvFile::parse("index\tA\tA\n", "x.tsv"); }),
+              "x.tsv: column 'A' stands twice in the header");
+    EXPECT_EQ(message_of([] { TsvFile::open("/nowhere/x.tsv"); }),
+              "/nowhere/x.tsv: the benchmark file cannot be opened (No such file or directory)");
 }
 
 TEST(TsvFile, counts_lines_through_quoted_line_breaks) {
@@ -87,7 +97,9 @@ TEST(ListLiterals, are_read_as_Python_writes_them) {
     EXPECT_EQ(parse_list_literal("['a' 'b', 'c',]"), (Items{"ab", "c"}));
     EXPECT_EQ(parse_list_literal(" [ ] "), Items{});
     EXPECT_EQ(parse_list_literal("['[x]', ']']"), (Items{"[x]", "]"}));
-    for (const char* text : {"", "[", "a", "[see figure]", "['a'", "['a]", "['a'] x", "[[1]]", "['a' 1]", "[1 2]", "[,]"}) EXPECT_EQ(parse_list_literal(text), std::nullopt) << text;
+    for (const char* text :
+         {"", "[", "a", "[see figure]", "['a'", "['a]", "['a'] x", "[[1]]", "['a' 1]", "[1 2]", "[,]"})
+        EXPECT_EQ(parse_list_literal(text), std::nullopt) << text;
 }
 
 TEST(Base64, is_decoded_with_and_without_padding_and_line_breaks) {
@@ -95,15 +107,21 @@ TEST(Base64, is_decoded_with_and_without_padding_and_line_breaks) {
     EXPECT_EQ(text_of(decode_base64("QUI=", "x")), "AB");
     EXPECT_EQ(text_of(decode_base64("QQ", "x")), "A");
     EXPECT_EQ(text_of(decode_base64("QU\nJD\r\n", "x")), "ABC");
-    EXPECT_EQ(message_of([] { decode_base64("QU*D", "file, question 7"); }), "file, question 7: the picture is not base64 (character '*')");
+    EXPECT_EQ(message_of([] { decode_base64("QU*D", "file, question 7"); }),
+              "file, question 7: the picture is not base64 (character '*')");
 }
 
 TEST_F(Files, tsv_pictures_come_single_listed_and_shared) {
-    const auto file = write("b.tsv", "index\timage\tquestion\tA\tB\tanswer\n"
-                                     "1\t" + long_base64 + "\tone?\tx\ty\tA\n"
-                                     "2\t1\ttwo?\tx\t\tB\n"
-                                     "3\t\"['" + long_base64 + "', 'WFla']\"\tthree?\tx\tNone\tA\n"
-                                     "4\t\tfour?\tx\ty\tA\n");
+    const auto file = write("b.tsv",
+                            "index\timage\tquestion\tA\tB\tanswer\n"
+                            "1\t" +
+                                long_base64 +
+                                "\tone?\tx\ty\tA\n"
+                                "2\t1\ttwo?\tx\t\tB\n"
+                                "3\t\"['" +
+                                long_base64 +
+                                "', 'WFla']\"\tthree?\tx\tNone\tA\n"
+                                "4\t\tfour?\tx\ty\tA\n");
     const auto questions = QuestionFile::open(file, {});
     ASSERT_EQ(questions.questions().size(), 3u);
     EXPECT_EQ(questions.skipped().no_picture, 1u);
@@ -122,7 +140,8 @@ TEST_F(Files, tsv_pictures_come_by_path_under_the_image_root) {
     std::filesystem::create_directories(folder_ / "pictures");
     write("pictures/a.png", "first");
     write("pictures/b.png", "second");
-    const auto file = write("b.tsv", "index\timage_path\tquestion\n7\ta.png\t?\n8\t\"['a.png', 'b.png']\"\t?\n9\tc.png\t?\n");
+    const auto file =
+        write("b.tsv", "index\timage_path\tquestion\n7\ta.png\t?\n8\t\"['a.png', 'b.png']\"\t?\n9\tc.png\t?\n");
     const auto questions = QuestionFile::open(file, {.image_root = folder_ / "pictures"});
     EXPECT_EQ(text_of(questions.pictures(0).at(0)), "first");
     EXPECT_EQ(text_of(questions.pictures(1).at(1)), "second");
@@ -132,12 +151,29 @@ TEST_F(Files, tsv_pictures_come_by_path_under_the_image_root) {
 }
 
 TEST_F(Files, tsv_mistakes_are_named) {
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("a.tsv", "id\timage\n1\tx\n"), {}); }).find("column 'index' is not there (found: id, image)"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("b.tsv", "index\tquestion\n1\tx\n"), {}); }).find("no question has a picture"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("c.tsv", "index\timage\n1\t" + long_base64 + "\n1\t" + long_base64 + "\n"), {}); }).find("index '1' stands twice"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("d.tsv", "index\timage\n1\t5\n"), {}); }).find("said to be that of index '5', which has none"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("e.txt", "x"), {}); }).find("must end in .tsv"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("f.tsv", "index\timage\n1\t" + long_base64 + "\n"), {.split = "val"}); }).find("there is no column 'split'"), std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("a.tsv", "id\timage\n1\tx\n"), {});
+              }).find("column 'index' is not there (found: id, image)"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("b.tsv", "index\tquestion\n1\tx\n"), {});
+              }).find("no question has a picture"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("c.tsv", "index\timage\n1\t" + long_base64 + "\n1\t" + long_base64 + "\n"),
+                                     {});
+              }).find("index '1' stands twice"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("d.tsv", "index\timage\n1\t5\n"), {});
+              }).find("said to be that of index '5', which has none"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] { QuestionFile::open(write("e.txt", "x"), {}); }).find("must end in .tsv"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("f.tsv", "index\timage\n1\t" + long_base64 + "\n"), {.split = "val"});
+              }).find("there is no column 'split'"),
+              std::string::npos);
 }
 
 TEST_F(Files, rows_of_other_splits_are_left_out_and_counted) {
@@ -150,10 +186,17 @@ TEST_F(Files, rows_of_other_splits_are_left_out_and_counted) {
 
 TEST_F(Files, LLaVA_json_lines_meet_their_answers) {
     write("a.jpg", "picture");
-    const auto file = write("q.jsonl", R"({"question_id": 5, "image": "a.jpg", "text": "Is it?\nAnswer.", "category": "random"})" "\n\n"
-                                       R"({"question_id": "x6", "image": "a.jpg", "text": "And that?", "options": ["p", "q"]})" "\n"
-                                       R"({"question_id": 7, "text": "No picture"})" "\n");
-    const auto answers = write("a.jsonl", R"({"question_id": 5, "label": "yes", "text": "ignored"})" "\n" R"({"question_id": "x6", "answer": ["a", "b"]})" "\n");
+    const auto file =
+        write("q.jsonl", R"({"question_id": 5, "image": "a.jpg", "text": "Is it?\nAnswer.", "category": "random"})"
+                         "\n\n"
+                         R"({"question_id": "x6", "image": "a.jpg", "text": "And that?", "options": ["p", "q"]})"
+                         "\n"
+                         R"({"question_id": 7, "text": "No picture"})"
+                         "\n");
+    const auto answers = write("a.jsonl", R"({"question_id": 5, "label": "yes", "text": "ignored"})"
+                                          "\n"
+                                          R"({"question_id": "x6", "answer": ["a", "b"]})"
+                                          "\n");
     const auto questions = QuestionFile::open(file, {.answers = answers});
     ASSERT_EQ(questions.questions().size(), 2u);
     const auto& first = questions.questions()[0];
@@ -169,9 +212,19 @@ TEST_F(Files, LLaVA_json_lines_meet_their_answers) {
 
 TEST_F(Files, json_lines_mistakes_are_named) {
     const auto good = R"({"question_id": 1, "image": "a.jpg", "text": "?"})";
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("a.jsonl", std::string(good) + "\n{\"question_id\": 2,\n"), {}); }).find("a.jsonl:2: not a JSON object"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("b.jsonl", R"({"question_id": 1, "image": "a.jpg"})"), {}); }).find("b.jsonl:1: no 'text'"), std::string::npos);
-    EXPECT_NE(message_of([&] { QuestionFile::open(write("c.jsonl", good), {.answers = write("d.jsonl", R"({"question_id": 9, "answer": "x"})")}); }).find("none of its question_ids is among the questions"), std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("a.jsonl", std::string(good) + "\n{\"question_id\": 2,\n"), {});
+              }).find("a.jsonl:2: not a JSON object"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("b.jsonl", R"({"question_id": 1, "image": "a.jpg"})"), {});
+              }).find("b.jsonl:1: no 'text'"),
+              std::string::npos);
+    EXPECT_NE(message_of([&] {
+                  QuestionFile::open(write("c.jsonl", good),
+                                     {.answers = write("d.jsonl", R"({"question_id": 9, "answer": "x"})")});
+              }).find("none of its question_ids is among the questions"),
+              std::string::npos);
 }
 
 }  // namespace

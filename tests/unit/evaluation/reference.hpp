@@ -10,7 +10,8 @@
 namespace tg::test {
 
 inline const nlohmann::json& reference() {
-    static const auto all = nlohmann::json::parse(read_text_file(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/evaluation/reference.json"));
+    static const auto all = nlohmann::json::parse(
+        read_text_file(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/evaluation/reference.json"));
     return all;
 }
 

@@ -17,7 +17,8 @@ std::vector<Record> records(const std::string& text, char separator = ',') {
 }
 
 TEST(read_record, takes_fields_quotes_and_line_ends_apart) {
-    EXPECT_EQ(records("a,b\r\n\n1,\"x, \"\"y\"\"\nz\"\n,\nlast"), (std::vector<Record>{{"a", "b"}, {"1", "x, \"y\"\nz"}, {"", ""}, {"last"}}));
+    EXPECT_EQ(records("a,b\r\n\n1,\"x, \"\"y\"\"\nz\"\n,\nlast"),
+              (std::vector<Record>{{"a", "b"}, {"1", "x, \"y\"\nz"}, {"", ""}, {"last"}}));
     EXPECT_EQ(records("a\tb,c\n", '\t'), (std::vector<Record>{{"a", "b,c"}}));
     EXPECT_TRUE(records("").empty());
     EXPECT_EQ(records("\"\"\n"), (std::vector<Record>{{""}}));

@@ -39,7 +39,8 @@ double figure(const run::Figures& figures, const std::string& name) {
 // All fixtures, two of them twice, and some that are broken.
 void fill(const ScratchFolder& folder) {
     for (const auto& entry : std::filesystem::directory_iterator(picture_folder))
-        if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32") folder.write(name, file_bytes(entry.path()));
+        if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32")
+            folder.write(name, file_bytes(entry.path()));
     folder.write("twin/a.jpg", file_bytes(picture_folder / "jpeg_420.jpg"));
     folder.write("twin/b.png", file_bytes(picture_folder / "png_rgb.png"));
     folder.write("bad/empty.jpg", "");
@@ -57,7 +58,8 @@ TEST(ingest, accounts_for_every_file) {
     const auto figures = ingest(pool_of(folder.path()), run.path());
     const pool::Pool pool(run.path() / "pool.h5", pool_of(folder.path()));
     std::size_t files = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) files += entry.is_regular_file() ? 1 : 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path()))
+        files += entry.is_regular_file() ? 1 : 0;
     EXPECT_EQ(pool.size() + 1, files);
     EXPECT_EQ(figure(figures, "pictures"), static_cast<double>(pool.size()));
     EXPECT_EQ(figure(figures, "ignored_files"), 1);

@@ -34,7 +34,8 @@ std::string refusal(const pool::PoolSettings& settings) {
     return "nothing was refused";
 }
 
-void write_tar(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::string>>& members, void (*format)(archive*)) {
+void write_tar(const std::filesystem::path& path, const std::vector<std::pair<std::string, std::string>>& members,
+               void (*format)(archive*)) {
     const std::unique_ptr<archive, int (*)(archive*)> out(archive_write_new(), archive_write_free);
     format(out.get());
     ASSERT_EQ(archive_write_open_filename(out.get(), path.c_str()), ARCHIVE_OK);
@@ -55,7 +56,9 @@ void ustar(archive* a) { archive_write_set_format_ustar(a); }
 
 TEST(folder_source, lists_pictures_by_path_bytes_and_counts_the_rest) {
     const ScratchFolder folder;
-    for (const auto* name : {"b.PNG", "a/z.jpg", "a.jpg", "a/\xC3\xA9.gif", "a/\xFF.bmp", "notes.txt", "sound.ogg", "none"}) folder.write(name, "x");
+    for (const auto* name :
+         {"b.PNG", "a/z.jpg", "a.jpg", "a/\xC3\xA9.gif", "a/\xFF.bmp", "notes.txt", "sound.ogg", "none"})
+        folder.write(name, "x");
     std::filesystem::create_directory(folder.path() / "empty");
     const auto listing = list_sources(settings_for({folder.path()}));
     EXPECT_EQ(uris_of(listing), (Uris{"a.jpg", "a/z.jpg", "a/\xC3\xA9.gif", "a/\xFF.bmp", "b.PNG"}));
@@ -68,7 +71,8 @@ TEST(folder_source, follows_links_and_refuses_a_loop) {
     folder.write("y.jpg", "y");
     std::filesystem::create_directory_symlink(elsewhere.path(), folder.path() / "link");
     std::filesystem::create_symlink("/nowhere", folder.path() / "broken.jpg");
-    EXPECT_EQ(uris_of(list_sources(settings_for({"folder:" + folder.path().string()}))), (Uris{"broken.jpg", "link/deep/x.jpg", "y.jpg"}));
+    EXPECT_EQ(uris_of(list_sources(settings_for({"folder:" + folder.path().string()}))),
+              (Uris{"broken.jpg", "link/deep/x.jpg", "y.jpg"}));
     std::filesystem::create_directory_symlink(folder.path(), elsewhere.path() / "back");
     EXPECT_NE(refusal(settings_for({folder.path()})).find("leads back"), std::string::npos);
 }
@@ -96,8 +100,11 @@ TEST(tar_source, finds_each_member_where_its_bytes_lie) {
     const ScratchFolder folder;
     std::vector<std::pair<std::string, std::string>> members;
     const std::string long_name = std::string(180, 'n') + "/" + std::string(120, 'm') + ".jpg";
-    for (int i = 0; i < 12; ++i) members.emplace_back(fmt::format("{:03}.jpg", i), std::string(static_cast<std::size_t>(700 * i), static_cast<char>('a' + i)));
-    for (const auto& [name, format] : {std::pair<const char*, void (*)(archive*)>{"a.tar", pax}, {"b.tar", gnu}, {"c.tar", ustar}}) {
+    for (int i = 0; i < 12; ++i)
+        members.emplace_back(fmt::format("{:03}.jpg", i),
+                             std::string(static_cast<std::size_t>(700 * i), static_cast<char>('a' + i)));
+    for (const auto& [name, format] :
+         {std::pair<const char*, void (*)(archive*)>{"a.tar", pax}, {"b.tar", gnu}, {"c.tar", ustar}}) {
         auto all = members;
         if (format != ustar) all.emplace_back(long_name, "long"), all.emplace_back("\xC3\xA9.jpg", "accent");
         all.emplace_back("001.json", "{}");
@@ -123,11 +130,14 @@ TEST(tar_source, finds_each_member_where_its_bytes_lie) {
 TEST(tar_source, expands_shard_ranges_and_names_a_missing_or_cut_one) {
     const ScratchFolder folder;
     std::filesystem::create_directory(folder.path() / "set");
-    for (const auto* name : {"s-008.tar", "s-009.tar", "s-010.tar"}) write_tar(folder.path() / "set" / name, {{"x.jpg", std::string(3000, 'x')}}, pax);
+    for (const auto* name : {"s-008.tar", "s-009.tar", "s-010.tar"})
+        write_tar(folder.path() / "set" / name, {{"x.jpg", std::string(3000, 'x')}}, pax);
     const auto base = "tar:" + folder.path().string();
-    EXPECT_EQ(uris_of(list_sources(settings_for({base + "/set/s-{008..010}.tar"}))), (Uris{"s-008.tar/x.jpg", "s-009.tar/x.jpg", "s-010.tar/x.jpg"}));
+    EXPECT_EQ(uris_of(list_sources(settings_for({base + "/set/s-{008..010}.tar"}))),
+              (Uris{"s-008.tar/x.jpg", "s-009.tar/x.jpg", "s-010.tar/x.jpg"}));
     EXPECT_EQ(uris_of(list_sources(settings_for({base + "/*/s-01*.tar"}))), (Uris{"set/s-010.tar/x.jpg"}));
-    EXPECT_NE(refusal(settings_for({base + "/set/s-{008..011}.tar"})).find("s-011.tar: no such shard"), std::string::npos);
+    EXPECT_NE(refusal(settings_for({base + "/set/s-{008..011}.tar"})).find("s-011.tar: no such shard"),
+              std::string::npos);
     std::filesystem::resize_file(folder.path() / "set/s-009.tar", 2048);
     EXPECT_NE(refusal(settings_for({base + "/set/*.tar"})).find("s-009.tar"), std::string::npos);
     folder.write("set/text.tar", "this is not a tar file, though it is called one");
@@ -145,9 +155,13 @@ TEST(tar_source, takes_the_later_of_two_members_of_one_name) {
 
 TEST(manifest_source, reads_every_layout_of_records) {
     const ScratchFolder folder;
-    folder.write("llava.json", R"([{"id": "1", "image": "data/coco/b.jpg", "conversations": [{"from": "human", "value": "<image>\nimage?"}]},
+    folder.write(
+        "llava.json",
+        R"([{"id": "1", "image": "data/coco/b.jpg", "conversations": [{"from": "human", "value": "<image>\nimage?"}]},
                                    {"id": "2", "conversations": []}, {"id": "3", "image": ["data/a.jpg", "data/c.jpg"]}, {"id": "4", "image": "data/a.jpg"}])");
-    folder.write("lines.jsonl", "{\"image\": \"data/a.jpg\", \"width\": 3}\n\n{\"text\": \"none\"}\n{\"messages\": [{\"content\": [{\"type\": \"image\", \"image\": \"data/q.jpg\"}]}]}\n");
+    folder.write("lines.jsonl",
+                 "{\"image\": \"data/a.jpg\", \"width\": 3}\n\n{\"text\": \"none\"}\n{\"messages\": [{\"content\": "
+                 "[{\"type\": \"image\", \"image\": \"data/q.jpg\"}]}]}\n");
     folder.write("table.csv", "id,image,caption\r\n1,data/a.jpg,\"one, two\"\r\n2,,none\r\n3,\"data/d,1.jpg\",x\r\n");
     folder.write("table.tsv", "\xEF\xBB\xBFimage\tid\ndata/a.jpg\t1\n");
     const auto list = [&](const char* file) {
@@ -177,7 +191,9 @@ TEST(manifest_source, says_where_a_manifest_is_broken) {
     folder.write("no_column.csv", "path,id\na.jpg,1\n");
     folder.write("no_picture.json", R"([{"img": "a.jpg"}])");
     folder.write("manifest.xml", "<x/>");
-    const auto refused = [&](const char* file) { return refusal(settings_for({"manifest:" + (folder.path() / file).string()})); };
+    const auto refused = [&](const char* file) {
+        return refusal(settings_for({"manifest:" + (folder.path() / file).string()}));
+    };
     EXPECT_NE(refused("cut.json").find("cut.json: not JSON"), std::string::npos);
     EXPECT_NE(refused("cut.jsonl").find("line 2"), std::string::npos);
     EXPECT_NE(refused("no_column.csv").find("there are path, id"), std::string::npos);
@@ -191,7 +207,8 @@ TEST(list_sources, keeps_equal_paths_of_two_sources_apart_by_name) {
     one.write("x.jpg", "1");
     two.write("x.jpg", "2");
     EXPECT_NE(refusal(settings_for({one.path(), two.path()})).find("'x.jpg' is two pictures"), std::string::npos);
-    const auto listing = list_sources(settings_for({"first=folder:" + one.path().string(), "second=" + two.path().string()}));
+    const auto listing =
+        list_sources(settings_for({"first=folder:" + one.path().string(), "second=" + two.path().string()}));
     EXPECT_EQ(uris_of(listing), (Uris{"first/x.jpg", "second/x.jpg"}));
     const pool::PictureFiles files(listing.containers());
     EXPECT_EQ(files.read(listing.pictures()[1], 10), (std::vector<std::byte>{std::byte{'2'}}));
@@ -225,7 +242,8 @@ TEST(PictureFiles, tells_a_missing_picture_from_a_missing_pool) {
     const ScratchFolder folder;
     folder.write("x.jpg", "1234");
     std::filesystem::create_directory(folder.path() / "folder.jpg");
-    const pool::PictureFiles files({{pool::Container::Kind::folder, folder.path(), ""}, {pool::Container::Kind::folder, folder.path() / "gone", ""}});
+    const pool::PictureFiles files({{pool::Container::Kind::folder, folder.path(), ""},
+                                    {pool::Container::Kind::folder, folder.path() / "gone", ""}});
     const auto status = [&](const std::string& uri, std::uint64_t most = 100) {
         try {
             files.read({uri, 0, 0, 0}, most);

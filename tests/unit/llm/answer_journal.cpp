@@ -71,7 +71,9 @@ namespace {
 
 // Everything of a record but the time, which the journal gives it.
 std::string told(const AnswerRecord& r) {
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(r.outcome), r.stage, r.item, r.endpoint, r.model, r.tries, r.tokens_in, r.tokens_out, r.usd.value_or(-1), r.kind, r.detail, r.request_id, r.status, r.text);
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(r.outcome), r.stage, r.item,
+                       r.endpoint, r.model, r.tries, r.tokens_in, r.tokens_out, r.usd.value_or(-1), r.kind, r.detail,
+                       r.request_id, r.status, r.text);
 }
 
 }  // namespace
@@ -79,7 +81,8 @@ std::string told(const AnswerRecord& r) {
 TEST(folded_answers, keep_every_record_and_answer_as_the_journal_did) {
     test::TemporaryFolder folder;
     auto refused = record(20'001, AnswerRecord::Outcome::failed);
-    refused.kind = "refused", refused.detail = "no \u2014 thanks", refused.request_id = "id-7", refused.status = 400, refused.tries = 3, refused.usd = {}, refused.text = std::string("\0bytes", 6);
+    refused.kind = "refused", refused.detail = "no \u2014 thanks", refused.request_id = "id-7", refused.status = 400,
+    refused.tries = 3, refused.usd = {}, refused.text = std::string("\0bytes", 6);
     {
         AnswerJournal journal(folder.path(), 0, group, false);
         for (int i = 0; i < 20'000; ++i) journal.append(key_of(i), record(i), {});
@@ -95,7 +98,8 @@ TEST(folded_answers, keep_every_record_and_answer_as_the_journal_did) {
 
     AnswerJournal journal(folder.path(), 0, group, true);
     EXPECT_EQ(journal.size(), 20'002u);
-    for (const int i : {0, 8191, 8192, 19'999, 5, 30'000, 12'000}) EXPECT_EQ(told(*journal.find(key_of(i))), told(record(i))) << i;
+    for (const int i : {0, 8191, 8192, 19'999, 5, 30'000, 12'000})
+        EXPECT_EQ(told(*journal.find(key_of(i))), told(record(i))) << i;
     EXPECT_FALSE(journal.has(key_of(20'000)));
     EXPECT_EQ(told(*journal.find(key_of(20'001))), told(refused));
     EXPECT_FALSE(journal.find(key_of(1))->at.empty());

@@ -30,7 +30,8 @@ TEST(chat_engine, answers_every_request_once_and_counts_what_it_cost) {
     Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 300);
     ASSERT_EQ(outcome.replies.size(), 300u);
-    for (const auto& [number, reply] : outcome.replies) EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
+    for (const auto& [number, reply] : outcome.replies)
+        EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
     const auto figures = engine.figures();
     const auto& f = figures.by_endpoint_and_stage.at({"a", "test"});
     EXPECT_EQ(f.asked, 300u);
@@ -38,14 +39,17 @@ TEST(chat_engine, answers_every_request_once_and_counts_what_it_cost) {
     EXPECT_EQ(f.sent, 300u);
     EXPECT_EQ(f.tokens_in, server.counts().tokens_in);
     EXPECT_EQ(f.tokens_out, server.counts().tokens_out);
-    EXPECT_NEAR(f.usd, (1.0 * static_cast<double>(f.tokens_in) + 2.0 * static_cast<double>(f.tokens_out)) * 1e-6, 1e-12);
+    EXPECT_NEAR(f.usd, (1.0 * static_cast<double>(f.tokens_in) + 2.0 * static_cast<double>(f.tokens_out)) * 1e-6,
+                1e-12);
     EXPECT_TRUE(figures.price_known);
 }
 
 TEST(chat_engine, sends_the_picture_whole_and_encodes_it_only_when_it_is_sent) {
     TemporaryFolder folder;
     std::atomic<int> encoded = 0;
-    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return std::string(reinterpret_cast<const char*>(call.image.data()), call.image.size()); });
+    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) {
+        return std::string(reinterpret_cast<const char*>(call.image.data()), call.image.size());
+    });
     const auto submit_one = [&](Engine& engine, std::string& answer) {
         auto r = test::question(1);
         r.image_digest = digest_of("picture");
@@ -96,7 +100,8 @@ TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
     Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     const auto outcome = ask(engine, 500);
     EXPECT_EQ(outcome.count(Status::answered), 500u);
-    for (const auto& [number, reply] : outcome.replies) EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
+    for (const auto& [number, reply] : outcome.replies)
+        EXPECT_EQ(reply.text, fmt::format("answer to question {}", number));
     const auto figures = engine.figures();
     const auto& f = figures.by_endpoint_and_stage.at({"a", "test"});
     EXPECT_GT(f.retries, 20u);
@@ -132,8 +137,11 @@ TEST(chat_engine, gives_a_request_up_after_its_attempts_and_says_why) {
     std::map<std::string, int> tries;
     for (const auto& line : test::log_lines(folder / "requests.jsonl")) ++tries[line["content"]];
     for (const auto& [number, reply] : outcome.replies)
-        if (reply.status == Status::failed) { EXPECT_THAT(reply.failure, testing::StartsWith("server error: HTTP 500: The server had an error")); }
-    EXPECT_EQ(engine.figures().by_endpoint_and_stage.at({"a", "test"}).failed_by_class.at("server error"), outcome.count(Status::failed));
+        if (reply.status == Status::failed) {
+            EXPECT_THAT(reply.failure, testing::StartsWith("server error: HTTP 500: The server had an error"));
+        }
+    EXPECT_EQ(engine.figures().by_endpoint_and_stage.at({"a", "test"}).failed_by_class.at("server error"),
+              outcome.count(Status::failed));
 }
 
 TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keeps_the_raw_text) {
@@ -143,12 +151,15 @@ TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keep
     simulator::Simulator server({}, [&](const simulator::SimulatedCall& call) {
         const std::lock_guard lock(mutex);
         seeds[call.user].push_back(call.sampling_seed);
-        return call.user == "question 1" ? std::string("never") : call.sampling_seed < 6 ? std::string("perhaps") : std::string("yes");
+        return call.user == "question 1" ? std::string("never")
+               : call.sampling_seed < 6  ? std::string("perhaps")
+                                         : std::string("yes");
     });
     auto endpoint = endpoint_at(server.url());
     endpoint.seed = 5;
     Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
-    const auto outcome = ask(engine, 2, [](std::string_view answer) { return answer == "yes" ? "" : "neither yes nor no"; });
+    const auto outcome =
+        ask(engine, 2, [](std::string_view answer) { return answer == "yes" ? "" : "neither yes nor no"; });
     EXPECT_EQ(outcome.replies.at(0).text, "yes");
     EXPECT_EQ(seeds["question 0"], (std::vector<std::int64_t>{5, 6}));
     EXPECT_EQ(outcome.replies.at(1).status, Status::failed);
@@ -156,7 +167,8 @@ TEST(chat_engine, asks_again_what_cannot_be_used_with_another_seed_and_then_keep
     EXPECT_EQ(outcome.replies.at(1).failure, "not as asked: neither yes nor no");
     EXPECT_EQ(seeds["question 1"], (std::vector<std::int64_t>{5, 6, 7}));
     const auto figures = engine.figures();
-    EXPECT_EQ(figures.by_endpoint_and_stage.at({"a", "test"}).tokens_in, server.counts().tokens_in) << "unusable answers were paid for";
+    EXPECT_EQ(figures.by_endpoint_and_stage.at({"a", "test"}).tokens_in, server.counts().tokens_in)
+        << "unusable answers were paid for";
 }
 
 TEST(chat_engine, does_not_ask_twice_what_the_server_will_never_answer) {
@@ -168,7 +180,8 @@ TEST(chat_engine, does_not_ask_twice_what_the_server_will_never_answer) {
     Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 5);
     EXPECT_EQ(outcome.replies.at(3).status, Status::failed);
-    EXPECT_THAT(outcome.replies.at(3).failure, testing::StartsWith("bad request: HTTP 400: this picture is no picture"));
+    EXPECT_THAT(outcome.replies.at(3).failure,
+                testing::StartsWith("bad request: HTTP 400: this picture is no picture"));
     EXPECT_EQ(server.counts().requests, 5u);
 }
 
@@ -197,8 +210,13 @@ TEST(chat_engine, answers_from_the_journal_in_the_next_life_and_counts_the_earli
 
 TEST(chat_engine, asks_anew_where_todays_grammar_refuses_the_kept_answer) {
     TemporaryFolder folder;
-    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) { return call.attempt == 0 ? std::string("old") : std::string("new"); });
-    { Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1); ask(engine, 1); }
+    simulator::Simulator server({}, [](const simulator::SimulatedCall& call) {
+        return call.attempt == 0 ? std::string("old") : std::string("new");
+    });
+    {
+        Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
+        ask(engine, 1);
+    }
     Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     const auto outcome = ask(engine, 1, [](std::string_view answer) { return answer == "new" ? "" : "too old"; });
     EXPECT_EQ(outcome.replies.at(0).text, "new");
@@ -212,14 +230,19 @@ TEST(chat_engine, asks_failures_again_in_the_next_life_unless_told_not_to) {
         return "fine";
     });
     auto api = quick_api();
-    { Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1); EXPECT_EQ(ask(engine, 3).count(Status::failed), 3u); }
+    {
+        Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+        EXPECT_EQ(ask(engine, 3).count(Status::failed), 3u);
+    }
     api.retry_failed = false;
     broken = false;
-    { Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
-      const auto outcome = ask(engine, 3);
-      EXPECT_EQ(outcome.count(Status::failed), 3u);
-      EXPECT_TRUE(outcome.replies.at(0).from_journal);
-      EXPECT_THAT(outcome.replies.at(0).failure, testing::HasSubstr("not today")); }
+    {
+        Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+        const auto outcome = ask(engine, 3);
+        EXPECT_EQ(outcome.count(Status::failed), 3u);
+        EXPECT_TRUE(outcome.replies.at(0).from_journal);
+        EXPECT_THAT(outcome.replies.at(0).failure, testing::HasSubstr("not today"));
+    }
     api.retry_failed = true;
     Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 3).count(Status::answered), 3u);
@@ -232,7 +255,8 @@ TEST(chat_engine, sends_identical_requests_once) {
     simulator::Simulator server(slow, test::echo);
     Engine engine({{"a", endpoint_at(server.url())}}, quick_api(), folder / "journal", 0, 1);
     int answered = 0;
-    for (int i = 0; i < 7; ++i) engine.submit(test::question(1), {}, [&](Reply reply) { answered += reply.text == "answer to question 1"; });
+    for (int i = 0; i < 7; ++i)
+        engine.submit(test::question(1), {}, [&](Reply reply) { answered += reply.text == "answer to question 1"; });
     engine.run({});
     EXPECT_EQ(answered, 7);
     EXPECT_EQ(server.counts().requests, 1u);
@@ -360,15 +384,22 @@ TEST(chat_engine, stops_on_an_unknown_model_an_exhausted_quota_and_an_unknown_ho
     simulator::SimulatorSettings settings;
     settings.models = {"other"};
     simulator::Simulator other(settings, test::echo);
-    { Engine engine({{"a", endpoint_at(other.url())}}, quick_api(), folder / "j1", 0, 1);
-      EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown model (HTTP 404: The model `stand-in` does not exist")); }
+    {
+        Engine engine({{"a", endpoint_at(other.url())}}, quick_api(), folder / "j1", 0, 1);
+        EXPECT_THAT(stop_reason(engine, 50),
+                    testing::HasSubstr("unknown model (HTTP 404: The model `stand-in` does not exist"));
+    }
     settings = {};
     settings.quota_tokens = 200;
     simulator::Simulator poor(settings, test::echo);
-    { Engine engine({{"a", endpoint_at(poor.url())}}, quick_api(), folder / "j2", 0, 1);
-      EXPECT_THAT(stop_reason(engine, 500), testing::HasSubstr("quota exhausted")); }
-    { Engine engine({{"a", endpoint_at("http://no-such-host.invalid/v1")}}, quick_api(), folder / "j3", 0, 1);
-      EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown host")); }
+    {
+        Engine engine({{"a", endpoint_at(poor.url())}}, quick_api(), folder / "j2", 0, 1);
+        EXPECT_THAT(stop_reason(engine, 500), testing::HasSubstr("quota exhausted"));
+    }
+    {
+        Engine engine({{"a", endpoint_at("http://no-such-host.invalid/v1")}}, quick_api(), folder / "j3", 0, 1);
+        EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("unknown host"));
+    }
 }
 
 TEST(chat_engine, waits_for_a_server_that_is_away_and_gives_it_up_when_that_takes_too_long) {
@@ -377,7 +408,8 @@ TEST(chat_engine, waits_for_a_server_that_is_away_and_gives_it_up_when_that_take
     api.first_answer_s = 2;
     Engine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, api, folder / "journal", 0, 1);
     EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("nothing but failures for"));
-    EXPECT_LE(engine.figures().by_endpoint_and_stage.at({"a", "test"}).sent, 30u) << "a dead server is probed, not hammered";
+    EXPECT_LE(engine.figures().by_endpoint_and_stage.at({"a", "test"}).sent, 30u)
+        << "a dead server is probed, not hammered";
 }
 
 TEST(chat_engine, stops_when_too_many_requests_are_given_up) {
@@ -425,7 +457,9 @@ TEST(chat_engine, stops_at_its_budget_and_goes_on_when_it_is_raised) {
 TEST(chat_engine, never_spends_more_than_its_budget_though_answers_are_longer_than_those_before) {
     TemporaryFolder folder;
     std::atomic<int> calls{0};
-    simulator::Simulator server({}, [&](const simulator::SimulatedCall& call) { return "answer to " + call.user + (++calls > 40 ? std::string(700, '.') : ""); });
+    simulator::Simulator server({}, [&](const simulator::SimulatedCall& call) {
+        return "answer to " + call.user + (++calls > 40 ? std::string(700, '.') : "");
+    });
     auto endpoint = endpoint_at(server.url());
     endpoint.price_in = 0;
     endpoint.price_out = 1000;

@@ -1,4 +1,5 @@
-// A stand-in server on the loopback, an engine that asks it, and a folder that goes away: what the engine's tests share.
+// A stand-in server on the loopback, an engine that asks it, and a folder that goes away: what the engine's tests
+// share.
 #pragma once
 
 #include <chrono>
@@ -64,7 +65,8 @@ struct Outcome {
     }
 };
 
-inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {},
+                     const std::string& endpoint = "a") {
     int next = 0;
     outcome.end = engine.run([&] {
         if (next == count) return false;
@@ -77,7 +79,8 @@ inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm
     });
 }
 
-inline Outcome ask(llm::Engine& engine, int count, const llm::AnswerCheck& check = {}, const std::string& endpoint = "a") {
+inline Outcome ask(llm::Engine& engine, int count, const llm::AnswerCheck& check = {},
+                   const std::string& endpoint = "a") {
     Outcome outcome;
     ask_into(engine, outcome, count, check, endpoint);
     return outcome;

@@ -11,13 +11,15 @@
 namespace tg::llm {
 namespace {
 
-// A server that keeps a limit second by second, and one or more senders that always have work: hours pass in milliseconds.
+// A server that keeps a limit second by second, and one or more senders that always have work: hours pass in
+// milliseconds.
 struct Scene {
     double true_per_minute, told_per_minute, seconds, warm_up_s;
     int senders = 1;
     double refused_at_random = 0;
     double stalls = 0;  // share of the wake-ups that are up to 50 ms late, as on a busy node
-    double (*tokens)(RandomStream&) = nullptr;  // of a request, known once it is answered; none: the limit counts requests
+    double (*tokens)(RandomStream&) =
+        nullptr;  // of a request, known once it is answered; none: the limit counts requests
 };
 
 struct Rehearsal {
@@ -44,7 +46,9 @@ Rehearsal rehearse(const Scene& scene) {
     };
     std::vector<Sender> all;
     for (int i = 0; i < scene.senders; ++i) {
-        all.push_back({Allowance(i, scene.senders, scene.tokens ? token_credit_s : request_credit_s), LearnedRate(scene.told_per_minute / 60 / scene.senders, true), {}});
+        all.push_back({Allowance(i, scene.senders, scene.tokens ? token_credit_s : request_credit_s),
+                       LearnedRate(scene.told_per_minute / 60 / scene.senders, true),
+                       {}});
         all.back().allowance.set_rate(all.back().rate.rate(), start);
     }
     simulator::SecondLimit limit(scene.true_per_minute);
@@ -60,7 +64,8 @@ Rehearsal rehearse(const Scene& scene) {
             replies.pop();
             now = reply.at;
             auto& s = all[static_cast<std::size_t>(reply.sender)];
-            if (reply.refused) s.allowance.hold_until(now + s.rate.refused(reply.sent, now, s.sending.per_second(now, 2)));
+            if (reply.refused)
+                s.allowance.hold_until(now + s.rate.refused(reply.sent, now, s.sending.per_second(now, 2)));
             if (scene.tokens) s.allowance.correct((reply.refused ? 0 : reply.amount) - reply.counted);
             if (!reply.refused) s.mean += 0.05 * (reply.amount - s.mean);
             s.allowance.set_rate(s.rate.rate(), now);
@@ -71,7 +76,8 @@ Rehearsal rehearse(const Scene& scene) {
         if (const double at = s.allowance.ready_at(now); at > now) {
             s.rate.binding(now);
             s.allowance.set_rate(s.rate.rate(), now);
-            s.next = at + (random.unit() < scene.stalls ? 0.05 : lateness_s) * random.unit();  // a timer is never early, and mostly a little late
+            s.next = at + (random.unit() < scene.stalls ? 0.05 : lateness_s) *
+                              random.unit();  // a timer is never early, and mostly a little late
             continue;
         }
         const double amount = scene.tokens ? scene.tokens(random) : 1, counted_as = std::ceil(s.mean);
@@ -93,34 +99,51 @@ Rehearsal rehearse(const Scene& scene) {
 
 TEST(pacing, uses_a_stated_limit_to_99_percent_and_is_never_refused) {
     for (const double per_minute : {3000.0, 600.0, 500.0, 30.0, 60000.0}) {
-        const auto r = rehearse({.true_per_minute = per_minute, .told_per_minute = per_minute, .seconds = 600, .warm_up_s = 5});
+        const auto r =
+            rehearse({.true_per_minute = per_minute, .told_per_minute = per_minute, .seconds = 600, .warm_up_s = 5});
         EXPECT_EQ(r.refused, 0) << per_minute;
         EXPECT_GE(r.used, 0.99 * per_minute / 60 * 595 - 1) << per_minute;
     }
 }
 
 TEST(pacing, is_never_refused_though_the_process_is_woken_late) {
-    const auto r = rehearse({.true_per_minute = 3000, .told_per_minute = 3000, .seconds = 6000, .warm_up_s = 5, .stalls = 0.01});
+    const auto r =
+        rehearse({.true_per_minute = 3000, .told_per_minute = 3000, .seconds = 6000, .warm_up_s = 5, .stalls = 0.01});
     EXPECT_EQ(r.refused, 0);
     EXPECT_GE(r.used, 0.99 * 50 * 5995);
 }
 
 TEST(pacing, is_refused_by_no_second_though_three_senders_share_the_limit) {
-    const auto r = rehearse({.true_per_minute = 3000, .told_per_minute = 3000, .seconds = 6000, .warm_up_s = 5, .senders = 3, .stalls = 0.001});
+    const auto r = rehearse({.true_per_minute = 3000,
+                             .told_per_minute = 3000,
+                             .seconds = 6000,
+                             .warm_up_s = 5,
+                             .senders = 3,
+                             .stalls = 0.001});
     EXPECT_EQ(r.refused, 0);
     EXPECT_GE(r.used, 0.99 * 50 * 5995);
 }
 
 TEST(pacing, uses_a_limit_of_tokens_and_is_not_refused_where_answers_are_alike) {
-    const auto r = rehearse({.true_per_minute = 60'000, .told_per_minute = 60'000, .seconds = 6000, .warm_up_s = 20, .stalls = 0.002, .tokens = [](RandomStream&) { return 18.0; }});
+    const auto r = rehearse({.true_per_minute = 60'000,
+                             .told_per_minute = 60'000,
+                             .seconds = 6000,
+                             .warm_up_s = 20,
+                             .stalls = 0.002,
+                             .tokens = [](RandomStream&) { return 18.0; }});
     EXPECT_EQ(r.refused, 0);
     EXPECT_GE(r.used, 0.99 * 1000 * 5980);
 }
 
-// How many tokens a second took is known half a second late, and a second's 60 answers of 20 to 300 tokens differ by 6 %: what they
-// fall short of the limit is lost, what they exceed it is refused in the next.
+// How many tokens a second took is known half a second late, and a second's 60 answers of 20 to 300 tokens differ by 6
+// %: what they fall short of the limit is lost, what they exceed it is refused in the next.
 TEST(pacing, uses_most_of_a_limit_of_tokens_where_answers_differ) {
-    const auto r = rehearse({.true_per_minute = 600'000, .told_per_minute = 600'000, .seconds = 6000, .warm_up_s = 20, .stalls = 0.002, .tokens = [](RandomStream& lengths) { return 20 + 280 * lengths.unit(); }});
+    const auto r = rehearse({.true_per_minute = 600'000,
+                             .told_per_minute = 600'000,
+                             .seconds = 6000,
+                             .warm_up_s = 20,
+                             .stalls = 0.002,
+                             .tokens = [](RandomStream& lengths) { return 20 + 280 * lengths.unit(); }});
     EXPECT_LT(r.refused, 0.01 * r.sent);
     EXPECT_GE(r.used, 0.85 * 10'000 * 5980);
 }
@@ -138,13 +161,18 @@ TEST(pacing, finds_a_limit_that_nobody_told) {
 }
 
 TEST(pacing, finds_its_share_with_three_senders_and_nothing_told) {
-    const auto r = rehearse({.true_per_minute = 3000, .told_per_minute = 0, .seconds = 180, .warm_up_s = 30, .senders = 3});
+    const auto r =
+        rehearse({.true_per_minute = 3000, .told_per_minute = 0, .seconds = 180, .warm_up_s = 30, .senders = 3});
     EXPECT_GE(r.used, 0.95 * 50 * 150);
     EXPECT_LT(r.refused, 0.03 * r.sent);
 }
 
 TEST(pacing, does_not_slow_down_for_refusals_that_have_nothing_to_do_with_its_rate) {
-    const auto r = rehearse({.true_per_minute = 60'000, .told_per_minute = 3000, .seconds = 180, .warm_up_s = 20, .refused_at_random = 0.05});
+    const auto r = rehearse({.true_per_minute = 60'000,
+                             .told_per_minute = 3000,
+                             .seconds = 180,
+                             .warm_up_s = 20,
+                             .refused_at_random = 0.05});
     EXPECT_GE(r.sent, 0.9 * 50 * 160);
 }
 

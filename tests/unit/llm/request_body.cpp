@@ -20,7 +20,8 @@ TEST(request_body, is_the_json_that_the_chat_completions_interface_wants) {
     EXPECT_EQ(body["messages"][0], (nlohmann::json{{"role", "system"}, {"content", "be \"brief\"\n"}}));
     EXPECT_EQ(body["messages"][1]["content"][0]["image_url"]["url"], "data:image/png;base64,AAAA");
     EXPECT_EQ(body["messages"][1]["content"][0]["image_url"]["detail"], "high");
-    EXPECT_EQ(body["messages"][1]["content"][1]["text"], "what is this?\x01 \xEF\xBF\xBD") << "bytes that are no UTF-8 become U+FFFD";
+    EXPECT_EQ(body["messages"][1]["content"][1]["text"], "what is this?\x01 \xEF\xBF\xBD")
+        << "bytes that are no UTF-8 become U+FFFD";
     EXPECT_EQ(body["max_tokens"], 1024);
     EXPECT_EQ(body["seed"], 9) << "asked again: another seed, nothing else";
     EXPECT_EQ(body["response_format"]["json_schema"]["schema"]["type"], "object");

@@ -20,7 +20,9 @@ TEST(api_ranks, are_a_count_or_one_a_node_or_a_list) {
 
 TEST(endpoints_file, lays_its_sections_over_those_of_the_job) {
     test::TemporaryFolder folder;
-    std::ofstream(folder / "endpoints.cfg") << "# written by the serving job\n[endpoint.judge]\nurls = http://n1:8000/v1, http://n2:8000/v1\n\n[endpoint.new]\nmodel=qwen\nconcurrency = 32\n";
+    std::ofstream(folder / "endpoints.cfg")
+        << "# written by the serving job\n[endpoint.judge]\nurls = http://n1:8000/v1, "
+           "http://n2:8000/v1\n\n[endpoint.new]\nmodel=qwen\nconcurrency = 32\n";
     std::map<std::string, EndpointSettings> endpoints;
     endpoints["judge"].model = "internvl";
     read_endpoints_file(folder / "endpoints.cfg", endpoints);
@@ -42,7 +44,8 @@ TEST(endpoints_file, names_the_line_that_is_wrong) {
         return {};
     };
     EXPECT_THAT(complaint("[endpoint.a]\nmodle = x\n"), testing::HasSubstr("line 2: unknown key 'modle'"));
-    EXPECT_THAT(complaint("[endpoint.a]\ntemperature = hot\n"), testing::HasSubstr("line 2: temperature = 'hot' is not a number"));
+    EXPECT_THAT(complaint("[endpoint.a]\ntemperature = hot\n"),
+                testing::HasSubstr("line 2: temperature = 'hot' is not a number"));
     EXPECT_THAT(complaint("[endpoint.a]\ntemperature = 7\n"), testing::HasSubstr("0 to 2"));
     EXPECT_THAT(complaint("[api]\n"), testing::HasSubstr("line 1"));
     EXPECT_THAT(complaint("model = x\n"), testing::HasSubstr("line 1"));

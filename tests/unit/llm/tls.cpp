@@ -22,9 +22,11 @@ struct Certificate {
         X509_gmtime_adj(X509_getm_notAfter(x509), lifetime_s);
         X509_set_pubkey(x509, key);
         auto* name = X509_get_subject_name(x509);
-        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("127.0.0.1"), -1, -1, 0);
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("127.0.0.1"), -1,
+                                   -1, 0);
         X509_set_issuer_name(x509, name);
-        for (const auto& [id, value] : {std::pair{NID_subject_alt_name, "IP:127.0.0.1"}, {NID_basic_constraints, "CA:TRUE"}}) {
+        for (const auto& [id, value] :
+             {std::pair{NID_subject_alt_name, "IP:127.0.0.1"}, {NID_basic_constraints, "CA:TRUE"}}) {
             auto* extension = X509V3_EXT_conf_nid(nullptr, nullptr, id, value);
             X509_add_ext(x509, extension, -1);
             X509_EXTENSION_free(extension);
@@ -46,7 +48,9 @@ class TlsServer {
 public:
     explicit TlsServer(const Certificate& certificate) : server_(certificate.x509, certificate.key) {
         server_.Post("/v1/chat/completions", [](const httplib::Request&, httplib::Response& response) {
-            response.set_content(R"({"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})", "application/json");
+            response.set_content(
+                R"({"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})",
+                "application/json");
         });
         port_ = server_.bind_to_any_port("127.0.0.1");
         thread_ = std::thread([this] { server_.listen_after_bind(); });
@@ -64,7 +68,8 @@ private:
     std::thread thread_;
 };
 
-std::string reason(const std::string& url, const std::filesystem::path& ca_bundle, const std::filesystem::path& journal, std::string& answer) {
+std::string reason(const std::string& url, const std::filesystem::path& ca_bundle, const std::filesystem::path& journal,
+                   std::string& answer) {
     auto api = test::quick_api();
     api.ca_bundle = ca_bundle;
     Engine engine({{"a", test::endpoint_at(url)}}, api, journal, 0, 1);
@@ -87,7 +92,8 @@ TEST(tls, trusts_the_certificates_that_were_named_and_no_others) {
     std::string answer;
     EXPECT_EQ(reason(server.url(), folder / "ca.pem", folder / "j1", answer), "");
     EXPECT_EQ(answer, "over TLS");
-    EXPECT_THAT(reason(server.url(), {}, folder / "j2", answer), testing::AllOf(testing::HasSubstr("certificate"), testing::HasSubstr("api.ca_bundle")));
+    EXPECT_THAT(reason(server.url(), {}, folder / "j2", answer),
+                testing::AllOf(testing::HasSubstr("certificate"), testing::HasSubstr("api.ca_bundle")));
 }
 
 TEST(tls, stops_at_an_expired_certificate) {

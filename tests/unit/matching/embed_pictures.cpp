@@ -19,7 +19,10 @@ namespace {
 // Two channels' means as the features of a picture; may fail at one of its calls.
 class Means final : public models::DualEncoder {
 public:
-    explicit Means(int failing_call = -1) : models::DualEncoder(torch::kCPU, torch::kFloat32), failing_call_(failing_call) { dim_ = 2, image_size_ = 24; }
+    explicit Means(int failing_call = -1)
+        : models::DualEncoder(torch::kCPU, torch::kFloat32), failing_call_(failing_call) {
+        dim_ = 2, image_size_ = 24;
+    }
     int calls() const { return calls_; }
 
 protected:
@@ -38,7 +41,8 @@ class EmbedPictures : public ::testing::Test {
 protected:
     EmbedPictures() {
         std::ofstream(bad_ / "bad.jpg") << "<html>";
-        pool_settings_.sources = {(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures").string(), bad_.path().string()};
+        pool_settings_.sources = {(std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures").string(),
+                                  bad_.path().string()};
         pool_settings_.threads = 2;
         const auto solo = parallel::make_solo();
         run::StageContext context{*solo, run::Paths(run_.path()), "fingerprint"};
@@ -69,7 +73,8 @@ TEST_F(EmbedPictures, gives_every_picture_its_own_vector_whatever_the_threads) {
         ASSERT_EQ(got.rows.size(), 2 * indices_.size());
         std::size_t failed = 0;
         for (std::size_t i = 0; i < indices_.size(); ++i) {
-            const std::vector<float> row(got.rows.begin() + static_cast<std::ptrdiff_t>(2 * i), got.rows.begin() + static_cast<std::ptrdiff_t>(2 * i + 2));
+            const std::vector<float> row(got.rows.begin() + static_cast<std::ptrdiff_t>(2 * i),
+                                         got.rows.begin() + static_cast<std::ptrdiff_t>(2 * i + 2));
             if (!pool_->usable(indices_[i])) {
                 ++failed;
                 EXPECT_NE(got.failures[i], "");
@@ -92,7 +97,9 @@ TEST_F(EmbedPictures, ends_with_the_failure_of_one_thread_while_others_wait_for_
     settings_.batch = settings_.batches_ahead = 2;  // as few in memory as threads allow
     for (const int threads : {1, 2, 5}) {
         omp_set_num_threads(threads);
-        for (const int call : {0, 4, 74}) EXPECT_THROW(embed_pictures(Means(call), *pool_, indices_, recipe_, settings_, "embed_images"), std::runtime_error);
+        for (const int call : {0, 4, 74})
+            EXPECT_THROW(embed_pictures(Means(call), *pool_, indices_, recipe_, settings_, "embed_images"),
+                         std::runtime_error);
     }
 }
 
@@ -100,7 +107,11 @@ TEST_F(EmbedPictures, a_gpu_gives_what_the_cpu_gives_and_the_same_bits_again) {
     if (!layers::has_cuda()) GTEST_SKIP() << "no CUDA device here";
     const auto folder = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/clip/quick";
     const auto recipe = pictures::ImageRecipe::read(folder);
-    const auto rows_on = [&](const torch::Device& device) { return embed_pictures(*models::load_dual_encoder(folder, device), *pool_, indices_, recipe, settings_, "embed_images").rows; };
+    const auto rows_on = [&](const torch::Device& device) {
+        return embed_pictures(*models::load_dual_encoder(folder, device), *pool_, indices_, recipe, settings_,
+                              "embed_images")
+            .rows;
+    };
     const auto cpu = rows_on(torch::kCPU), gpu = rows_on(layers::choose_device("cuda"));
     EXPECT_EQ(rows_on(layers::choose_device("cuda")), gpu);
     ASSERT_EQ(cpu.size(), gpu.size());

@@ -1,4 +1,5 @@
-// Embedding and matching in a process that is killed at some moment, twice, then finished by another: the same files, bit for bit.
+// Embedding and matching in a process that is killed at some moment, twice, then finished by another: the same files,
+// bit for bit.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -35,8 +36,11 @@ void prepare(const fs::path& folder) {
     run::StageContext context{*solo, run::Paths(folder), "fingerprint"};
     ingest::make_ingest_stage(pool_settings())->run(context);
     std::vector<std::string> paths;
-    for (int i = 0; i < 60; ++i) paths.push_back("counting~things of kind " + std::to_string(i % 6) + "~how many of number " + std::to_string(i));
-    storage::publish_hdf5(folder / "taxonomy.h5", [&](storage::Hdf5File& out) { taxonomy::Taxonomy(paths).write(out); });
+    for (int i = 0; i < 60; ++i)
+        paths.push_back("counting~things of kind " + std::to_string(i % 6) + "~how many of number " +
+                        std::to_string(i));
+    storage::publish_hdf5(folder / "taxonomy.h5",
+                          [&](storage::Hdf5File& out) { taxonomy::Taxonomy(paths).write(out); });
 }
 
 void embed_and_match(const fs::path& folder) {
@@ -82,16 +86,21 @@ TEST(embed_and_match, end_the_same_after_kill_9_twice) {
         const auto child = ::fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            std::array<char*, 4> arguments{const_cast<char*>("test_matching"), const_cast<char*>("--gtest_filter=killed_child.*"), const_cast<char*>("--gtest_also_run_disabled_tests"), nullptr};
+            std::array<char*, 4> arguments{const_cast<char*>("test_matching"),
+                                           const_cast<char*>("--gtest_filter=killed_child.*"),
+                                           const_cast<char*>("--gtest_also_run_disabled_tests"), nullptr};
             ::execv("/proc/self/exe", arguments.data());
             ::_exit(127);
         }
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(100);
-        while (files_in(moment.folder) < moment.files && !fs::exists(killed / "matches.h5") && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        while (files_in(moment.folder) < moment.files && !fs::exists(killed / "matches.h5") &&
+               std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
         ::kill(child, SIGKILL);
         int status = 0;
         ASSERT_EQ(::waitpid(child, &status, 0), child);
-        EXPECT_TRUE(files_in(moment.folder) >= moment.files || fs::exists(killed / "matches.h5")) << "the child did not get as far as it should";
+        EXPECT_TRUE(files_in(moment.folder) >= moment.files || fs::exists(killed / "matches.h5"))
+            << "the child did not get as far as it should";
     }
     embed_and_match(killed.path());
     embed_and_match(whole.path());
@@ -102,7 +111,8 @@ TEST(embed_and_match, end_the_same_after_kill_9_twice) {
     const auto a = storage::Hdf5File::open(killed / "matches.h5"), b = storage::Hdf5File::open(whole / "matches.h5");
     EXPECT_EQ(a.read<std::int64_t>("type"), b.read<std::int64_t>("type"));
     EXPECT_EQ(a.read<float>("score"), b.read<float>("score"));
-    EXPECT_EQ(a.read<std::int64_t>("diagnostics/images_per_type_and_rank"), b.read<std::int64_t>("diagnostics/images_per_type_and_rank"));
+    EXPECT_EQ(a.read<std::int64_t>("diagnostics/images_per_type_and_rank"),
+              b.read<std::int64_t>("diagnostics/images_per_type_and_rank"));
 }
 
 }  // namespace

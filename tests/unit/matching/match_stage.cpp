@@ -16,7 +16,8 @@ namespace {
 // Four pictures and four types on the axes of a plane; picture 1 is unusable.
 class MatchStageTest : public ::testing::Test {
 protected:
-    void write(std::vector<float> images, std::vector<float> texts, std::uint64_t image_dim = 2, std::uint64_t text_dim = 2) const {
+    void write(std::vector<float> images, std::vector<float> texts, std::uint64_t image_dim = 2,
+               std::uint64_t text_dim = 2) const {
         storage::publish_hdf5(folder / "image_embeddings.h5", [&](storage::Hdf5File& out) {
             const std::uint64_t shape[] = {images.size() / image_dim, image_dim};
             out.write("embedding", std::span<const float>(images), shape);
@@ -25,7 +26,8 @@ protected:
             const std::uint64_t shape[] = {texts.size() / text_dim, text_dim};
             out.write("embedding", std::span<const float>(texts), shape);
             std::vector<std::int64_t> rows(texts.size() / text_dim);
-            for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int64_t>(10 * i + 3);  // leaves are not the first rows of a taxonomy
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                rows[i] = static_cast<std::int64_t>(10 * i + 3);  // leaves are not the first rows of a taxonomy
             out.write("type", rows);
         });
     }
@@ -58,19 +60,23 @@ TEST_F(MatchStageTest, counts_who_was_matched_at_which_rank) {
     const auto matches = storage::Hdf5File::open(folder / "matches.h5");
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/type"), (std::vector<std::int64_t>{3, 13, 23, 33}));
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type"), (std::vector<std::int64_t>{3, 2, 0, 1}));
-    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type_and_rank"), (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
+    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type_and_rank"),
+              (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
     EXPECT_EQ(matches.read<std::int64_t>("diagnostics/types_matched"), (std::vector<std::int64_t>{3, 3}));
     EXPECT_EQ(matches.int_attribute("unmatched_types"), 1);
     const auto histogram = matches.read<std::int64_t>("diagnostics/score_histogram");
-    EXPECT_EQ(std::accumulate(histogram.begin(), histogram.begin() + 200, std::int64_t{0}), 3) << "one first candidate a usable picture";
+    EXPECT_EQ(std::accumulate(histogram.begin(), histogram.begin() + 200, std::int64_t{0}), 3)
+        << "one first candidate a usable picture";
     EXPECT_EQ(histogram[199], 2) << "cosine 1 falls into the last bin";
 }
 
 TEST_F(MatchStageTest, blocks_of_types_give_the_same_bits) {
     // Few different directions, so that equal scores fall into different blocks.
     std::vector<float> images, texts;
-    for (int i = 0; i < 40; ++i) images.insert(images.end(), {static_cast<float>(i % 5) - 2, static_cast<float>(i % 3) + 1});
-    for (int t = 0; t < 37; ++t) texts.insert(texts.end(), {static_cast<float>(t * 7 % 6) - 3, static_cast<float>(t * 5 % 4) - 1});
+    for (int i = 0; i < 40; ++i)
+        images.insert(images.end(), {static_cast<float>(i % 5) - 2, static_cast<float>(i % 3) + 1});
+    for (int t = 0; t < 37; ++t)
+        texts.insert(texts.end(), {static_cast<float>(t * 7 % 6) - 3, static_cast<float>(t * 5 % 4) - 1});
     write(images, texts);
     settings.images_per_part = 16;
     settings.types_at_once = 0;

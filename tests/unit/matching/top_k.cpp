@@ -23,7 +23,8 @@ std::vector<float> unit_rows(std::int64_t rows, std::int64_t dim, std::uint64_t 
             out[static_cast<std::size_t>(r * dim + d)] = static_cast<float>(x);
             length += x * x;
         }
-        for (std::int64_t d = 0; d < dim; ++d) out[static_cast<std::size_t>(r * dim + d)] /= static_cast<float>(std::sqrt(length));
+        for (std::int64_t d = 0; d < dim; ++d)
+            out[static_cast<std::size_t>(r * dim + d)] /= static_cast<float>(std::sqrt(length));
     }
     return out;
 }
@@ -41,7 +42,9 @@ Found by_sorting(const std::vector<float>& queries, const std::vector<float>& ty
         std::vector<std::pair<double, std::int64_t>> all;
         for (std::int64_t t = 0; t < num_types; ++t) {
             double score = 0;
-            for (std::int64_t d = 0; d < dim; ++d) score += static_cast<double>(queries[q + static_cast<std::size_t>(d)]) * static_cast<double>(types[static_cast<std::size_t>(t * dim + d)]);
+            for (std::int64_t d = 0; d < dim; ++d)
+                score += static_cast<double>(queries[q + static_cast<std::size_t>(d)]) *
+                         static_cast<double>(types[static_cast<std::size_t>(t * dim + d)]);
             all.emplace_back(-score, t);
         }
         std::sort(all.begin(), all.end());
@@ -53,9 +56,11 @@ Found by_sorting(const std::vector<float>& queries, const std::vector<float>& ty
     return found;
 }
 
-Found by_top_k(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k, int threads = 1, std::string_view arithmetic = "auto") {
+Found by_top_k(const std::vector<float>& queries, const std::vector<float>& types, std::int64_t dim, int k,
+               int threads = 1, std::string_view arithmetic = "auto") {
     const auto num = queries.size() / static_cast<std::size_t>(dim);
-    Found found{std::vector<std::int64_t>(num * static_cast<std::size_t>(k)), std::vector<double>(num * static_cast<std::size_t>(k))};
+    Found found{std::vector<std::int64_t>(num * static_cast<std::size_t>(k)),
+                std::vector<double>(num * static_cast<std::size_t>(k))};
     TopK(types, dim, k, threads, arithmetic)(queries, found.indices, found.scores);
     return found;
 }
@@ -72,7 +77,8 @@ void expect_exact(const std::vector<float>& queries, const std::vector<float>& t
             continue;  // instructions that this processor lacks
         }
         EXPECT_EQ(found.indices, expected.indices);
-        for (std::size_t i = 0; i < found.scores.size(); ++i) ASSERT_NEAR(found.scores[i], expected.scores[i], 1e-12 * (1 + std::abs(expected.scores[i])));
+        for (std::size_t i = 0; i < found.scores.size(); ++i)
+            ASSERT_NEAR(found.scores[i], expected.scores[i], 1e-12 * (1 + std::abs(expected.scores[i])));
     }
 }
 
@@ -102,13 +108,16 @@ TEST_P(TopKTest, threads_and_neighbours_change_no_bit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(of_many_shapes, TopKTest,
-                         ::testing::Values(Geometry{1, 1, 1, 1}, Geometry{3, 17, 5, 17}, Geometry{64, 300, 16, 10}, Geometry{500, 1025, 33, 10}, Geometry{97, 2500, 96, 20}, Geometry{10, 3000, 768, 5}));
+                         ::testing::Values(Geometry{1, 1, 1, 1}, Geometry{3, 17, 5, 17}, Geometry{64, 300, 16, 10},
+                                           Geometry{500, 1025, 33, 10}, Geometry{97, 2500, 96, 20},
+                                           Geometry{10, 3000, 768, 5}));
 
 TEST(top_k, equal_scores_go_to_the_lower_index) {
     const std::int64_t dim = 24;
     auto types = unit_rows(40, dim, 5);
     std::vector<float> repeated;
-    for (int copy = 0; copy < 50; ++copy) repeated.insert(repeated.end(), types.begin(), types.end());  // every vector fifty times
+    for (int copy = 0; copy < 50; ++copy)
+        repeated.insert(repeated.end(), types.begin(), types.end());  // every vector fifty times
     const auto queries = unit_rows(30, dim, 6);
     expect_exact(queries, repeated, dim, 12);
     const auto found = by_top_k(queries, repeated, dim, 12);
@@ -129,12 +138,14 @@ TEST(top_k, scores_that_differ_by_less_than_the_product_rounds_are_told_apart) {
 }
 
 TEST(top_k, vectors_like_those_of_clip_keep_their_order) {
-    // A cone: all lie about one direction, of which one component is a hundred times the others; lengths differ by up to a thousand.
+    // A cone: all lie about one direction, of which one component is a hundred times the others; lengths differ by up
+    // to a thousand.
     const std::int64_t dim = 200;
     const auto cone = [&](std::int64_t rows, std::uint64_t seed) {
         auto vectors = unit_rows(rows, dim, seed);
         for (std::int64_t r = 0; r < rows; ++r) {
-            const auto row = std::span(vectors).subspan(static_cast<std::size_t>(r * dim), static_cast<std::size_t>(dim));
+            const auto row =
+                std::span(vectors).subspan(static_cast<std::size_t>(r * dim), static_cast<std::size_t>(dim));
             for (auto& x : row) x = 0.3f * x + 0.05f;
             row[7] += 5.0f;
             for (auto& x : row) x *= std::pow(10.0f, static_cast<float>(r % 7) / 2 - 1.5f);
@@ -147,9 +158,10 @@ TEST(top_k, vectors_like_those_of_clip_keep_their_order) {
 TEST(top_k, zeros_and_numbers_next_to_zero_are_ordered_too) {
     const std::int64_t dim = 70;
     auto types = unit_rows(100, dim, 11), queries = unit_rows(4, dim, 12);
-    std::fill_n(types.begin() + 3 * dim, dim, 0.0f);                                              // a type of zeros
-    std::fill_n(queries.begin(), dim, 0.0f);                                                      // a query of zeros: all scores are 0, the first k win
-    for (std::int64_t d = 0; d < dim; ++d) queries[static_cast<std::size_t>(dim + d)] *= 1e-38f;  // and one whose inverse no float holds
+    std::fill_n(types.begin() + 3 * dim, dim, 0.0f);  // a type of zeros
+    std::fill_n(queries.begin(), dim, 0.0f);          // a query of zeros: all scores are 0, the first k win
+    for (std::int64_t d = 0; d < dim; ++d)
+        queries[static_cast<std::size_t>(dim + d)] *= 1e-38f;  // and one whose inverse no float holds
     expect_exact(queries, types, dim, 9);
 }
 

@@ -32,7 +32,8 @@ public:
             std::_Exit(0);
         }
         order_ = in[1];
-        if (read(out[0], &address_, sizeof address_) != sizeof address_) throw std::runtime_error("the neighbour did not start");
+        if (read(out[0], &address_, sizeof address_) != sizeof address_)
+            throw std::runtime_error("the neighbour did not start");
     }
     ~Neighbour() {
         kill(pid_, SIGKILL);
@@ -93,7 +94,8 @@ TEST(lifeline, leaves_the_launcher_its_time_and_ends_before_it_is_over) {
 TEST(lifeline, turns_away_those_without_the_token) {
     Neighbour neighbour;
     sockaddr_in place{};
-    place.sin_family = AF_INET, place.sin_port = htons(neighbour.address().port), place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    place.sin_family = AF_INET, place.sin_port = htons(neighbour.address().port),
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int stranger = socket(AF_INET, SOCK_STREAM, 0);
     ASSERT_EQ(connect(stranger, reinterpret_cast<const sockaddr*>(&place), sizeof place), 0);
     const std::array<char, 16> guess{};

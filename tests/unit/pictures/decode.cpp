@@ -36,7 +36,8 @@ TEST_P(DecodedPicture, cut_anywhere_is_an_error_or_a_picture_but_never_anything_
     for (std::size_t keep = 0; keep < bytes.size(); keep += 1 + bytes.size() / 97) {
         try {
             const auto image = decode(std::span(bytes).first(keep));
-            EXPECT_EQ(image.rgb.size(), static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3);
+            EXPECT_EQ(image.rgb.size(),
+                      static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3);
         } catch (const UnreadableImage& error) {
             EXPECT_NE(error.status(), PictureStatus::usable);
             EXPECT_STRNE(error.what(), "");
@@ -77,11 +78,14 @@ TEST(decode, names_what_is_wrong) {
     EXPECT_EQ(status_of("just text"), PictureStatus::not_a_picture);
     EXPECT_EQ(status_of("<!DOCTYPE html><html>404</html>"), PictureStatus::not_a_picture);
     EXPECT_EQ(status_of(std::string_view("II*\0rest of a TIFF", 18)), PictureStatus::unsupported);
-    const auto jpeg = file_bytes(picture_folder / "jpeg_420.jpg"), progressive = file_bytes(picture_folder / "jpeg_progressive.jpg"), png = file_bytes(picture_folder / "png_rgb.png");
+    const auto jpeg = file_bytes(picture_folder / "jpeg_420.jpg"),
+               progressive = file_bytes(picture_folder / "jpeg_progressive.jpg"),
+               png = file_bytes(picture_folder / "png_rgb.png");
     EXPECT_EQ(status_of(std::span(jpeg).first(jpeg.size() / 2)), PictureStatus::truncated);
     EXPECT_EQ(status_of(std::span(progressive).first(progressive.size() / 2)), PictureStatus::truncated);
     EXPECT_EQ(status_of(std::span(progressive).first(progressive.size() - 2)), PictureStatus::truncated);
-    EXPECT_EQ(status_of(std::span(jpeg).first(jpeg.size() - 2)), PictureStatus::usable) << "Pillow, too, does without the end marker";
+    EXPECT_EQ(status_of(std::span(jpeg).first(jpeg.size() - 2)), PictureStatus::usable)
+        << "Pillow, too, does without the end marker";
     EXPECT_EQ(status_of(std::span(png).first(png.size() / 2)), PictureStatus::truncated);
     auto damaged = png;
     damaged[png.size() / 2] ^= std::byte{0x10};
@@ -98,7 +102,9 @@ TEST(decode, refuses_a_bomb_before_taking_memory) {
     };
     put(png, 16, {0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60});  // 60,000 x 60,000
     const unsigned long crc = crc32(0, reinterpret_cast<const Bytef*>(png.data()) + 12, 17);
-    put(png, 29, {static_cast<int>(crc >> 24 & 255), static_cast<int>(crc >> 16 & 255), static_cast<int>(crc >> 8 & 255), static_cast<int>(crc & 255)});
+    put(png, 29,
+        {static_cast<int>(crc >> 24 & 255), static_cast<int>(crc >> 16 & 255), static_cast<int>(crc >> 8 & 255),
+         static_cast<int>(crc & 255)});
     EXPECT_EQ(status_of(png), PictureStatus::too_large);
     for (std::size_t i = 0; i + 9 < jpeg.size(); ++i)
         if (jpeg[i] == std::byte{0xFF} && jpeg[i + 1] == std::byte{0xC0}) put(jpeg, i + 5, {0xEA, 0x60, 0xEA, 0x60});
@@ -112,7 +118,8 @@ TEST(decode, stops_a_jpeg_that_repeats_scans_for_ever) {
     for (std::size_t i = 0; i + 1 < jpeg.size(); ++i)
         if (jpeg[i] == std::byte{0xFF} && jpeg[i + 1] == std::byte{0xDA}) scan = i;
     std::vector<std::byte> endless(jpeg.begin(), jpeg.end() - 2);
-    for (int i = 0; i < 2000; ++i) endless.insert(endless.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(scan), jpeg.end() - 2);
+    for (int i = 0; i < 2000; ++i)
+        endless.insert(endless.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(scan), jpeg.end() - 2);
     EXPECT_EQ(status_of(endless), PictureStatus::corrupt);
 }
 

@@ -18,7 +18,8 @@
 
 namespace tg::test {
 
-inline const std::filesystem::path picture_folder = std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures";
+inline const std::filesystem::path picture_folder =
+    std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures/pool/pictures";
 
 inline std::vector<std::byte> file_bytes(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
@@ -32,7 +33,8 @@ inline std::vector<std::uint8_t> inflated(const std::filesystem::path& path) {
     const auto packed = file_bytes(path);
     std::vector<std::uint8_t> out(1 << 20);
     uLongf size = out.size();
-    EXPECT_EQ(uncompress(out.data(), &size, reinterpret_cast<const Bytef*>(packed.data()), packed.size()), Z_OK) << path;
+    EXPECT_EQ(uncompress(out.data(), &size, reinterpret_cast<const Bytef*>(packed.data()), packed.size()), Z_OK)
+        << path;
     out.resize(size);
     return out;
 }
@@ -55,15 +57,19 @@ inline std::vector<float> expected_floats(const std::string& name) {
 
 // Says where two pictures first differ, by how much at most, and how often.
 inline ::testing::AssertionResult same(const pictures::Image& got, const pictures::Image& wanted) {
-    if (got.width != wanted.width || got.height != wanted.height) return ::testing::AssertionFailure() << got.width << " x " << got.height << " instead of " << wanted.width << " x " << wanted.height;
-    if (got.rgb.size() != wanted.rgb.size()) return ::testing::AssertionFailure() << got.rgb.size() << " bytes instead of " << wanted.rgb.size();
+    if (got.width != wanted.width || got.height != wanted.height)
+        return ::testing::AssertionFailure()
+               << got.width << " x " << got.height << " instead of " << wanted.width << " x " << wanted.height;
+    if (got.rgb.size() != wanted.rgb.size())
+        return ::testing::AssertionFailure() << got.rgb.size() << " bytes instead of " << wanted.rgb.size();
     std::size_t differ = 0, first = 0;
     int most = 0;
     for (std::size_t i = got.rgb.size(); i-- > 0;)
         if (const int d = std::abs(got.rgb[i] - wanted.rgb[i]); d > 0) ++differ, first = i, most = std::max(most, d);
     if (differ == 0) return ::testing::AssertionSuccess();
     const auto pixel = first / 3, width = static_cast<std::size_t>(got.width);
-    return ::testing::AssertionFailure() << differ << " of " << got.rgb.size() << " samples differ, by at most " << most << ", first at (" << pixel % width << ", " << pixel / width << ")";
+    return ::testing::AssertionFailure() << differ << " of " << got.rgb.size() << " samples differ, by at most " << most
+                                         << ", first at (" << pixel % width << ", " << pixel / width << ")";
 }
 
 // A folder that goes away with the test.
@@ -78,9 +84,12 @@ public:
     const std::filesystem::path& path() const { return path_; }
     void write(const std::filesystem::path& name, std::span<const std::byte> bytes) const {
         std::filesystem::create_directories((path_ / name).parent_path());
-        std::ofstream(path_ / name, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        std::ofstream(path_ / name, std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     }
-    void write(const std::filesystem::path& name, std::string_view text) const { write(name, std::as_bytes(std::span(text))); }
+    void write(const std::filesystem::path& name, std::string_view text) const {
+        write(name, std::as_bytes(std::span(text)));
+    }
 
 private:
     std::filesystem::path path_;

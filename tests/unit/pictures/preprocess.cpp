@@ -9,7 +9,8 @@ namespace {
 
 using namespace test;
 
-constexpr std::array<float, 3> clip_mean{0.48145466f, 0.4578275f, 0.40821073f}, clip_std{0.26862954f, 0.26130258f, 0.27577711f};
+constexpr std::array<float, 3> clip_mean{0.48145466f, 0.4578275f, 0.40821073f},
+    clip_std{0.26862954f, 0.26130258f, 0.27577711f};
 
 ImageRecipe clip_recipe(int shortest_edge, int size) {
     ImageRecipe recipe;
@@ -23,7 +24,11 @@ ImageRecipe clip_recipe(int shortest_edge, int size) {
 std::vector<std::pair<std::string, ImageRecipe>> recipes() {
     auto padded = clip_recipe(32, 32);
     padded.pad_square = true;
-    return {{"clip", clip_recipe(32, 32)}, {"crop_larger", clip_recipe(28, 32)}, {"crop_smaller", clip_recipe(36, 32)}, {"exact", ImageRecipe::exact(32, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f})}, {"pad", padded}};
+    return {{"clip", clip_recipe(32, 32)},
+            {"crop_larger", clip_recipe(28, 32)},
+            {"crop_smaller", clip_recipe(36, 32)},
+            {"exact", ImageRecipe::exact(32, {0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f})},
+            {"pad", padded}};
 }
 
 TEST(to_pixels, gives_the_floats_of_the_reference_processors_bit_for_bit) {
@@ -53,9 +58,13 @@ TEST(to_pixels, rounds_bfloat16_to_nearest_even) {
     }
 }
 
-// The crop tells the JPEG decoder what to leave out; what is kept must not notice. All sampling ratios, many positions of the cut.
+// The crop tells the JPEG decoder what to leave out; what is kept must not notice. All sampling ratios, many positions
+// of the cut.
 TEST(decode_to_pixels, equals_a_full_decode_whatever_the_crop_leaves_out) {
-    for (const std::string file : {"jpeg_420.jpg", "jpeg_420_wide.jpg", "jpeg_422.jpg", "jpeg_444.jpg", "jpeg_progressive.jpg", "jpeg_cmyk.jpg", "jpeg_gray.jpg", "jpeg_restarts.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp", "gif_interlaced.gif", "bmp_24.bmp"}) {
+    for (const std::string file :
+         {"jpeg_420.jpg", "jpeg_420_wide.jpg", "jpeg_422.jpg", "jpeg_444.jpg", "jpeg_progressive.jpg", "jpeg_cmyk.jpg",
+          "jpeg_gray.jpg", "jpeg_restarts.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp",
+          "gif_interlaced.gif", "bmp_24.bmp"}) {
         const auto bytes = file_bytes(picture_folder / file);
         const auto image = decode(bytes);
         for (const int edge : {16, 48, 71, 90, 140})

@@ -29,24 +29,39 @@ std::vector<Resizing> resizings() {
 }
 
 Filter filter_of(const std::string& name) {
-    return name == "lanczos" ? Filter::lanczos : name == "bilinear" ? Filter::bilinear : name == "box" ? Filter::box : name == "hamming" ? Filter::hamming : Filter::bicubic;
+    return name == "lanczos"    ? Filter::lanczos
+           : name == "bilinear" ? Filter::bilinear
+           : name == "box"      ? Filter::box
+           : name == "hamming"  ? Filter::hamming
+                                : Filter::bicubic;
 }
 
 Image random_image(int width, int height, std::uint64_t seed) {
-    Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3)};
+    Image image{width, height,
+                std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3)};
     RandomStream random(seed);
     for (auto& v : image.rgb) {
         const auto draw = random.below(4);
-        v = static_cast<std::uint8_t>(draw == 0 ? 0 : draw == 1 ? 255 : random.below(256));  // extremes make the sums overshoot
+        v = static_cast<std::uint8_t>(draw == 0   ? 0
+                                      : draw == 1 ? 255
+                                                  : random.below(256));  // extremes make the sums overshoot
     }
     return image;
 }
 
 Image resampled(const Image& image, int width, int height, const ResamplePasses& passes) {
-    Image out{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3)};
+    Image out{width, height,
+              std::vector<std::uint8_t>(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3)};
     ImageRows rows(image);
-    const auto x = Axis::make(image.width, width, Filter::bicubic, 0, width), y = Axis::make(image.height, height, Filter::bicubic, 0, height);
-    resample(rows, x, y, [&](int row, const std::uint8_t* rgb) { std::memcpy(out.rgb.data() + static_cast<std::size_t>(row) * static_cast<std::size_t>(width) * 3, rgb, static_cast<std::size_t>(width) * 3); }, passes);
+    const auto x = Axis::make(image.width, width, Filter::bicubic, 0, width),
+               y = Axis::make(image.height, height, Filter::bicubic, 0, height);
+    resample(
+        rows, x, y,
+        [&](int row, const std::uint8_t* rgb) {
+            std::memcpy(out.rgb.data() + static_cast<std::size_t>(row) * static_cast<std::size_t>(width) * 3, rgb,
+                        static_cast<std::size_t>(width) * 3);
+        },
+        passes);
     return out;
 }
 
@@ -54,7 +69,8 @@ TEST(resized, gives_the_integers_of_Pillow_for_every_filter) {
     const auto source = expected_image("resize_source.rgb");
     const auto all = resizings();
     ASSERT_GE(all.size(), 16u);
-    for (const auto& r : all) EXPECT_TRUE(same(resized(source, r.width, r.height, filter_of(r.filter)), expected_image(r.file))) << r.file;
+    for (const auto& r : all)
+        EXPECT_TRUE(same(resized(source, r.width, r.height, filter_of(r.filter)), expected_image(r.file))) << r.file;
 }
 
 class ResizedByVectors : public ::testing::TestWithParam<std::pair<const char*, const ResamplePasses* (*)()>> {};
@@ -67,11 +83,14 @@ TEST_P(ResizedByVectors, is_the_same_as_without) {
         const auto side = [&](std::uint64_t most) { return static_cast<int>(1 + random.below(most)); };
         const auto image = random_image(side(150), side(150), static_cast<std::uint64_t>(round));
         const int width = side(120), height = side(120);
-        EXPECT_TRUE(same(resampled(image, width, height, *passes), resampled(image, width, height, portable_passes()))) << image.width << "x" << image.height << " to " << width << "x" << height;
+        EXPECT_TRUE(same(resampled(image, width, height, *passes), resampled(image, width, height, portable_passes())))
+            << image.width << "x" << image.height << " to " << width << "x" << height;
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(of_both_kinds, ResizedByVectors, ::testing::Values(std::pair{"AVX2", &avx2_passes}, std::pair{"AVX-512 with VBMI and VNNI", &avx512_passes}));
+INSTANTIATE_TEST_SUITE_P(of_both_kinds, ResizedByVectors,
+                         ::testing::Values(std::pair{"AVX2", &avx2_passes},
+                                           std::pair{"AVX-512 with VBMI and VNNI", &avx512_passes}));
 
 TEST(resized, refuses_a_size_below_one_pixel) {
     const auto image = random_image(4, 4, 1);
@@ -91,12 +110,15 @@ TEST(cropped, takes_the_box_and_refuses_one_outside) {
 }
 
 TEST(Axis, keeps_exactly_the_samples_asked_for) {
-    const auto whole = Axis::make(640, 298, Filter::bicubic, 0, 298), part = Axis::make(640, 298, Filter::bicubic, 37, 261);
+    const auto whole = Axis::make(640, 298, Filter::bicubic, 0, 298),
+               part = Axis::make(640, 298, Filter::bicubic, 37, 261);
     ASSERT_EQ(part.out(), 224);
     for (std::size_t i = 0; i < 224; ++i) {
         EXPECT_EQ(part.first[i], whole.first[i + 37]);
         EXPECT_EQ(part.count[i], whole.count[i + 37]);
-        for (std::size_t t = 0; t < static_cast<std::size_t>(part.stride); ++t) EXPECT_EQ(part.weights[i * static_cast<std::size_t>(part.stride) + t], whole.weights[(i + 37) * static_cast<std::size_t>(whole.stride) + t]);
+        for (std::size_t t = 0; t < static_cast<std::size_t>(part.stride); ++t)
+            EXPECT_EQ(part.weights[i * static_cast<std::size_t>(part.stride) + t],
+                      whole.weights[(i + 37) * static_cast<std::size_t>(whole.stride) + t]);
     }
     EXPECT_GT(part.begin(), 70);
     EXPECT_LT(part.end(), 570);

@@ -19,9 +19,11 @@ struct JobFile : ::testing::Test {
     std::string folder = "runs/x";
     std::map<std::string, Endpoint> endpoints;
     std::vector<Section> sections{
-        {"match", "matching", [this](SettingsVisitor& v, const std::string&) { v.option("k", &k, "count", at_least(1)); }},
+        {"match", "matching",
+         [this](SettingsVisitor& v, const std::string&) { v.option("k", &k, "count", at_least(1)); }},
         {"run", "run", [this](SettingsVisitor& v, const std::string&) { v.tuning("folder", &folder, "where"); }},
-        {"endpoint.", "server", [this](SettingsVisitor& v, const std::string& name) { endpoints[name].describe(v); }, [](SettingsVisitor& v) { Endpoint().describe(v); }},
+        {"endpoint.", "server", [this](SettingsVisitor& v, const std::string& name) { endpoints[name].describe(v); },
+         [](SettingsVisitor& v) { Endpoint().describe(v); }},
     };
 
     std::string error_of(const std::string& text) {
@@ -35,7 +37,8 @@ struct JobFile : ::testing::Test {
 };
 
 TEST_F(JobFile, puts_values_where_the_rooms_declared_them) {
-    EXPECT_EQ(error_of("# comment\n[match]\nk = 20  # more\n[endpoint.gpt-4o.mini]\nurl = http://x/v1\r\n"), "no error");
+    EXPECT_EQ(error_of("# comment\n[match]\nk = 20  # more\n[endpoint.gpt-4o.mini]\nurl = http://x/v1\r\n"),
+              "no error");
     EXPECT_EQ(k, 20);
     EXPECT_EQ(endpoints.at("gpt-4o.mini").url, "http://x/v1");
 }
@@ -49,13 +52,16 @@ TEST_F(JobFile, names_file_line_and_the_nearest_key) {
     EXPECT_EQ(error_of("k = 1\n"), "a.cfg:1: 'k' stands in no section; write it under a [section], or as section.key");
 }
 
-TEST_F(JobFile, refuses_a_line_that_is_no_assignment) { EXPECT_NE(error_of("[match]\nk 20\n").find("a.cfg"), std::string::npos); }
+TEST_F(JobFile, refuses_a_line_that_is_no_assignment) {
+    EXPECT_NE(error_of("[match]\nk 20\n").find("a.cfg"), std::string::npos);
+}
 
 TEST_F(JobFile, expands_the_environment_and_names_what_is_not_set) {
     setenv("TG_TEST_SCRATCH", "/scratch/me", 1);
     EXPECT_EQ(error_of("[run]\nfolder = ${TG_TEST_SCRATCH}/runs\n"), "no error");
     EXPECT_EQ(folder, "/scratch/me/runs");
-    EXPECT_EQ(error_of("[run]\nfolder = ${TG_TEST_NOT_SET}/x\n"), "a.cfg:2: run.folder: ${TG_TEST_NOT_SET} is not set in the environment; export it or write the value");
+    EXPECT_EQ(error_of("[run]\nfolder = ${TG_TEST_NOT_SET}/x\n"),
+              "a.cfg:2: run.folder: ${TG_TEST_NOT_SET} is not set in the environment; export it or write the value");
 }
 
 TEST_F(JobFile, set_options_are_checked_like_lines) {

@@ -1,4 +1,5 @@
-// The job files of published recipes: each is read as the program reads it, and says what the papers' training scripts say.
+// The job files of published recipes: each is read as the program reads it, and says what the papers' training scripts
+// say.
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +20,8 @@ struct Recipe {
     const char *style, *pad, *group;
 };
 
-// LLaVA scripts/v1_5/finetune.sh; InternVL internvl_chat_llava/scripts; InternVL internvl_chat/shell/internvl2.0/2nd_finetune.
+// LLaVA scripts/v1_5/finetune.sh; InternVL internvl_chat_llava/scripts; InternVL
+// internvl_chat/shell/internvl2.0/2nd_finetune.
 constexpr std::array recipes{
     Recipe{"llava-v1.5-7b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},
     Recipe{"llava-v1.5-13b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},

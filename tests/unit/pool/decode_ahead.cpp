@@ -16,7 +16,9 @@ using namespace test;
 class DecodeAheadTest : public ::testing::Test {
 protected:
     DecodeAheadTest() {
-        for (const auto* name : {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgb.png", "png_palette.png", "webp_lossy.webp", "gif_palette.gif", "bmp_24.bmp"}) folder_.write(name, file_bytes(picture_folder / name));
+        for (const auto* name : {"jpeg_420.jpg", "jpeg_progressive.jpg", "png_rgb.png", "png_palette.png",
+                                 "webp_lossy.webp", "gif_palette.gif", "bmp_24.bmp"})
+            folder_.write(name, file_bytes(picture_folder / name));
         folder_.write("bad.jpg", "<html>");
         settings_.sources = {folder_.path().string()};
         settings_.threads = 1;
@@ -68,9 +70,20 @@ TEST_F(DecodeAheadTest, delivers_in_order_what_direct_decoding_gives_whatever_th
 
 TEST_F(DecodeAheadTest, gives_bfloat16_and_uses_the_callers_memory) {
     std::atomic<int> taken = 0, given = 0;
-    const AheadOptions options{.batch = 4, .batches_ahead = 2, .threads = 2, .bf16 = true,
-                               .allocate = [&](std::size_t bytes) { ++taken; return new std::byte[bytes]; },
-                               .release = [&](std::byte* memory) { ++given; delete[] memory; }};
+    const AheadOptions options{.batch = 4,
+                               .batches_ahead = 2,
+                               .threads = 2,
+                               .bf16 = true,
+                               .allocate =
+                                   [&](std::size_t bytes) {
+                                       ++taken;
+                                       return new std::byte[bytes];
+                                   },
+                               .release =
+                                   [&](std::byte* memory) {
+                                       ++given;
+                                       delete[] memory;
+                                   }};
     {
         DecodeAhead ahead(*pool_, many(9), recipe_, options);
         auto* batch = ahead.next();
@@ -107,7 +120,8 @@ TEST_F(DecodeAheadTest, never_works_further_ahead_than_allowed_and_takes_batches
 }
 
 TEST_F(DecodeAheadTest, serves_several_consumers_each_batch_to_one_of_them) {
-    for (const std::size_t consumers : {2, 5}) {  // five of them are more than there are batches at once: some wait for the others
+    for (const std::size_t consumers :
+         {2, 5}) {  // five of them are more than there are batches at once: some wait for the others
         const auto indices = many(97);
         DecodeAhead ahead(*pool_, indices, recipe_, {.batch = 4, .batches_ahead = 3, .threads = 2});
         std::vector<std::atomic<int>> seen(indices.size());
@@ -117,7 +131,9 @@ TEST_F(DecodeAheadTest, serves_several_consumers_each_batch_to_one_of_them) {
                 threads.emplace_back([&] {
                     while (auto* batch = ahead.next()) {
                         for (std::size_t i = 0; i < batch->indices.size(); ++i)
-                            if (batch->indices[i] == indices[batch->first + i] && batch->failures[i].empty() == pool_->usable(batch->indices[i])) ++seen[batch->first + i];
+                            if (batch->indices[i] == indices[batch->first + i] &&
+                                batch->failures[i].empty() == pool_->usable(batch->indices[i]))
+                                ++seen[batch->first + i];
                         ahead.release(batch);
                     }
                 });

@@ -1,5 +1,5 @@
-// The hostile folder of tests/fixtures/pool/make_hostile.py through the whole of ingest: nothing crashes, nothing hangs (ctest has a
-// time limit), nothing is lost, and what must be noticed is. Run it under the asan preset as well.
+// The hostile folder of tests/fixtures/pool/make_hostile.py through the whole of ingest: nothing crashes, nothing hangs
+// (ctest has a time limit), nothing is lost, and what must be noticed is. Run it under the asan preset as well.
 #include <fstream>
 #include <map>
 
@@ -60,7 +60,8 @@ TEST_F(HostileFolder, has_every_file_accounted_for_and_every_picture_that_is_lef
     std::size_t delivered = 0, failed = 0;
     while (auto* batch = ahead.next()) {
         for (std::size_t i = 0; i < batch->indices.size(); ++i) {
-            EXPECT_EQ(batch->failures[i].empty(), pool_->usable(batch->indices[i])) << pool_->uri(batch->indices[i]) << ": " << batch->failures[i];
+            EXPECT_EQ(batch->failures[i].empty(), pool_->usable(batch->indices[i]))
+                << pool_->uri(batch->indices[i]) << ": " << batch->failures[i];
             ++(batch->failures[i].empty() ? delivered : failed);
         }
         ahead.release(batch);

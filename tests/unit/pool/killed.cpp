@@ -22,7 +22,8 @@ void ingest_in_child(const PoolSettings& settings, const std::filesystem::path& 
 std::size_t parts_in(const std::filesystem::path& run) {
     std::error_code none;
     std::size_t parts = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(run / "parts/ingest", none)) parts += entry.path().extension() == ".h5" ? 1 : 0;
+    for (const auto& entry : std::filesystem::directory_iterator(run / "parts/ingest", none))
+        parts += entry.path().extension() == ".h5" ? 1 : 0;
     return parts;
 }
 
@@ -30,7 +31,8 @@ TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
     const ScratchFolder folder, killed, whole;
     for (int copy = 0; copy < 3; ++copy)
         for (const auto& entry : std::filesystem::directory_iterator(picture_folder))
-            if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32") folder.write(std::filesystem::path(std::to_string(copy)) / name, file_bytes(entry.path()));
+            if (const auto name = entry.path().filename(); name.extension() != ".rgb" && name.extension() != ".f32")
+                folder.write(std::filesystem::path(std::to_string(copy)) / name, file_bytes(entry.path()));
     PoolSettings settings;
     settings.sources = {folder.path().string()};
     settings.threads = 1;
@@ -44,7 +46,9 @@ TEST(ingest, goes_on_after_kill_9_and_ends_the_same) {
             ::_exit(0);
         }
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-        while (parts_in(killed.path()) < wait_for && !std::filesystem::exists(killed.path() / "pool.h5") && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        while (parts_in(killed.path()) < wait_for && !std::filesystem::exists(killed.path() / "pool.h5") &&
+               std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
         ::kill(child, SIGKILL);
         int status = 0;
         ASSERT_EQ(::waitpid(child, &status, 0), child);

@@ -100,7 +100,8 @@ TEST(Audit, mistakes_in_ratings_are_named) {
         }
         return std::string("nothing was thrown");
     };
-    EXPECT_NE(message("row,rating\n0,1\n1,yes\n").find("bad.csv:3: rating 'yes' is neither 1 nor 0"), std::string::npos);
+    EXPECT_NE(message("row,rating\n0,1\n1,yes\n").find("bad.csv:3: rating 'yes' is neither 1 nor 0"),
+              std::string::npos);
     EXPECT_NE(message("row,rating\n999999,1\n").find("'999999' is no row of samples.h5"), std::string::npos);
     EXPECT_NE(message("row,verdict\n0,1\n").find("column 'rating' is not there"), std::string::npos);
     EXPECT_NE(message("row,rating\n0\n").find("short of columns"), std::string::npos);

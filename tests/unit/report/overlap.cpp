@@ -20,7 +20,8 @@ struct Picture {
     std::string uri;
     std::vector<std::string> types;
 };
-void write_run(const run::Paths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures, std::uint64_t k) {
+void write_run(const run::Paths& paths, const std::vector<std::string>& taxonomy, const std::vector<Picture>& pictures,
+               std::uint64_t k) {
     std::filesystem::create_directories(paths.root());
     const taxonomy::Taxonomy tree(taxonomy);
     storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { tree.write(out); });
@@ -30,7 +31,8 @@ void write_run(const run::Paths& paths, const std::vector<std::string>& taxonomy
     for (const auto& picture : pictures) {
         uris.push_back(picture.uri);
         for (std::uint64_t rank = 0; rank < k; ++rank) {
-            type.push_back(picture.types.empty() ? -1 : static_cast<std::int64_t>(tree.find(picture.types[rank]).value()));
+            type.push_back(picture.types.empty() ? -1
+                                                 : static_cast<std::int64_t>(tree.find(picture.types[rank]).value()));
             score.push_back(picture.types.empty() ? 0.0f : 0.5f - 0.125f * static_cast<float>(rank));
         }
     }
@@ -69,14 +71,16 @@ TEST_F(OverlapTest, of_one_run_says_what_a_smaller_k_keeps) {
 }
 
 TEST_F(OverlapTest, of_two_runs_goes_by_uri_and_path) {
-    write_run(one, {"a", "b", "c", "only here"}, {{"x", {"a", "b"}}, {"y", {"c", "only here"}}, {"mine", {"a", "b"}}}, 2);
+    write_run(one, {"a", "b", "c", "only here"}, {{"x", {"a", "b"}}, {"y", {"c", "only here"}}, {"mine", {"a", "b"}}},
+              2);
     write_run(two, {"c", "b", "a"}, {{"theirs", {"a", "b", "c"}}, {"y", {"b", "c", "a"}}, {"x", {"a", "c", "b"}}}, 3);
     const auto overlap = match_overlap(one, two, {1, 2, 3});
     EXPECT_EQ(overlap.pictures, 2u);
     EXPECT_THAT(overlap.depths, ElementsAre(1, 2)) << "the first run has two candidates";
     EXPECT_DOUBLE_EQ(overlap.same_best, 0.5);
     EXPECT_THAT(overlap.shared[0], ElementsAre(DoubleEq(0.5), DoubleEq(1)));
-    EXPECT_THAT(overlap.shared[1], ElementsAre(DoubleEq(0.25), DoubleEq(0.5))) << "b is third in the other run, and one type is not known there";
+    EXPECT_THAT(overlap.shared[1], ElementsAre(DoubleEq(0.25), DoubleEq(0.5)))
+        << "b is third in the other run, and one type is not known there";
     EXPECT_THAT(overlap_text(overlap), HasSubstr("same best type: 50.0 % of pictures"));
 }
 

@@ -18,11 +18,13 @@ namespace {
 
 using test::SyntheticRun;
 
-// Every element that is opened is closed, in order; attributes are quoted; nothing but the five entities follows an ampersand.
+// Every element that is opened is closed, in order; attributes are quoted; nothing but the five entities follows an
+// ampersand.
 void expect_well_formed(const std::string& html) {
     const std::set<std::string> empty_elements{"meta", "img", "br"};
     std::vector<std::string> open;
-    for (std::size_t at = html.find("<style>"), end = at == html.npos ? 0 : html.find("</style>") + 8, i = 0; i < html.size();) {
+    for (std::size_t at = html.find("<style>"), end = at == html.npos ? 0 : html.find("</style>") + 8, i = 0;
+         i < html.size();) {
         if (i == at) {  // a style sheet holds no markup
             i = end;
             continue;
@@ -30,7 +32,8 @@ void expect_well_formed(const std::string& html) {
         if (html[i] == '&') {
             const auto semicolon = html.find(';', i);
             const auto name = html.substr(i, semicolon - i + 1);
-            ASSERT_TRUE(name == "&amp;" || name == "&lt;" || name == "&gt;" || name == "&quot;" || name == "&#39;") << html.substr(i, 30);
+            ASSERT_TRUE(name == "&amp;" || name == "&lt;" || name == "&gt;" || name == "&quot;" || name == "&#39;")
+                << html.substr(i, 30);
             i = semicolon + 1;
         } else if (html[i] != '<') {
             ++i;
@@ -72,15 +75,19 @@ TEST(Report, of_a_whole_run_is_one_well_formed_page_that_fetches_nothing) {
     run.make_all();
     const auto page = make_page(run);
     expect_well_formed(page);
-    for (const char* outside : {"http://", "https://", "<script", "<link", "url("}) EXPECT_FALSE(has(page, outside)) << outside;
+    for (const char* outside : {"http://", "https://", "<script", "<link", "url("})
+        EXPECT_FALSE(has(page, outside)) << outside;
     EXPECT_FALSE(has(page, "Not run.")) << page.substr(page.find("Not run.") - 200, 300);
     EXPECT_TRUE(has(page, "data:image/jpeg;base64,"));
     EXPECT_TRUE(has(page, "broken &amp; &quot;cut&quot;.jpg"));
     EXPECT_TRUE(has(page, "weather &lt;reports&gt; &amp; &quot;more&quot;"));
     EXPECT_TRUE(has(page, "a &lt;note&gt;"));
-    for (const char* table : {"types.csv", "level1_types.csv", "bad_pictures.csv", "votes.csv", "judges.csv", "bands.csv", "match_hits.csv", "screening.csv", "scores.csv", "costs.csv", "training.csv", "validation.csv", "stages.csv", "figures.csv"})
+    for (const char* table :
+         {"types.csv", "level1_types.csv", "bad_pictures.csv", "votes.csv", "judges.csv", "bands.csv", "match_hits.csv",
+          "screening.csv", "scores.csv", "costs.csv", "training.csv", "validation.csv", "stages.csv", "figures.csv"})
         EXPECT_TRUE(std::filesystem::exists(run.paths.report() / table)) << table;
-    EXPECT_TRUE(has(read_text_file(run.paths.report() / "bad_pictures.csv"), "\"animals/birds/broken & \"\"cut\"\".jpg\""));
+    EXPECT_TRUE(
+        has(read_text_file(run.paths.report() / "bad_pictures.csv"), "\"animals/birds/broken & \"\"cut\"\".jpg\""));
 }
 
 TEST(Report, is_the_same_again) {
@@ -222,7 +229,8 @@ TEST(Report, gallery_draws_different_pictures_and_respects_its_size) {
     }
     EXPECT_NE(rows, report::draw_samples(data, found, true, 7, 2));
     EXPECT_EQ(rows, report::draw_samples(data, found, true, 7, 1));
-    for (const auto row : report::draw_samples(data, found, false, 100, 1)) EXPECT_FALSE(data.curation->samples.kept(row));
+    for (const auto row : report::draw_samples(data, found, false, 100, 1))
+        EXPECT_FALSE(data.curation->samples.kept(row));
 }
 
 TEST(Report, pictures_that_are_gone_leave_an_empty_frame) {
@@ -250,14 +258,19 @@ TEST(Summary, names_what_was_done) {
     make_page(run, {}, &figures);
     run.make_record(figures);
     const auto summary = run_summary(run.paths);
-    for (const char* part : {"24 usable of 25 listed", "level 1: 3", "own folder among the first 4", "None rate", "kept", "recall 100.0 %", "$0.25", "first,", "stamps: 26.0 before, 81.5 after (579 questions)", "index.html"}) EXPECT_TRUE(has(summary, part)) << part << "\n" << summary;
+    for (const char* part :
+         {"24 usable of 25 listed", "level 1: 3", "own folder among the first 4", "None rate", "kept", "recall 100.0 %",
+          "$0.25", "first,", "stamps: 26.0 before, 81.5 after (579 questions)", "index.html"})
+        EXPECT_TRUE(has(summary, part)) << part << "\n" << summary;
 }
 
 TEST(Html, escapes_and_repairs_texts) {
     EXPECT_EQ(report::escaped("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
     EXPECT_EQ(report::escaped("caf\xC3\xA9"), "caf\xC3\xA9");
     EXPECT_EQ(report::escaped("x\xFFy\xC3"), "x\uFFFDy\uFFFD");
-    EXPECT_EQ(report::escaped(std::string_view("a\0b\x1F", 4)), "a\uFFFD" "b\uFFFD");
+    EXPECT_EQ(report::escaped(std::string_view("a\0b\x1F", 4)),
+              "a\uFFFD"
+              "b\uFFFD");
     EXPECT_EQ(report::escaped("\xED\xA0\x80"), "\uFFFD\uFFFD\uFFFD");  // a surrogate
     EXPECT_EQ(report::whole(0), "0");
     EXPECT_EQ(report::whole(999), "999");
@@ -272,7 +285,8 @@ TEST(Html, escapes_and_repairs_texts) {
 TEST(Charts, ticks_are_round_and_inside) {
     EXPECT_EQ(report::ticks(0, 100, 6), (std::vector<double>{0, 20, 40, 60, 80, 100}));
     EXPECT_EQ(report::ticks(0, 1, 5).size(), 6u);
-    for (const auto& [least, most] : {std::pair(0.231, 0.377), std::pair(-3.0, 17.0), std::pair(1.0, 300000.0), std::pair(0.0, 1e-5)}) {
+    for (const auto& [least, most] :
+         {std::pair(0.231, 0.377), std::pair(-3.0, 17.0), std::pair(1.0, 300000.0), std::pair(0.0, 1e-5)}) {
         const auto all = report::ticks(least, most, 6);
         EXPECT_GE(all.size(), 2u);
         EXPECT_LE(all.size(), 7u);
@@ -285,7 +299,8 @@ TEST(Charts, ticks_are_round_and_inside) {
 TEST(Charts, survive_nothing_and_what_is_no_number) {
     expect_well_formed(report::bar_list({}));
     expect_well_formed(report::bar_list({{"x", {{0, "c1", ""}}, ""}}));
-    expect_well_formed(report::line_chart({"x", 0, 0, 0}, {"y", 0, 0, 0}, {{"s", "c1", {{0, std::nan("")}, {1, HUGE_VAL}}}}));
+    expect_well_formed(
+        report::line_chart({"x", 0, 0, 0}, {"y", 0, 0, 0}, {{"s", "c1", {{0, std::nan("")}, {1, HUGE_VAL}}}}));
     expect_well_formed(report::histogram_chart({"x", 0, 1, 1}, {{"h", "c1", {}}}));
     expect_well_formed(report::change_chart({}));
     EXPECT_FALSE(has(report::line_chart({"x", 0, 1, 0}, {"y", 0, 1, 0}, {{"s", "c1", {{0, std::nan("")}}}}), "nan"));

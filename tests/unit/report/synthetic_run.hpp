@@ -1,4 +1,5 @@
-// A run directory without a run: small pictures in folders, and every HDF5 file that the stages would have left, with chosen contents.
+// A run directory without a run: small pictures in folders, and every HDF5 file that the stages would have left, with
+// chosen contents.
 #pragma once
 
 #include <cmath>
@@ -29,7 +30,10 @@ struct SyntheticRun {
     static constexpr std::uint64_t k = 4;
     static constexpr std::size_t judges = 3;
 
-    explicit SyntheticRun(const std::string& name) : folder(std::filesystem::temp_directory_path() / ("taskgalaxy_" + name + "_" + std::to_string(::getpid()))), pictures(folder / "pictures"), paths(folder / "run") {
+    explicit SyntheticRun(const std::string& name)
+        : folder(std::filesystem::temp_directory_path() / ("taskgalaxy_" + name + "_" + std::to_string(::getpid()))),
+          pictures(folder / "pictures"),
+          paths(folder / "run") {
         std::filesystem::remove_all(folder);
         std::filesystem::create_directories(paths.root());
         pool.sources = {pictures.string()};
@@ -44,12 +48,17 @@ struct SyntheticRun {
         for (const char* group : {"animals/birds", "animals/fish", "vehicles/ships", "vehicles/trains"})
             for (int i = 0; i < 6; ++i, ++number) {
                 pictures::Image image{.width = 48, .height = 32, .rgb = std::vector<std::uint8_t>(48 * 32 * 3)};
-                for (std::size_t p = 0; p < image.rgb.size(); ++p) image.rgb[p] = static_cast<std::uint8_t>(p % 3 == 0 ? number * 10 : p % 3 == 1 ? p / 20 : 200 - number * 5);
+                for (std::size_t p = 0; p < image.rgb.size(); ++p)
+                    image.rgb[p] = static_cast<std::uint8_t>(p % 3 == 0   ? number * 10
+                                                             : p % 3 == 1 ? p / 20
+                                                                          : 200 - number * 5);
                 const auto file = pictures / group / fmt::format("thing{}.jpg", number);
                 std::filesystem::create_directories(file.parent_path());
                 const auto bytes = pictures::encode_jpeg(image, 80);
-                std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-                std::ofstream(pictures / group / fmt::format("thing{}.txt", number)) << "A thing called <" << number << ">.\n";
+                std::ofstream(file, std::ios::binary)
+                    .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+                std::ofstream(pictures / group / fmt::format("thing{}.txt", number))
+                    << "A thing called <" << number << ">.\n";
             }
         std::ofstream(pictures / "animals/birds/broken & \"cut\".jpg") << "no picture";
     }
@@ -83,7 +92,8 @@ struct SyntheticRun {
         RandomStream random(5);
         for (std::uint64_t i = 0; i < opened.size(); ++i)
             for (std::uint64_t r = 0; r < k; ++r) {
-                type[i * k + r] = opened.usable(i) ? static_cast<std::int64_t>(leaves[random.below(leaves.size())]) : -1;
+                type[i * k + r] =
+                    opened.usable(i) ? static_cast<std::int64_t>(leaves[random.below(leaves.size())]) : -1;
                 score[i * k + r] = static_cast<float>(0.3 - 0.02 * static_cast<double>(r) + 0.05 * random.unit());
             }
         storage::publish_hdf5(paths.file("matches.h5"), [&](storage::Hdf5File& out) {
@@ -93,7 +103,8 @@ struct SyntheticRun {
         });
     }
 
-    // Every other candidate fits; the simulator's own questions and answers; planted wrong answers get votes 0 0 1, others 1 1 0 and 1 1 1.
+    // Every other candidate fits; the simulator's own questions and answers; planted wrong answers get votes 0 0 1,
+    // others 1 1 0 and 1 1 1.
     void make_samples(const taxonomy::Taxonomy& taxonomy) {
         const pool::Pool opened(paths.file("pool.h5"), pool);
         const simulator::GroundTruth known(truth);
@@ -110,14 +121,17 @@ struct SyntheticRun {
             if (i % 6 == 5) continue;
             for (std::uint64_t r = 0; r < k; r += 2) {
                 candidate_kept[i * k + r] = 1;
-                const auto made = known.sample(*known.find(opened.uri(i)), taxonomy.path(static_cast<std::size_t>(matched[i * k + r])));
+                const auto made = known.sample(*known.find(opened.uri(i)),
+                                               taxonomy.path(static_cast<std::size_t>(matched[i * k + r])));
                 image.push_back(static_cast<std::int64_t>(i));
                 type.push_back(matched[i * k + r]);
                 question.push_back(made.question);
                 answer.push_back(made.answer);
                 state.push_back(0);
                 const std::uint8_t last = made.planted_wrong ? 1 : static_cast<std::uint8_t>(i % 2);
-                for (const std::uint8_t vote : {static_cast<std::uint8_t>(!made.planted_wrong), static_cast<std::uint8_t>(!made.planted_wrong), last}) votes.push_back(vote);
+                for (const std::uint8_t vote : {static_cast<std::uint8_t>(!made.planted_wrong),
+                                                static_cast<std::uint8_t>(!made.planted_wrong), last})
+                    votes.push_back(vote);
                 kept.push_back(!made.planted_wrong);
             }
         }
@@ -162,7 +176,8 @@ struct SyntheticRun {
             out.write_texts("kind", {"choice", "pope", "mmvet", "choice", "pope", "mmvet"});
             out.write_texts("title", {"Multiple choice", "POPE", "MM-Vet", "Multiple choice", "POPE", "MM-Vet"});
             out.write_texts("rule", std::vector<std::string>(6, "a rule"));
-            out.write_texts("state", {"done", "done", "not run: it needs a judge (evaluate.judge)", "done", "done", "not run: it needs a judge (evaluate.judge)"});
+            out.write_texts("state", {"done", "done", "not run: it needs a judge (evaluate.judge)", "done", "done",
+                                      "not run: it needs a judge (evaluate.judge)"});
             out.write_texts("note", {"", "a <note>", "", "", "a <note>", ""});
             out.write_texts("headline", {"overall", "f1", "", "overall", "f1", ""});
             out.write("value", std::vector<double>{26, 60, 0, 81.5, 55, 0});
@@ -208,7 +223,9 @@ struct SyntheticRun {
             out.write_texts("provenance/text", {"0.1.0", "HDF5 <1.10>"});
             out.set_attribute("job", "jobs/test.cfg");
         });
-        storage::publish_text(paths.file("costs") / "curate.json", R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,"sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,"usd":0.25,"price_known":true}])");
+        storage::publish_text(
+            paths.file("costs") / "curate.json",
+            R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,"sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,"usd":0.25,"price_known":true}])");
         storage::publish_text(paths.file("job.cfg"), "[match]\nk = 4\n");
     }
 

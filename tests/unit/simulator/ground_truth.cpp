@@ -16,11 +16,11 @@
 
 using namespace tg;
 using namespace tg::simulator;
+using test::prompts;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-using test::prompts;
 
 namespace {
 
@@ -28,7 +28,9 @@ pictures::Image blotches(std::uint64_t seed, int width = 120, int height = 90) {
     pictures::Image image{width, height, {}};
     for (int y = 0; y < height; ++y)
         for (int x = 0; x < width; ++x)
-            for (std::uint64_t c = 0; c < 3; ++c) image.rgb.push_back(static_cast<std::uint8_t>(random_bits(seed, static_cast<std::uint64_t>(y / 15 * 100 + x / 15) * 3 + c)));
+            for (std::uint64_t c = 0; c < 3; ++c)
+                image.rgb.push_back(static_cast<std::uint8_t>(
+                    random_bits(seed, static_cast<std::uint64_t>(y / 15 * 100 + x / 15) * 3 + c)));
     return image;
 }
 
@@ -38,17 +40,19 @@ const std::filesystem::path& pool_folder() {
         const auto root = std::filesystem::path(testing::TempDir()) / "ground_truth_pool";
         std::filesystem::remove_all(root);
         std::uint64_t seed = 1;
-        for (const auto& [name, caption] : std::vector<std::pair<std::string, std::string>>{{"animals/birds/crow", "A crow.\nde=Eine Kr\u00E4he"},
-                                                                                             {"animals/birds/heron", "A great blue heron, flying."},
-                                                                                             {"animals/birds/cartoon/duck", "A duck"},
-                                                                                             {"animals/fish/carp", "A carp"},
-                                                                                             {"food/fruit/apple", "An apple"},
-                                                                                             {"00_symbols/money_old/euro/coins/cent", "A cent"},
-                                                                                             {"town/church", ""}}) {
+        for (const auto& [name, caption] :
+             std::vector<std::pair<std::string, std::string>>{{"animals/birds/crow", "A crow.\nde=Eine Kr\u00E4he"},
+                                                              {"animals/birds/heron", "A great blue heron, flying."},
+                                                              {"animals/birds/cartoon/duck", "A duck"},
+                                                              {"animals/fish/carp", "A carp"},
+                                                              {"food/fruit/apple", "An apple"},
+                                                              {"00_symbols/money_old/euro/coins/cent", "A cent"},
+                                                              {"town/church", ""}}) {
             const auto file = root / (name + ".jpg");
             std::filesystem::create_directories(file.parent_path());
             const auto bytes = pictures::encode_jpeg(blotches(seed++), 92);
-            std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+            std::ofstream(file, std::ios::binary)
+                .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
             if (!caption.empty()) std::ofstream(root / (name + ".txt")) << caption;
         }
         std::ofstream(root / "loose.jpg") << "no folder, no type";
@@ -67,7 +71,9 @@ SimulatedCall call_with(const std::string& user, std::uint64_t picture_seed = 0)
     SimulatedCall call;
     call.model = "judge-a";
     call.user = user;
-    if (picture_seed > 0) call.image = pictures::encode_jpeg(pictures::resized(blotches(picture_seed), 64, 48), 80);  // shrunk and encoded again, as it is sent
+    if (picture_seed > 0)
+        call.image = pictures::encode_jpeg(pictures::resized(blotches(picture_seed), 64, 48),
+                                           80);  // shrunk and encoded again, as it is sent
     return call;
 }
 
@@ -102,7 +108,10 @@ TEST(ground_truth, knows_which_folder_a_type_is_about) {
 
 TEST(ground_truth, has_children_for_every_kind_of_parent) {
     const GroundTruth truth(known_pool());
-    EXPECT_THAT(truth.children("animal recognition"), ElementsAre("animal recognition~birds", "animal recognition~fish", "animal recognition~kinds of animals", "animal recognition~signs of animals", "animal recognition~names of animals"));
+    EXPECT_THAT(
+        truth.children("animal recognition"),
+        ElementsAre("animal recognition~birds", "animal recognition~fish", "animal recognition~kinds of animals",
+                    "animal recognition~signs of animals", "animal recognition~names of animals"));
     EXPECT_THAT(truth.children("animal recognition~birds"), Contains("animal recognition~birds~cartoon"));
     EXPECT_TRUE(truth.children("animal recognition~names of animals").empty());
     EXPECT_TRUE(truth.children("a~b~c").empty());
@@ -136,15 +145,20 @@ TEST(ground_truth, asks_in_the_forms_of_the_benchmarks) {
     const GroundTruth truth(with);
     const auto crow = *truth.find("animals/birds/crow.jpg");
     const auto choice = truth.sample(crow, "animal recognition~birds~kinds of birds");
-    EXPECT_THAT(choice.question, testing::AllOf(HasSubstr("Which of these does the picture show?\nA. "), HasSubstr(". birds"), HasSubstr("\nAnswer with the option's letter from the given choices directly.")));
+    EXPECT_THAT(choice.question,
+                testing::AllOf(HasSubstr("Which of these does the picture show?\nA. "), HasSubstr(". birds"),
+                               HasSubstr("\nAnswer with the option's letter from the given choices directly.")));
     EXPECT_THAT(choice.question, HasSubstr(fmt::format("\n{}. birds", choice.answer)));
     const auto named = truth.sample(crow, "animal recognition~birds~names of birds");
     EXPECT_THAT(named.question, HasSubstr(fmt::format("\n{}. crow", named.answer)));
     const auto kind = truth.sample(crow, "animal recognition~kinds of animals");
     EXPECT_THAT(kind.question, HasSubstr(fmt::format("\n{}. animals", kind.answer)));
     for (int i = 0; i < 8; ++i) {
-        const auto presence = truth.sample(static_cast<std::size_t>(i) % truth.size(), "animal recognition~birds~signs of birds");
-        EXPECT_THAT(presence.question, testing::AllOf(HasSubstr("Is the picture about "), HasSubstr("?\nAnswer the question using a single word or phrase.")));
+        const auto presence =
+            truth.sample(static_cast<std::size_t>(i) % truth.size(), "animal recognition~birds~signs of birds");
+        EXPECT_THAT(presence.question,
+                    testing::AllOf(HasSubstr("Is the picture about "),
+                                   HasSubstr("?\nAnswer the question using a single word or phrase.")));
         EXPECT_TRUE(presence.answer == "Yes" || presence.answer == "No");
     }
 }
@@ -181,11 +195,14 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     with.wrong_answers = 0, with.judge_errors = 0;
     const auto answer = ground_truth_answers(with);
     const GroundTruth truth(with);
-    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds", "object counting~line charts", "animal recognition"};
+    const std::vector<std::string> candidates{"animal recognition~fish", "animal recognition~birds~names of birds",
+                                              "object counting~line charts", "animal recognition"};
 
     // Refinement: pictures 1 (crow) and 4 (carp), which were sent smaller and encoded once more.
-    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 1)), candidates).kept, ElementsAre(0, 1, 0, 1));
-    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 4)), candidates).kept, ElementsAre(1, 0, 0, 1));
+    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 1)), candidates).kept,
+                ElementsAre(0, 1, 0, 1));
+    EXPECT_THAT(curation::read_refine_answer(answer(call_with(prompts().refine(candidates), 4)), candidates).kept,
+                ElementsAre(1, 0, 0, 1));
     EXPECT_EQ(answer(call_with(prompts().refine({"object counting~line charts"}), 1)), "[None]");
 
     // Generation.
@@ -200,10 +217,19 @@ TEST(the_simulated_model, tells_the_kind_of_prompt_and_the_picture) {
     EXPECT_EQ(answer(call_with(prompts().judge("animal recognition~fish", "Which fish?", "A carp"), 1)), "0");
 
     // Expansion at each level; what exists is not repeated, and no more than asked for is given.
-    EXPECT_THAT(curation::read_expand_answer(answer(call_with(prompts().expand("animal recognition", {"animal recognition~birds"}, 2))), "animal recognition").paths,
+    EXPECT_THAT(curation::read_expand_answer(
+                    answer(call_with(prompts().expand("animal recognition", {"animal recognition~birds"}, 2))),
+                    "animal recognition")
+                    .paths,
                 ElementsAre("animal recognition~fish", "animal recognition~kinds of animals"));
-    EXPECT_THAT(curation::read_expand_answer(answer(call_with(prompts().expand("animal recognition~birds", {}, 9))), "animal recognition~birds").paths, Contains("animal recognition~birds~cartoon"));
-    EXPECT_EQ(curation::read_expand_answer(answer(call_with(prompts().expand("", {"animal recognition", "food recognition"}, 3))), "").paths.size(), 3u);
+    EXPECT_THAT(curation::read_expand_answer(answer(call_with(prompts().expand("animal recognition~birds", {}, 9))),
+                                             "animal recognition~birds")
+                    .paths,
+                Contains("animal recognition~birds~cartoon"));
+    EXPECT_EQ(curation::read_expand_answer(
+                  answer(call_with(prompts().expand("", {"animal recognition", "food recognition"}, 3))), "")
+                  .paths.size(),
+              3u);
     EXPECT_EQ(answer(call_with(prompts().expand("animal recognition~names of animals", {}, 9))), "None");
 }
 
@@ -253,13 +279,16 @@ TEST(the_picture_desk, makes_each_picture_once_while_it_is_remembered) {
     desk.get(1), desk.get(2);
     EXPECT_EQ(made[1], 1);
     EXPECT_EQ(made[2], 2);
-    asking::PictureDesk broken([](std::uint64_t) -> pictures::Image { throw InputError("no such picture"); }, {100, 80});
+    asking::PictureDesk broken([](std::uint64_t) -> pictures::Image { throw InputError("no such picture"); },
+                               {100, 80});
     EXPECT_THROW(broken.get(1), InputError);
     EXPECT_THROW(broken.get(1), InputError);
 }
 
 TEST(the_digest_of_a_picture_as_sent, changes_with_size_and_quality) {
     const auto file = digest_of("some file");
-    std::set<Digest> all{asking::digest_as_sent(file, {100, 80}), asking::digest_as_sent(file, {101, 80}), asking::digest_as_sent(file, {100, 81}), asking::digest_as_sent(digest_of("other"), {100, 80})};
+    std::set<Digest> all{asking::digest_as_sent(file, {100, 80}), asking::digest_as_sent(file, {101, 80}),
+                         asking::digest_as_sent(file, {100, 81}),
+                         asking::digest_as_sent(digest_of("other"), {100, 80})};
     EXPECT_EQ(all.size(), 4u);
 }

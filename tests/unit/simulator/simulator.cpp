@@ -8,7 +8,9 @@
 namespace tg::simulator {
 namespace {
 
-std::string body_of(const std::string& user, const std::string& model = "m") { return nlohmann::json{{"model", model}, {"messages", {{{"role", "user"}, {"content", user}}}}}.dump(); }
+std::string body_of(const std::string& user, const std::string& model = "m") {
+    return nlohmann::json{{"model", model}, {"messages", {{{"role", "user"}, {"content", user}}}}}.dump();
+}
 
 int status_of(httplib::Client& client, const std::string& user) {
     const auto result = client.Post("/v1/chat/completions", body_of(user), "application/json");
@@ -18,11 +20,17 @@ int status_of(httplib::Client& client, const std::string& user) {
 }  // namespace
 
 TEST(simulator, is_a_chat_completions_server_to_another_client) {
-    Simulator server({}, [](const SimulatedCall& call) { return call.system + "|" + call.user + "|" + std::to_string(call.image.size()); });
+    Simulator server({}, [](const SimulatedCall& call) {
+        return call.system + "|" + call.user + "|" + std::to_string(call.image.size());
+    });
     httplib::Client client("127.0.0.1", server.port());
     const nlohmann::json body{{"model", "m"},
-                              {"messages", {{{"role", "system"}, {"content", "S"}},
-                                            {{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", "data:image/png;base64,AAECAw=="}}}}, {{"type", "text"}, {"text", "U"}}}}}}}};
+                              {"messages",
+                               {{{"role", "system"}, {"content", "S"}},
+                                {{"role", "user"},
+                                 {"content",
+                                  {{{"type", "image_url"}, {"image_url", {{"url", "data:image/png;base64,AAECAw=="}}}},
+                                   {{"type", "text"}, {"text", "U"}}}}}}}};
     const auto result = client.Post("/v1/chat/completions", body.dump(), "application/json");
     ASSERT_TRUE(result);
     const auto answer = nlohmann::json::parse(result->body);
@@ -103,8 +111,10 @@ TEST(simulator, serves_more_connections_than_it_has_threads) {
     for (const auto* name : {"a", "b", "c"})
         for (int i = 0; i < 30; ++i) {
             llm::Request request;
-            request.endpoint = name, request.stage = "test", request.item = std::to_string(i), request.user = fmt::format("question {}", i);
-            engine.submit(std::move(request), {}, [&](llm::Reply reply) { answered += reply.status == llm::Reply::Status::answered; });
+            request.endpoint = name, request.stage = "test", request.item = std::to_string(i),
+            request.user = fmt::format("question {}", i);
+            engine.submit(std::move(request), {},
+                          [&](llm::Reply reply) { answered += reply.status == llm::Reply::Status::answered; });
         }
     engine.run({});
     EXPECT_EQ(answered, 90u);

@@ -12,7 +12,8 @@
 namespace tg::storage {
 namespace {
 
-std::map<std::string, std::string> records_of(const std::filesystem::path& file, std::vector<JournalDamage>* damage = nullptr) {
+std::map<std::string, std::string> records_of(const std::filesystem::path& file,
+                                              std::vector<JournalDamage>* damage = nullptr) {
     std::map<std::string, std::string> records;
     const auto found = read_journal(file, [&](auto key, auto value, auto) { records.emplace(key, value); });
     if (damage) *damage = found;
@@ -29,7 +30,8 @@ TEST(journal, records_are_durable_when_commit_returns) {
     writer.append("k2", std::string("\0binary\n", 8), [&] { ++told; });
     writer.commit();
     EXPECT_EQ(told, 2);
-    EXPECT_EQ(records_of(folder / "a.journal"), (std::map<std::string, std::string>{{"k1", "v1"}, {"k2", std::string("\0binary\n", 8)}}));
+    EXPECT_EQ(records_of(folder / "a.journal"),
+              (std::map<std::string, std::string>{{"k1", "v1"}, {"k2", std::string("\0binary\n", 8)}}));
 }
 
 TEST(journal, many_threads_lose_nothing) {
@@ -39,7 +41,9 @@ TEST(journal, many_threads_lose_nothing) {
         std::vector<std::jthread> threads;
         for (int t = 0; t < 4; ++t)
             threads.emplace_back([&, t] {
-                for (int i = 0; i < 500; ++i) writer.append(std::to_string(t) + "/" + std::to_string(i), std::string(static_cast<std::size_t>(i), 'x'));
+                for (int i = 0; i < 500; ++i)
+                    writer.append(std::to_string(t) + "/" + std::to_string(i),
+                                  std::string(static_cast<std::size_t>(i), 'x'));
             });
     }
     EXPECT_EQ(records_of(folder / "a.journal").size(), 2000u);

@@ -29,7 +29,8 @@ TEST(part_store, gathers_parts_in_order_whoever_wrote_them) {
     for (int rank : {2, 0, 1}) {
         const PartStore store(folder / "parts", {10, 3}, "f", *solo);
         for (auto part : store.missing())
-            if (part % 3 == static_cast<std::uint64_t>(rank)) store.write(part, [&](Hdf5File& out) { write_squares(out, store.parts().part(part)); });
+            if (part % 3 == static_cast<std::uint64_t>(rank))
+                store.write(part, [&](Hdf5File& out) { write_squares(out, store.parts().part(part)); });
     }
     const PartStore store(folder / "parts", {10, 3}, "f", *solo);
     EXPECT_TRUE(store.missing().empty());
@@ -64,11 +65,12 @@ TEST(for_each_part, resumes_after_a_failure_where_it_was) {
     int done = 0;
     const auto attempt = [&](bool fail) {
         const PartStore store(folder / "parts", {8, 2}, "f", *solo);
-        for_each_part(store, *solo, "squares", "numbers", [&](std::uint64_t part, parallel::Slice items, Hdf5File& out) {
-            if (fail && part == 2) throw InputError("part 2 cannot be done now");
-            write_squares(out, items);
-            ++done;
-        });
+        for_each_part(store, *solo, "squares", "numbers",
+                      [&](std::uint64_t part, parallel::Slice items, Hdf5File& out) {
+                          if (fail && part == 2) throw InputError("part 2 cannot be done now");
+                          write_squares(out, items);
+                          ++done;
+                      });
         store.gather(folder / "all.h5");
     };
     EXPECT_THROW(attempt(true), parallel::AgreedFailure);

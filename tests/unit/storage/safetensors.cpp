@@ -22,14 +22,16 @@ using testing::HasSubstr;
 class SafetensorsTest : public testing::Test {
 protected:
     void SetUp() override {
-        folder = fs::path(testing::TempDir()) / ("safetensors_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+        folder = fs::path(testing::TempDir()) /
+                 ("safetensors_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
         fs::remove_all(folder);
         fs::create_directories(folder);
     }
     void TearDown() override { fs::remove_all(folder); }
 
     // A file with this header text and this many bytes of data; the length field can be made to lie.
-    fs::path raw_file(const std::string& name, const std::string& header, std::size_t data_bytes, std::uint64_t lie = 0) const {
+    fs::path raw_file(const std::string& name, const std::string& header, std::size_t data_bytes,
+                      std::uint64_t lie = 0) const {
         const std::uint64_t length = lie != 0 ? lie : header.size();
         std::ofstream out(folder / name, std::ios::binary);
         for (int i = 0; i < 8; ++i) out.put(static_cast<char>(length >> (8 * i) & 0xFF));
@@ -146,31 +148,54 @@ TEST_F(SafetensorsTest, lies_in_the_header_are_named) {
     EXPECT_THAT(error_of_header(good, 8), HasSubstr("no InputError"));
     EXPECT_THAT(error_of_header(good, 8, 1'000'000), HasSubstr("claims a header of 1000000 bytes"));
     EXPECT_THAT(error_of_header(good, 8, ~std::uint64_t{0}), HasSubstr("claims a header"));
-    EXPECT_THAT(error_of_header(good, 7), AllOf(HasSubstr("model.safetensors: tensor 'a'"), HasSubstr("reach past the 7 bytes")));
+    EXPECT_THAT(error_of_header(good, 7),
+                AllOf(HasSubstr("model.safetensors: tensor 'a'"), HasSubstr("reach past the 7 bytes")));
     EXPECT_THAT(error_of_header(good, 9), HasSubstr("1 bytes after the last tensor"));
     EXPECT_THAT(error_of_header("[1,2]", 0), HasSubstr("not a JSON object"));
     EXPECT_THAT(error_of_header("{\"a\":", 0), HasSubstr("not a JSON object"));
     EXPECT_THAT(error_of_header(std::string(100'000, '['), 0), HasSubstr("not a JSON object"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), HasSubstr("needs 12 bytes, the header gives 8"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}})", 8), HasSubstr("type \"Q7\" is not known"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), HasSubstr("whole numbers"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", 8), HasSubstr("too large"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), HasSubstr("reach past"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2]}})", 8), HasSubstr("lacks dtype, shape or data_offsets"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),
+                HasSubstr("needs 12 bytes, the header gives 8"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"Q7","shape":[2],"data_offsets":[0,8]}})", 8),
+                HasSubstr("type \"Q7\" is not known"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8),
+                HasSubstr("whole numbers"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", 8),
+                HasSubstr("too large"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8),
+                HasSubstr("reach past"));
+    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2]}})", 8),
+                HasSubstr("lacks dtype, shape or data_offsets"));
 }
 
 TEST_F(SafetensorsTest, tensors_may_neither_overlap_nor_leave_gaps_nor_appear_twice) {
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12), HasSubstr("tensor 'b' overlaps"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}})", 16), HasSubstr("tensor 'b' leaves a gap"));
-    EXPECT_THAT(error_of_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4), HasSubstr("tensor 'a' appears twice"));
+    EXPECT_THAT(
+        error_of_header(
+            R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
+            12),
+        HasSubstr("tensor 'b' overlaps"));
+    EXPECT_THAT(
+        error_of_header(
+            R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}})",
+            16),
+        HasSubstr("tensor 'b' leaves a gap"));
+    EXPECT_THAT(
+        error_of_header(
+            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+            4),
+        HasSubstr("tensor 'a' appears twice"));
 }
 
 TEST_F(SafetensorsTest, an_index_that_names_what_is_not_there_is_refused) {
-    const auto index = [&](const std::string& map) { std::ofstream(folder / "model.safetensors.index.json") << R"({"metadata":{},"weight_map":)" << map << "}"; };
+    const auto index = [&](const std::string& map) {
+        std::ofstream(folder / "model.safetensors.index.json") << R"({"metadata":{},"weight_map":)" << map << "}";
+    };
     index(R"({"a":"model-00001-of-00002.safetensors"})");
-    EXPECT_THAT(error_of([&] { SafetensorsFolder{folder}; }), HasSubstr("names model-00001-of-00002.safetensors, which is missing"));
+    EXPECT_THAT(error_of([&] { SafetensorsFolder{folder}; }),
+                HasSubstr("names model-00001-of-00002.safetensors, which is missing"));
     raw_file("model-00001-of-00002.safetensors", R"({"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8);
-    EXPECT_THAT(error_of([&] { SafetensorsFolder{folder}; }), HasSubstr("tensor 'a' is not in model-00001-of-00002.safetensors"));
+    EXPECT_THAT(error_of([&] { SafetensorsFolder{folder}; }),
+                HasSubstr("tensor 'a' is not in model-00001-of-00002.safetensors"));
     index(R"({"a":"../secret"})");
     EXPECT_THAT(error_of([&] { SafetensorsFolder{folder}; }), HasSubstr("no file of this folder"));
 }

@@ -35,8 +35,10 @@ TEST(gustafson_serial, is_zero_for_constant_and_one_for_proportional_times) {
 }
 
 TEST(phases_of, takes_the_gather_out_of_its_stages_and_means_over_steps) {
-    const std::vector<run::CostRow> costs{{2, "embed_images", "gather", 1, 1.0, 10, 100, 0.2, 5, 50, 0.1}, {2, "embed_images", "total", 1, 4.0, 15, 150, 0.5, 9, 90, 0.3},
-                                     {2, "train", "step", 2, 3.0, 8, 80, 1.0, 0, 0, 0},              {2, "train", "step", 4, 6.0, 16, 160, 2.0, 0, 0, 0}};  // two lives
+    const std::vector<run::CostRow> costs{{2, "embed_images", "gather", 1, 1.0, 10, 100, 0.2, 5, 50, 0.1},
+                                          {2, "embed_images", "total", 1, 4.0, 15, 150, 0.5, 9, 90, 0.3},
+                                          {2, "train", "step", 2, 3.0, 8, 80, 1.0, 0, 0, 0},
+                                          {2, "train", "step", 4, 6.0, 16, 160, 2.0, 0, 0, 0}};  // two lives
     const auto rows = phases_of("strong", 1, costs);
     ASSERT_EQ(rows.size(), 3u);
     EXPECT_EQ(rows[0].cost.phase, "embed");
@@ -53,14 +55,17 @@ TEST(model_phase, splits_compute_pays_latency_by_the_logarithm_and_files_in_comm
     ScalingSettings machine;
     machine.latency_us = 10, machine.link_gb_per_s = 1, machine.file_operations_per_s = 100, machine.file_gb_per_s = 1;
     std::map<int, run::CostRow> medians;
-    for (const int p : {1, 2, 4}) medians[p] = {p, "s", "embed", 1, 8.0 / p + 1.0 + 0.5, 100, 0, 1.0, 50, 0, 0.5};  // 8/p of its own, 1 s waiting, 0.5 s in files
+    for (const int p : {1, 2, 4})
+        medians[p] = {p,   "s", "embed", 1,  8.0 / p + 1.0 + 0.5, 100, 0,
+                      1.0, 50,  0,       0.5};  // 8/p of its own, 1 s waiting, 0.5 s in files
     const auto points = model_phase(medians, 10, 2, machine);
     ASSERT_EQ(points.size(), 13u);
     EXPECT_EQ(points.back().ranks, 4096);
     EXPECT_NEAR(points[0].compute, 80, 1e-6);
     EXPECT_NEAR(points[0].communication, 0, 1e-12);
     EXPECT_NEAR(points[3].compute, 10, 1e-6);
-    EXPECT_NEAR(points[3].communication, 3 * 100 * 10e-6, 1e-9) << "every rank calls 100 collectives whatever the count: they do not grow with parts";
+    EXPECT_NEAR(points[3].communication, 3 * 100 * 10e-6, 1e-9)
+        << "every rank calls 100 collectives whatever the count: they do not grow with parts";
     EXPECT_NEAR(points[3].files, 2 * 50 / 100.0, 1e-6);
 }
 

@@ -49,7 +49,8 @@ TEST(near_duplicates, are_the_same_whether_texts_come_at_once_or_in_pieces) {
     const auto expected = whole.accept(texts);
     std::vector<bool> got;
     for (std::size_t i = 0; i < texts.size(); i += 50) {
-        const std::vector<std::string> piece(texts.begin() + static_cast<long>(i), texts.begin() + static_cast<long>(std::min(i + 50, texts.size())));
+        const std::vector<std::string> piece(texts.begin() + static_cast<long>(i),
+                                             texts.begin() + static_cast<long>(std::min(i + 50, texts.size())));
         for (const bool stays : pieces.accept(piece)) got.push_back(stays);
     }
     EXPECT_EQ(got, expected);
@@ -59,15 +60,19 @@ TEST(near_duplicates, are_the_same_whether_texts_come_at_once_or_in_pieces) {
 TEST(near_duplicates, are_found_by_many_threads_as_by_one) {
     DuplicateFilter filter(by_angle(), 2.0);  // keeps all, so that the second call has enough work to be split
     std::vector<std::string> first, second;
-    for (int i = 0; i < 400; ++i) first.push_back(std::to_string(i * 0.9)), second.push_back(std::to_string(i * 0.9 + 0.3));
+    for (int i = 0; i < 400; ++i)
+        first.push_back(std::to_string(i * 0.9)), second.push_back(std::to_string(i * 0.9 + 0.3));
     filter.accept(first);
     filter.accept(second);
     for (const auto& pair : filter.nearest(50)) EXPECT_NEAR(pair.cosine, std::cos(0.3 * std::acos(-1.0) / 180), 1e-5);
 }
 
 TEST(near_duplicates, are_looked_for_only_where_comparison_makes_sense) {
-    DuplicateFilter filter([](const std::vector<std::string>& texts) { return std::vector<float>(texts.size(), 1.0f); }, 0.9);
-    const auto unrelated = [](const std::string& a, const std::string& b) { return !is_within(a, b) && !is_within(b, a); };
+    DuplicateFilter filter([](const std::vector<std::string>& texts) { return std::vector<float>(texts.size(), 1.0f); },
+                           0.9);
+    const auto unrelated = [](const std::string& a, const std::string& b) {
+        return !is_within(a, b) && !is_within(b, a);
+    };
     EXPECT_THAT(filter.accept({"a", "a~b", "a~c"}, unrelated), ElementsAre(true, true, false));
 }
 

@@ -12,7 +12,8 @@ using namespace tg::taxonomy;
 using testing::ElementsAre;
 
 TEST(reading_a_path, trims_lower_cases_and_collapses_blanks) {
-    EXPECT_EQ(read_path("  Animal   Recognition ~ Birds~\tNaming  the Bird ").path, "animal recognition~birds~naming the bird");
+    EXPECT_EQ(read_path("  Animal   Recognition ~ Birds~\tNaming  the Bird ").path,
+              "animal recognition~birds~naming the bird");
 }
 
 TEST(reading_a_path, accepts_other_tildes_as_separators) {
@@ -20,8 +21,10 @@ TEST(reading_a_path, accepts_other_tildes_as_separators) {
 }
 
 TEST(reading_a_path, strips_list_marks_numbering_quotes_and_bold) {
-    for (const auto* line : {"- charts~bar charts", "* charts~bar charts", "\u2022 charts~bar charts", "12. charts~bar charts", "(3) charts~bar charts", "7) \"charts~bar charts\",", "**charts~bar charts**",
-                             "1. **Charts ~ Bar charts**.", "'charts'~'bar charts'", "`charts~bar charts`", "\u201Ccharts~bar charts\u201D", "[charts~bar charts]"})
+    for (const auto* line :
+         {"- charts~bar charts", "* charts~bar charts", "\u2022 charts~bar charts", "12. charts~bar charts",
+          "(3) charts~bar charts", "7) \"charts~bar charts\",", "**charts~bar charts**", "1. **Charts ~ Bar charts**.",
+          "'charts'~'bar charts'", "`charts~bar charts`", "\u201Ccharts~bar charts\u201D", "[charts~bar charts]"})
         EXPECT_EQ(read_path(line).path, "charts~bar charts") << line;
 }
 
@@ -46,7 +49,8 @@ TEST(reading_a_path, names_the_problem) {
 }
 
 TEST(a_normalised_path, is_a_fixed_point_of_reading) {
-    for (const auto* line : {"1. **Charts ~ Bar charts**.", "(a) b ~ c", "\"-x-\" ~ 'y.'", "# heading", "a: b ~ 1) c"}) {
+    for (const auto* line :
+         {"1. **Charts ~ Bar charts**.", "(a) b ~ c", "\"-x-\" ~ 'y.'", "# heading", "a: b ~ 1) c"}) {
         const auto once = read_path(line);
         ASSERT_TRUE(once) << line;
         EXPECT_EQ(read_path(once.path).path, once.path) << line;
@@ -74,6 +78,7 @@ TEST(a_path_file, skips_comments_and_repeats_and_names_the_bad_line) {
         read_path_file(file.string());
         FAIL() << "the second line is no path";
     } catch (const InputError& error) {
-        EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("paths.txt:2"), testing::HasSubstr("an empty level")));
+        EXPECT_THAT(error.what(),
+                    testing::AllOf(testing::HasSubstr("paths.txt:2"), testing::HasSubstr("an empty level")));
     }
 }

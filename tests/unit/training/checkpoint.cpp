@@ -19,7 +19,8 @@ struct Training {
 
     void steps(std::int64_t from, std::int64_t to) {
         for (auto step = from; step < to; ++step) {
-            const auto result = trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, 4), 1e-3, step);
+            const auto result =
+                trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, 4), 1e-3, step);
             log.add({.step = static_cast<double>(step), .loss = result.loss});
         }
     }
@@ -48,7 +49,8 @@ TEST(Checkpoints, go_on_to_the_same_bits_as_an_uninterrupted_run) {
         tg::training::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, first.trainer, first.log);
     }
     Training second;
-    ASSERT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(second.trainer, second.log), 3);
+    ASSERT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *second.solo).read_newest(second.trainer, second.log),
+              3);
     ASSERT_EQ(second.log.rows().size(), 3u);
     second.steps(3, 6);
     EXPECT_TRUE(torch::equal(second.weights(), whole.weights()));
@@ -70,7 +72,9 @@ TEST(Checkpoints, keep_the_last_ones_and_fall_back_from_a_broken_one) {
     const auto newest = scratch.path() / "step-00000003.h5";
     ASSERT_TRUE(fs::exists(newest));
     const auto size = fs::file_size(newest);
-    for (const auto& damage : std::vector<std::function<void()>>{[&] { flip_byte(newest, size / 2); }, [&] { fs::resize_file(newest, size / 2); }, [&] { fs::resize_file(newest, 0); }}) {
+    for (const auto& damage : std::vector<std::function<void()>>{[&] { flip_byte(newest, size / 2); },
+                                                                 [&] { fs::resize_file(newest, size / 2); },
+                                                                 [&] { fs::resize_file(newest, 0); }}) {
         damage();
         Training again;
         EXPECT_EQ(checkpoints.read_newest(again.trainer, again.log), 2);
@@ -107,7 +111,8 @@ TEST(Checkpoints, dropped_ones_leave_nothing_that_is_used) {
     Training training;
     { tg::training::Checkpoints(scratch.path(), "job", 2, *training.solo).begin(1, training.trainer, training.log); }
     Training again;
-    EXPECT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *again.solo).read_newest(again.trainer, again.log), 0);
+    EXPECT_EQ(tg::training::Checkpoints(scratch.path(), "job", 2, *again.solo).read_newest(again.trainer, again.log),
+              0);
     EXPECT_TRUE(fs::is_empty(scratch.path()));
 }
 
@@ -117,7 +122,9 @@ TEST(CheckpointChecksum, adds_up_over_any_cut_and_sees_every_bit) {
     const auto whole = tg::training::checkpoint_checksum(values, 7);
     for (const std::size_t cut : {0u, 1u, 333u, 1000u}) {
         const std::span all(values);
-        EXPECT_EQ(tg::training::checkpoint_checksum(all.first(cut), 7) + tg::training::checkpoint_checksum(all.subspan(cut), 7 + cut), whole);
+        EXPECT_EQ(tg::training::checkpoint_checksum(all.first(cut), 7) +
+                      tg::training::checkpoint_checksum(all.subspan(cut), 7 + cut),
+                  whole);
     }
     for (int bit = 0; bit < 32; ++bit) {
         auto changed = values;
@@ -137,7 +144,8 @@ TEST(Checkpoints, of_other_settings_are_not_used) {
     training.steps(0, 1);
     tg::training::Checkpoints(scratch.path(), "one job", 2, *training.solo).write(1, training.trainer, training.log);
     Training other;
-    EXPECT_EQ(tg::training::Checkpoints(scratch.path(), "another", 2, *other.solo).read_newest(other.trainer, other.log), 0);
+    EXPECT_EQ(
+        tg::training::Checkpoints(scratch.path(), "another", 2, *other.solo).read_newest(other.trainer, other.log), 0);
     EXPECT_TRUE(other.log.rows().empty());
 }
 

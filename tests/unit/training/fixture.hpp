@@ -27,7 +27,9 @@ inline torch::Tensor expected(const std::string& name, const fs::path& where = f
     static std::map<fs::path, storage::SafetensorsFolder> all;
     const auto& files = all.try_emplace(where, where / "expected.safetensors").first->second;
     const auto& info = files.info(name);
-    auto tensor = torch::empty(info.shape, torch::dtype(info.type == storage::TensorType::i64 ? torch::kInt64 : layers::torch_type(info.type)));
+    auto tensor = torch::empty(
+        info.shape,
+        torch::dtype(info.type == storage::TensorType::i64 ? torch::kInt64 : layers::torch_type(info.type)));
     files.read(name, {static_cast<std::byte*>(tensor.data_ptr()), static_cast<std::size_t>(info.bytes())});
     return tensor;
 }
@@ -37,14 +39,16 @@ inline training::EncodedSample sample(const models::VlmParts& parts, std::size_t
     static const auto rows = nlohmann::json::parse(std::ifstream(folder / "conversations.json"));
     static const auto pictures = expected("pictures");
     training::Sample s{std::to_string(index), rows[index]["has_image"].get<bool>() ? "picture" : "", {}};
-    for (const auto& turn : rows[index]["turns"]) s.turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
+    for (const auto& turn : rows[index]["turns"])
+        s.turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
     auto encoded = training::encode_sample(s, parts, 1, max_length);
     if (!s.image.empty()) encoded.pixels = pictures.narrow(0, static_cast<std::int64_t>(index), 1);
     return encoded;
 }
 
 // Samples [first, first + count) as micro-batches of at most `size`.
-inline std::vector<training::MicroBatch> batches(const models::VlmParts& parts, std::size_t first, std::size_t count, std::size_t size) {
+inline std::vector<training::MicroBatch> batches(const models::VlmParts& parts, std::size_t first, std::size_t count,
+                                                 std::size_t size) {
     std::vector<training::EncodedSample> encoded;
     for (auto i = first; i < first + count; ++i) encoded.push_back(sample(parts, i));
     std::vector<training::MicroBatch> all;
@@ -59,7 +63,8 @@ inline std::vector<training::MicroBatch> batches(const models::VlmParts& parts, 
 // A folder of its own, removed at the end.
 class Scratch {
 public:
-    explicit Scratch(const std::string& name) : path_(fs::temp_directory_path() / ("tg_" + name + "_" + std::to_string(::getpid()))) {
+    explicit Scratch(const std::string& name)
+        : path_(fs::temp_directory_path() / ("tg_" + name + "_" + std::to_string(::getpid()))) {
         fs::remove_all(path_);
         fs::create_directories(path_);
     }

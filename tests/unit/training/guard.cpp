@@ -12,7 +12,8 @@ constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 
 tg::training::StepGuard guard_after(std::size_t steps, tg::training::GuardOptions options) {
     std::vector<tg::training::LogRow> log;
-    for (std::size_t i = 0; i < steps; ++i) log.push_back({.loss = 1 + 0.01 * static_cast<double>(i % 5), .grad_norm = 2});
+    for (std::size_t i = 0; i < steps; ++i)
+        log.push_back({.loss = 1 + 0.01 * static_cast<double>(i % 5), .grad_norm = 2});
     return {options, log};
 }
 
@@ -24,8 +25,10 @@ TEST(StepGuard, answers_a_spike_of_loss_or_norm_as_the_job_says) {
     EXPECT_EQ(guard.judge(1, 6.1), tg::training::StepVerdict::roll_back);
     EXPECT_EQ(guard.judge(no_number, 2), tg::training::StepVerdict::stop);
     EXPECT_EQ(guard.judge(1, std::numeric_limits<double>::infinity()), tg::training::StepVerdict::stop);
-    EXPECT_EQ(guard_after(15, options).judge(100, 100), tg::training::StepVerdict::learn);  // too few to say what is usual
-    EXPECT_EQ(guard_after(30, {tg::training::StepVerdict::stop, tg::training::StepVerdict::skip, 0}).judge(100, 100), tg::training::StepVerdict::learn);
+    EXPECT_EQ(guard_after(15, options).judge(100, 100),
+              tg::training::StepVerdict::learn);  // too few to say what is usual
+    EXPECT_EQ(guard_after(30, {tg::training::StepVerdict::stop, tg::training::StepVerdict::skip, 0}).judge(100, 100),
+              tg::training::StepVerdict::learn);
 }
 
 TEST(StepGuard, takes_the_median_of_the_last_steps_that_were_learnt_from) {
@@ -39,12 +42,17 @@ TEST(StepGuard, takes_the_median_of_the_last_steps_that_were_learnt_from) {
 TEST(Flops, are_those_of_the_matrices_and_half_the_square_of_attention) {
     auto parts = tg::models::VlmParts::describe(tg::fixture::model);
     // LLaMA of 3 layers: hidden 48, 6 heads and 2 key heads of 8, feed-forward 80, 704 words; projector 32 -> 48 -> 48.
-    const double layer = 48.0 * (48 + 16 + 16) + 48 * 48 + 3 * 48 * 80, head = 704.0 * 48, projector = 32.0 * 48 + 48 * 48, attention = 6.0 * 48 * 3;
+    const double layer = 48.0 * (48 + 16 + 16) + 48 * 48 + 3 * 48 * 80, head = 704.0 * 48,
+                 projector = 32.0 * 48 + 48 * 48, attention = 6.0 * 48 * 3;
     tg::training::StepSize size{100, 150, 20, 32, 4000};
-    EXPECT_DOUBLE_EQ(tg::training::FlopCount(*parts, true, true).of(size), 6 * (100 * 3 * layer + 20 * head + 32 * projector) + attention * 4000);
-    EXPECT_DOUBLE_EQ(tg::training::FlopCount(*parts, false, true).of(size), 4 * (100 * 3 * layer + 20 * head) + 6 * 32 * projector + attention * 4000);
+    EXPECT_DOUBLE_EQ(tg::training::FlopCount(*parts, true, true).of(size),
+                     6 * (100 * 3 * layer + 20 * head + 32 * projector) + attention * 4000);
+    EXPECT_DOUBLE_EQ(tg::training::FlopCount(*parts, false, true).of(size),
+                     4 * (100 * 3 * layer + 20 * head) + 6 * 32 * projector + attention * 4000);
     parts->language.add_adapters({.rank = 4, .alpha = 8, .targets = {"o_proj"}});
-    EXPECT_DOUBLE_EQ(tg::training::FlopCount(*parts, true, true).of(size), 4 * (100 * 3 * layer + 20 * head) + 6 * 32 * projector + 6 * 100 * 3 * (4 * 48 + 48 * 4) + attention * 4000);
+    EXPECT_DOUBLE_EQ(
+        tg::training::FlopCount(*parts, true, true).of(size),
+        4 * (100 * 3 * layer + 20 * head) + 6 * 32 * projector + 6 * 100 * 3 * (4 * 48 + 48 * 4) + attention * 4000);
     EXPECT_EQ(tg::training::peak_tflops("NVIDIA H100 PCIe"), 756);
     EXPECT_EQ(tg::training::peak_tflops("NVIDIA H100 80GB HBM3"), 989);
     EXPECT_EQ(tg::training::peak_tflops(""), 0);

@@ -1,4 +1,5 @@
-// Adapters against peft (tests/fixtures/vlm/make_lora.py): twenty steps from the same first values, in both shardings and over a checkpoint.
+// Adapters against peft (tests/fixtures/vlm/make_lora.py): twenty steps from the same first values, in both shardings
+// and over a checkpoint.
 #include <gtest/gtest.h>
 
 #include "checkpoint.hpp"
@@ -25,17 +26,22 @@ struct Adapted {
     std::unique_ptr<tg::training::Trainer> trainer;
     std::vector<double> losses, norms;
 
-    explicit Adapted(const tg::training::TrainerOptions& options = {}, tg::layers::LoraOptions lora = {.rank = 4, .alpha = 8}, bool from_peft = true) {
+    explicit Adapted(const tg::training::TrainerOptions& options = {},
+                     tg::layers::LoraOptions lora = {.rank = 4, .alpha = 8}, bool from_peft = true) {
         parts->language.add_adapters(lora);
         for (auto& layer : parts->language.layers)
             for (auto& parameter : layer.adapters()->parameters)
-                if (from_peft) parameter.begin = [values = of_peft("begin." + parameter.pieces[0].name)](const Tensor& into) { into.copy_(values); };
+                if (from_peft)
+                    parameter.begin = [values = of_peft("begin." + parameter.pieces[0].name)](const Tensor& into) {
+                        into.copy_(values);
+                    };
         trainer = std::make_unique<tg::training::Trainer>(*parts, *solo, options);
     }
     void steps(std::int64_t from, std::int64_t to, std::size_t micro) {
         const tg::training::Schedule schedule{2e-2, 0.15, 20};
         for (auto step = from; step < to; ++step) {
-            const auto result = trainer->step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro), schedule.rate(step), step);
+            const auto result = trainer->step(
+                tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro), schedule.rate(step), step);
             losses.push_back(result.loss);
             norms.push_back(result.gradient_norm);
         }
@@ -105,8 +111,10 @@ TEST(Lora, begins_as_the_base_model_and_adapts_only_what_is_asked_for) {
     const auto matrix = run.parts->language.layers[2].unit().parameters[1].value.clone();
     EXPECT_TRUE(torch::equal(run.merged(1, 2), run.parts->language.layers[2].unit().parameters[1].rows_of(matrix, 2)));
     run.steps(0, 3, 4);
-    EXPECT_TRUE(torch::equal(run.merged(1, 0), run.parts->language.layers[2].unit().parameters[1].rows_of(matrix, 0)));   // q: no adapter
-    EXPECT_FALSE(torch::equal(run.merged(1, 2), run.parts->language.layers[2].unit().parameters[1].rows_of(matrix, 2)));  // v
+    EXPECT_TRUE(torch::equal(run.merged(1, 0),
+                             run.parts->language.layers[2].unit().parameters[1].rows_of(matrix, 0)));  // q: no adapter
+    EXPECT_FALSE(
+        torch::equal(run.merged(1, 2), run.parts->language.layers[2].unit().parameters[1].rows_of(matrix, 2)));  // v
 }
 
 }  // namespace

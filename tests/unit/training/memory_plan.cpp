@@ -10,7 +10,8 @@ namespace {
 
 tg::training::MemoryQuestion llava(bool large, std::int64_t shards) {
     tg::models::LanguageConfig config;  // the defaults are LLaMA-7B's
-    if (large) config.hidden = 5120, config.intermediate = 13824, config.layers = 40, config.heads = config.kv_heads = 40;
+    if (large)
+        config.hidden = 5120, config.intermediate = 13824, config.layers = 40, config.heads = config.kv_heads = 40;
     auto q = tg::training::memory_question(config, (1024 + 1) * config.hidden + (config.hidden + 1) * config.hidden);
     q.tower = 303'507'456;  // CLIP ViT-L/14-336
     q.width = q.tower_width = 2;
@@ -25,7 +26,8 @@ TEST(MemoryPlan, has_the_bytes_a_parameter_that_the_literature_says) {
     for (const bool large : {false, true}) {
         auto q = llava(large, 8);
         const auto full = tg::training::memory_plan(q);
-        EXPECT_NEAR(static_cast<double>(full.state()), 18 * P[large] / 8, 2e-3 * 18 * P[large] / 8);  // ZeRO-3, fp32 gradients
+        EXPECT_NEAR(static_cast<double>(full.state()), 18 * P[large] / 8,
+                    2e-3 * 18 * P[large] / 8);  // ZeRO-3, fp32 gradients
         q.sharding = tg::training::Sharding::optimizer;
         const auto optimizer = tg::training::memory_plan(q);
         EXPECT_NEAR(static_cast<double>(optimizer.weights), 2 * P[large], 4e-3 * P[large]);
@@ -41,24 +43,29 @@ TEST(MemoryPlan, knows_the_state_of_a_trainer) {
         tg::training::TrainerOptions options;
         options.dtype = dtype;
         const tg::training::Trainer trainer(*parts, *solo, options);
-        EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(), trainer.bytes());
+        EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(),
+                  trainer.bytes());
     }
 }
 
 TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bits) {
     const auto solo = tg::parallel::make_solo();
-    for (const auto moments : {tg::training::MomentFormat::fp32, tg::training::MomentFormat::int8, tg::training::MomentFormat::host})
+    for (const auto moments :
+         {tg::training::MomentFormat::fp32, tg::training::MomentFormat::int8, tg::training::MomentFormat::host})
         for (const int rank : {0, 4}) {
             const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
             if (rank > 0) parts->language.add_adapters({.rank = rank, .alpha = 8});
             tg::training::TrainerOptions options;
             options.moments = moments;
             const tg::training::Trainer trainer(*parts, *solo, options);
-            EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(), trainer.bytes()) << rank;
+            EXPECT_EQ(tg::training::memory_plan(tg::training::memory_question(*parts, options, 1)).state(),
+                      trainer.bytes())
+                << rank;
         }
 }
 
-// The tables of docs/training.md, which this makes: GiB of one of 8 ranks, sharding = full, activation checkpointing, 2,048 positions a sample.
+// The tables of docs/training.md, which this makes: GiB of one of 8 ranks, sharding = full, activation checkpointing,
+// 2,048 positions a sample.
 TEST(MemoryPlan, is_what_the_documentation_says) {
     const auto page = tg::read_text_file(std::filesystem::path(TG_SOURCE_DIR) / "docs/training.md");
     for (const bool large : {false, true})
@@ -68,9 +75,14 @@ TEST(MemoryPlan, is_what_the_documentation_says) {
             q.tiles = micro, q.tower_positions = 577, q.tower_channels = 1024, q.image_values = 3 * 336 * 336;
             const auto plan = tg::training::memory_plan(q);
             const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
-            const auto fits = [&](double gb) { return static_cast<double>(plan.peak) < (gb - 2) * 1e9 ? "yes" : "no"; };  // 2 GB are CUDA's own
-            const auto row = fmt::format("| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {} | {} |", large ? "13B" : "7B", micro, gib(plan.weights), gib(plan.gradients),
-                                         gib(plan.optimizer), gib(plan.tower), gib(plan.activations), gib(plan.gathered), gib(plan.logits), gib(plan.peak), fits(80), fits(40));
+            const auto fits = [&](double gb) {
+                return static_cast<double>(plan.peak) < (gb - 2) * 1e9 ? "yes" : "no";
+            };  // 2 GB are CUDA's own
+            const auto row = fmt::format(
+                "| {} | {} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {:.1f} | {} | {} |",
+                large ? "13B" : "7B", micro, gib(plan.weights), gib(plan.gradients), gib(plan.optimizer),
+                gib(plan.tower), gib(plan.activations), gib(plan.gathered), gib(plan.logits), gib(plan.peak), fits(80),
+                fits(40));
             EXPECT_NE(page.find(row), page.npos) << row;
         }
 }

@@ -1,4 +1,5 @@
-// AdamW's moments in 8 bits and on the host: what they cost, how far they lead away from fp32, and that a checkpoint gives the same bits.
+// AdamW's moments in 8 bits and on the host: what they cost, how far they lead away from fp32, and that a checkpoint
+// gives the same bits.
 #include "moments.hpp"
 
 #include <gtest/gtest.h>
@@ -22,14 +23,17 @@ TEST(BlockCodes, stay_near_their_values_and_become_themselves_again) {
         for (std::int64_t begin = 0; begin < 1000; begin += 256) {
             const auto n = std::min<std::int64_t>(256, 1000 - begin);
             const auto largest = wanted.narrow(0, begin, n).abs().max().item<float>();
-            // The coarsest steps of the map: 0.9 / 64 (signed) or 0.9 / 128 apart, half of it off at most; 0.007 below one.
-            EXPECT_LE((read - wanted).narrow(0, begin, n).abs().max().item<float>(), largest * (is_signed ? 0.0075f : 0.004f));
+            // The coarsest steps of the map: 0.9 / 64 (signed) or 0.9 / 128 apart, half of it off at most; 0.007 below
+            // one.
+            EXPECT_LE((read - wanted).narrow(0, begin, n).abs().max().item<float>(),
+                      largest * (is_signed ? 0.0075f : 0.004f));
             EXPECT_EQ(read.narrow(0, begin, n).abs().max().item<float>(), largest);
         }
         again.write(0, read);
         EXPECT_TRUE(torch::equal(again.read(0, 1000), read));
     }
-    EXPECT_EQ(tg::training::Moments::bytes_of(1000, tg::training::MomentFormat::int8, false), 2 * (4 * 256 + 4 * 4));  // two times four blocks of codes, a scale each
+    EXPECT_EQ(tg::training::Moments::bytes_of(1000, tg::training::MomentFormat::int8, false),
+              2 * (4 * 256 + 4 * 4));  // two times four blocks of codes, a scale each
     tg::training::BlockCodes second(256, torch::kCPU, false);
     second.write(0, torch::cat({torch::tensor({1.0f, 1e-12f, 0.0f}), torch::zeros({253})}));
     EXPECT_GT(second.read(0, 256)[1].item<float>(), 0);  // else it would be divided by
@@ -53,7 +57,11 @@ struct Tuned {
     }
     void steps(std::int64_t from, std::int64_t to) {
         const tg::training::Schedule schedule{2e-3, 0.15, 20};
-        for (auto step = from; step < to; ++step) losses.push_back(trainer->step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, 4), schedule.rate(step), step).loss);
+        for (auto step = from; step < to; ++step)
+            losses.push_back(trainer
+                                 ->step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, 4),
+                                        schedule.rate(step), step)
+                                 .loss);
     }
     Tensor weights() {
         std::vector<Tensor> all;
@@ -64,11 +72,13 @@ struct Tuned {
 
 TEST(Moments, in_8_bits_lead_to_the_same_losses_within_half_a_percent) {
     constexpr double decay = 0.05;  // of matrices: ranges that begin inside blocks
-    Tuned wide(tg::training::MomentFormat::fp32, decay), narrow(tg::training::MomentFormat::int8, decay), host(tg::training::MomentFormat::host, decay);
+    Tuned wide(tg::training::MomentFormat::fp32, decay), narrow(tg::training::MomentFormat::int8, decay),
+        host(tg::training::MomentFormat::host, decay);
     wide.steps(0, 20);
     narrow.steps(0, 20);
     host.steps(0, 20);
-    for (std::size_t i = 0; i < 20; ++i) EXPECT_NEAR(narrow.losses[i], wide.losses[i], 0.005 * wide.losses[i]) << "step " << i;
+    for (std::size_t i = 0; i < 20; ++i)
+        EXPECT_NEAR(narrow.losses[i], wide.losses[i], 0.005 * wide.losses[i]) << "step " << i;
     EXPECT_NE(narrow.losses.back(), wide.losses.back());
     EXPECT_EQ(host.losses, wide.losses);
     EXPECT_TRUE(torch::equal(host.weights(), wide.weights()));
@@ -82,14 +92,16 @@ TEST(Moments, in_8_bits_take_a_byte_and_a_64th_an_element) {
         wanted += 8 * slice - 2 * (slice + 255) / 256 * (256 + 4);
     }
     const auto saved = wide.trainer->bytes() - narrow.trainer->bytes();
-    EXPECT_NEAR(static_cast<double>(saved), static_cast<double>(wanted), 2.0 * 260 * static_cast<double>(wide.trainer->units().size()));
+    EXPECT_NEAR(static_cast<double>(saved), static_cast<double>(wanted),
+                2.0 * 260 * static_cast<double>(wide.trainer->units().size()));
     EXPECT_GT(static_cast<double>(saved), 0.74 * 8 * static_cast<double>(wide.weights().numel()));
 }
 
 TEST(Moments, in_8_bits_go_on_from_a_checkpoint_to_the_same_bits) {
     const tg::fixture::Scratch scratch("moments");
     tg::training::TrainingLog log;
-    Tuned whole(tg::training::MomentFormat::int8), first(tg::training::MomentFormat::int8), second(tg::training::MomentFormat::int8);
+    Tuned whole(tg::training::MomentFormat::int8), first(tg::training::MomentFormat::int8),
+        second(tg::training::MomentFormat::int8);
     whole.steps(0, 6);
     first.steps(0, 3);
     tg::training::Checkpoints(scratch.path(), "job", 2, *first.solo).write(3, *first.trainer, log);

@@ -33,7 +33,9 @@ std::vector<tg::training::Sample> all_of(const std::vector<std::string>& words) 
 }
 
 std::string plain_sample(const std::string& id, const std::string& image = "") {
-    return fmt::format(R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})", id, image.empty() ? "" : fmt::format(R"("image": "{}", )", image));
+    return fmt::format(
+        R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})",
+        id, image.empty() ? "" : fmt::format(R"("image": "{}", )", image));
 }
 
 TEST(SampleSet, reads_llavas_list_and_drops_a_leading_answer) {
@@ -52,8 +54,17 @@ TEST(SampleSet, reads_llavas_list_and_drops_a_leading_answer) {
 
 TEST(SampleSet, reads_internvls_lines_and_data_lists) {
     const tg::fixture::Scratch scratch("jsonl");
-    const auto lines = written(scratch, plain_sample("a", "b.png") + "\n\n" + plain_sample("t") + "\r\n" + R"({"image": ["one.png"], "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]})", "data.jsonl");
-    const auto list = written(scratch, fmt::format(R"({{"set": {{"annotation": "{}", "root": "pictures/", "repeat_time": 0.5, "length": 3, "data_augment": false}}}})", lines.string()), "meta.json");
+    const auto lines = written(
+        scratch,
+        plain_sample("a", "b.png") + "\n\n" + plain_sample("t") + "\r\n" +
+            R"({"image": ["one.png"], "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]})",
+        "data.jsonl");
+    const auto list = written(
+        scratch,
+        fmt::format(
+            R"({{"set": {{"annotation": "{}", "root": "pictures/", "repeat_time": 0.5, "length": 3, "data_augment": false}}}})",
+            lines.string()),
+        "meta.json");
     const auto samples = all_of({lines});
     ASSERT_EQ(samples.size(), 3u);
     EXPECT_EQ(samples[0].image, "b.png");
@@ -75,17 +86,26 @@ TEST(SampleSet, that_is_wrong_is_refused_by_the_sample) {
     EXPECT_THAT(read(""), ThrowsMessage<Error>(HasSubstr("holds no sample")));
     EXPECT_THAT(read("[{\"id\": \"a\""), ThrowsMessage<Error>(HasSubstr("ends in the middle of sample 0")));
     EXPECT_THAT(read("[" + plain_sample("a") + ","), ThrowsMessage<Error>(HasSubstr("ends behind sample 1")));
-    EXPECT_THAT(read("[" + plain_sample("a") + plain_sample("b") + "]"), ThrowsMessage<Error>(HasSubstr("where a comma belongs")));
+    EXPECT_THAT(read("[" + plain_sample("a") + plain_sample("b") + "]"),
+                ThrowsMessage<Error>(HasSubstr("where a comma belongs")));
     EXPECT_THAT(read("[3]"), ThrowsMessage<Error>(HasSubstr("sample 0 is no object")));
     EXPECT_THAT(read("[{\"id\": tru}]"), ThrowsMessage<Error>(HasSubstr("sample 0")));
-    EXPECT_THAT(read(R"([{"id": "a", "conversations": []}])"), ThrowsMessage<Error>(HasSubstr("sample 0 (id a) has no question with an answer")));
-    EXPECT_THAT(read(R"([{"id": "a", "conversations": [{"from": "human", "value": "x"}, {"from": "human", "value": "y"}]}])"), ThrowsMessage<Error>(HasSubstr("does not alternate")));
-    EXPECT_THAT(read(R"([{"id": "a", "conversations": [{"from": "human", "value": 3}, {"from": "gpt", "value": "y"}]}])"), ThrowsMessage<Error>(HasSubstr("sample 0")));
+    EXPECT_THAT(read(R"([{"id": "a", "conversations": []}])"),
+                ThrowsMessage<Error>(HasSubstr("sample 0 (id a) has no question with an answer")));
+    EXPECT_THAT(
+        read(R"([{"id": "a", "conversations": [{"from": "human", "value": "x"}, {"from": "human", "value": "y"}]}])"),
+        ThrowsMessage<Error>(HasSubstr("does not alternate")));
+    EXPECT_THAT(
+        read(R"([{"id": "a", "conversations": [{"from": "human", "value": 3}, {"from": "gpt", "value": "y"}]}])"),
+        ThrowsMessage<Error>(HasSubstr("sample 0")));
     EXPECT_THAT(read(R"([{"id": "a"}])"), ThrowsMessage<Error>(HasSubstr("no list `conversations`")));
-    EXPECT_THAT(read(R"([{"image": ["a", "b"], "conversations": []}])"), ThrowsMessage<Error>(HasSubstr("not one path")));
+    EXPECT_THAT(read(R"([{"image": ["a", "b"], "conversations": []}])"),
+                ThrowsMessage<Error>(HasSubstr("not one path")));
     EXPECT_THAT(read(R"({"set": {"root": "x"}})"), ThrowsMessage<Error>(HasSubstr("set has no field `annotation`")));
-    EXPECT_THAT([&] { all_of({written(scratch, "[]").string() + "*0"}); }, ThrowsMessage<Error>(HasSubstr("no weight above zero")));
-    EXPECT_THAT([&] { all_of({(scratch.path() / "nowhere.json").string()}); }, ThrowsMessage<Error>(HasSubstr("does not exist")));
+    EXPECT_THAT([&] { all_of({written(scratch, "[]").string() + "*0"}); },
+                ThrowsMessage<Error>(HasSubstr("no weight above zero")));
+    EXPECT_THAT([&] { all_of({(scratch.path() / "nowhere.json").string()}); },
+                ThrowsMessage<Error>(HasSubstr("does not exist")));
 }
 
 // `count` samples, of which every third has a picture, in one file.
@@ -98,11 +118,13 @@ fs::path many_samples(const tg::fixture::Scratch& scratch, int count, const std:
 TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
     const tg::fixture::Scratch scratch("json_hostile");
     const std::pair<const char*, const char*> wrong[] = {
-        {R"([{"id": "a", "conversations": [{"from": "human", "value": 5}, {"from": "gpt", "value": "y"}]}])", "data.json"},
+        {R"([{"id": "a", "conversations": [{"from": "human", "value": 5}, {"from": "gpt", "value": "y"}]}])",
+         "data.json"},
         {R"([{"id": "a", "conversations": [{"from": 1, "value": "x"}, {"from": "gpt", "value": "y"}]}])", "data.json"},
         {R"([{"id": "a", "conversations": ["x", "y"]}])", "data.json"},
         {R"([5])", "data.json"},
-        {R"([{"id": "a", "image": ["x.png", "y.png"], "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}])", "not one path"},
+        {R"([{"id": "a", "image": ["x.png", "y.png"], "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}])",
+         "not one path"},
         {R"([{"id": "a", "conversations": [{"from": "gpt", "value": "y"}]}])", "no question with an answer"},
         {"[{\"id\": \"\xff\xfe\"}]", "data.json"},
     };
@@ -120,14 +142,21 @@ TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
     for (const std::string& unit : {std::string("x"), std::string("ab "), std::string("\xE6\x9D\xB1")}) {
         std::string answer;
         while (answer.size() < 1'000'000) answer += unit;
-        const auto samples = all_of({written(scratch, nlohmann::json::array({{{"id", "long"}, {"image", "x.png"}, {"conversations", {{{"from", "human"}, {"value", "<image>"}}, {{"from", "gpt"}, {"value", answer}}}}}}).dump())});
+        const auto samples = all_of({written(
+            scratch, nlohmann::json::array(
+                         {{{"id", "long"},
+                           {"image", "x.png"},
+                           {"conversations",
+                            {{{"from", "human"}, {"value", "<image>"}}, {{"from", "gpt"}, {"value", answer}}}}}})
+                         .dump())});
         const auto encoded = tg::training::encode_sample(samples[0], *parts, 1, 2048);
         EXPECT_TRUE(encoded.cut);
         EXPECT_TRUE(encoded.failure.empty());
         EXPECT_EQ(encoded.ids.size(), 2048u);
         EXPECT_GT(encoded.supervised(), 1000);
     }
-    const auto samples = all_of({written(scratch, R"([{"id": "a", "conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": ""}]}])")});
+    const auto samples = all_of({written(
+        scratch, R"([{"id": "a", "conversations": [{"from": "human", "value": ""}, {"from": "gpt", "value": ""}]}])")});
     EXPECT_GT(tg::training::encode_sample(samples[0], *parts, 1, 2048).supervised(), 0);  // that the answer ends
 }
 
@@ -135,9 +164,11 @@ TEST(EncodedSamples, show_a_picture_only_where_the_text_has_its_place) {
     const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
     const auto silent = tg::training::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *parts, 1, 2048);
     EXPECT_TRUE(silent.image.empty());  // as LLaVA: no mark, no picture
-    const auto shown = tg::training::encode_sample({"a", "x.png", {{"What <image> is this?", "A cat"}}}, *parts, 1, 2048);
+    const auto shown =
+        tg::training::encode_sample({"a", "x.png", {{"What <image> is this?", "A cat"}}}, *parts, 1, 2048);
     EXPECT_EQ(std::count(shown.ids.begin(), shown.ids.end(), tg::text::image_placeholder), 16);
-    const auto tiled = tg::models::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
+    const auto tiled =
+        tg::models::VlmParts::describe(fs::path(TG_SOURCE_DIR) / "tests/fixtures/internvl/tiny-internlm");
     const auto added = tg::training::encode_sample({"a", "x.png", {{"What is this?", "A cat"}}}, *tiled, 5, 2048);
     EXPECT_EQ(added.image, "x.png");  // as InternVL: the mark is put in front
     EXPECT_EQ(std::count(added.ids.begin(), added.ids.end(), tg::text::image_placeholder), 45);
@@ -170,7 +201,8 @@ TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step)
 TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
     const tg::fixture::Scratch scratch("modality");
     const auto solo = tg::parallel::make_solo();
-    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}), *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
+    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}),
+                                          *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
     EXPECT_EQ(samples.pictures(), 35u);
     EXPECT_EQ(samples.words(0), 3);
     EXPECT_EQ(samples.words(1), 3);
@@ -178,7 +210,8 @@ TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
     int pure = 0;
     for (std::uint64_t step = 0; step < order.steps_per_epoch(); ++step) {
         const auto batch = order.step(step);
-        const auto pictures = std::count_if(batch.begin(), batch.end(), [&](std::uint64_t i) { return samples.has_picture(i); });
+        const auto pictures =
+            std::count_if(batch.begin(), batch.end(), [&](std::uint64_t i) { return samples.has_picture(i); });
         pure += pictures == 0 || pictures == std::ssize(batch);
         if (step + 1 < order.steps_per_epoch()) {
             EXPECT_TRUE(pictures == 0 || pictures == 8) << "step " << step;
@@ -190,7 +223,8 @@ TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
 TEST(StepOrder, mixes_by_weight) {
     const tg::fixture::Scratch scratch("weights");
     const auto solo = tg::parallel::make_solo();
-    const auto twice = many_samples(scratch, 10, "a.jsonl").string(), quarter = many_samples(scratch, 40, "b.jsonl").string();
+    const auto twice = many_samples(scratch, 10, "a.jsonl").string(),
+               quarter = many_samples(scratch, 40, "b.jsonl").string();
     const tg::training::SampleSet samples(tg::training::read_sources({twice + "*2", quarter + "*0.25"}), *solo);
     tg::training::StepOrder order(samples, 30, 1, false);
     ASSERT_EQ(order.samples_per_epoch(), 30u);
@@ -198,10 +232,12 @@ TEST(StepOrder, mixes_by_weight) {
     for (const auto& epoch : {first, second}) {
         for (std::uint64_t i = 0; i < 10; ++i) EXPECT_EQ(std::count(epoch.begin(), epoch.end(), i), 2);
         std::vector<std::uint64_t> of_the_other;
-        std::copy_if(epoch.begin(), epoch.end(), std::back_inserter(of_the_other), [](std::uint64_t i) { return i >= 10; });
+        std::copy_if(epoch.begin(), epoch.end(), std::back_inserter(of_the_other),
+                     [](std::uint64_t i) { return i >= 10; });
         std::sort(of_the_other.begin(), of_the_other.end());
         EXPECT_EQ(of_the_other.size(), 10u);
-        EXPECT_EQ(std::unique(of_the_other.begin(), of_the_other.end()), of_the_other.end()) << "a quarter of them, none twice";
+        EXPECT_EQ(std::unique(of_the_other.begin(), of_the_other.end()), of_the_other.end())
+            << "a quarter of them, none twice";
     }
     const auto drawn = [](std::vector<std::uint64_t> epoch) {
         std::erase_if(epoch, [](std::uint64_t i) { return i < 10; });
@@ -214,14 +250,17 @@ TEST(StepOrder, mixes_by_weight) {
 TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
     std::vector<std::uint64_t> step(23);
     std::vector<std::int64_t> lengths(23);
-    for (std::size_t i = 0; i < 23; ++i) step[i] = 100 + i, lengths[i] = static_cast<std::int64_t>(i * i % 17 * 10 + (i % 5 == 0 ? 576 : 0));
+    for (std::size_t i = 0; i < 23; ++i)
+        step[i] = 100 + i, lengths[i] = static_cast<std::int64_t>(i * i % 17 * 10 + (i % 5 == 0 ? 576 : 0));
     EXPECT_EQ(tg::training::share_of_step(step, lengths, 0, 1), step);
     for (const int ranks : {2, 3, 5, 30}) {
         std::vector<std::uint64_t> all;
         std::int64_t most = 0, least = std::numeric_limits<std::int64_t>::max();
         for (int rank = 0; rank < ranks; ++rank) {
             const auto mine = tg::training::share_of_step(step, lengths, rank, ranks);
-            EXPECT_EQ(mine.size(), tg::parallel::slice_of(23, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(ranks)).size());
+            EXPECT_EQ(
+                mine.size(),
+                tg::parallel::slice_of(23, static_cast<std::uint64_t>(rank), static_cast<std::uint64_t>(ranks)).size());
             std::int64_t sum = 0;
             for (const auto i : mine) sum += lengths[i - 100];
             most = std::max(most, sum), least = std::min(least, sum);

@@ -1,4 +1,5 @@
-// The stage as the program runs it: a folder of pictures, LLaVA's JSON, the tiny model; what it leaves, and what transformers' key names say.
+// The stage as the program runs it: a folder of pictures, LLaVA's JSON, the tiny model; what it leaves, and what
+// transformers' key names say.
 #include <algorithm>
 #include <fstream>
 #include <numeric>
@@ -25,11 +26,17 @@ tg::training::TrainSettings job(const fs::path& folder, int samples) {
     for (int i = 0; i < samples; ++i) {
         tg::pictures::Image image{40, 30, std::vector<std::uint8_t>(40 * 30 * 3, static_cast<std::uint8_t>(i * 9))};
         const auto bytes = tg::pictures::encode_jpeg(image, 90);
-        std::ofstream(folder / (std::to_string(i) + ".jpg"), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        json << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i << R"(.jpg", "conversations": [{"from": "human", "value": "<image>\nHow bright?"}, {"from": "gpt", "value": "About )" << i * 9 << R"("}]})";
+        std::ofstream(folder / (std::to_string(i) + ".jpg"), std::ios::binary)
+            .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        json
+            << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i
+            << R"(.jpg", "conversations": [{"from": "human", "value": "<image>\nHow bright?"}, {"from": "gpt", "value": "About )"
+            << i * 9 << R"("}]})";
     }
-    json << R"(, {"id": "lost", "image": "not_there.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Nothing"}]})";
-    json << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me"}]}])";
+    json
+        << R"(, {"id": "lost", "image": "not_there.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Nothing"}]})";
+    json
+        << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me"}]}])";
     tg::training::TrainSettings settings;
     settings.model = tg::fixture::model;
     settings.data = {folder / "data.json"};
@@ -66,7 +73,8 @@ TEST(TrainStage, learns_counts_what_it_left_out_and_exports_a_model_that_loads) 
     EXPECT_EQ(names_before, names_after);
     EXPECT_TRUE(fs::exists(exported / "tokenizer.model"));
     const auto model = tg::models::VisionLanguageModel::load(exported);
-    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"How bright?", torch::zeros({3, 32, 32})}}).size(), 1u);
+    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"How bright?", torch::zeros({3, 32, 32})}}).size(),
+              1u);
 }
 
 TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
@@ -74,10 +82,13 @@ TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
     auto settings = job(scratch.path(), 10);
     settings.epochs = 2;
     const auto solo = tg::parallel::make_solo();
-    const auto losses = [&](const std::string& name) { return tg::storage::Hdf5File::open(scratch.path() / name / "training_log.h5").read<double>("loss"); };
+    const auto losses = [&](const std::string& name) {
+        return tg::storage::Hdf5File::open(scratch.path() / name / "training_log.h5").read<double>("loss");
+    };
     fs::create_directories(scratch.path() / "whole");
     fs::create_directories(scratch.path() / "cut");
-    tg::run::StageContext whole{*solo, tg::run::Paths(scratch.path() / "whole"), "f"}, cut{*solo, tg::run::Paths(scratch.path() / "cut"), "f"};
+    tg::run::StageContext whole{*solo, tg::run::Paths(scratch.path() / "whole"), "f"},
+        cut{*solo, tg::run::Paths(scratch.path() / "cut"), "f"};
     tg::training::make_train_stage(settings, {})->run(whole);
 
     // A disk that fills while the model is exported leaves the checkpoints: here, a file where the folder should be.
@@ -102,7 +113,9 @@ tg::training::TrainSettings job_with_spikes(const fs::path& folder) {
     std::ofstream json(folder / "data.json");
     json << "[";
     for (int i = 0; i < 40; ++i)
-        json << (i ? "," : "") << R"({"conversations": [{"from": "human", "value": "What is )" << i << R"(?"}, {"from": "gpt", "value": ")" << (i % 20 == 13 ? "qq zz xx jj vv kk" : "a number a number") << R"("}]})";
+        json << (i ? "," : "") << R"({"conversations": [{"from": "human", "value": "What is )" << i
+             << R"(?"}, {"from": "gpt", "value": ")" << (i % 20 == 13 ? "qq zz xx jj vv kk" : "a number a number")
+             << R"("}]})";
     json << "]";
     tg::training::TrainSettings settings;
     settings.model = tg::fixture::model;
@@ -127,7 +140,8 @@ Trained run_stage(const tg::training::TrainSettings& settings, const fs::path& f
     tg::training::make_train_stage(settings, {})->run(context);
     const auto log = tg::storage::Hdf5File::open(folder / "training_log.h5");
     const auto column = [&](const char* name) { return log.read<double>(name); };
-    return {column("loss"), column("skipped"), column("epoch"), column("roll_backs/step"), column("roll_backs/to"), column("roll_backs/data")};
+    return {column("loss"),          column("skipped"),        column("epoch"), column("roll_backs/step"),
+            column("roll_backs/to"), column("roll_backs/data")};
 }
 
 TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_restart) {
@@ -161,9 +175,11 @@ TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_re
     EXPECT_EQ(cut.back_step, rolling.back_step);
 
     settings.max_roll_backs = 0;
-    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); }, testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); },
+                testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
     settings.on_spike = "stop";
-    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); }, testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("on_spike")));
+    EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); },
+                testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("on_spike")));
 }
 
 TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
@@ -189,12 +205,15 @@ TEST(TrainStage, measures_the_loss_of_samples_that_it_does_not_learn_from) {
     settings.max_steps = 4;
     settings.validation_steps = 0;
     run_stage(settings, scratch.path() / "file");
-    EXPECT_EQ(tg::storage::Hdf5File::open(scratch.path() / "file" / "training_log.h5").read<double>("validation/step"), (std::vector<double>{0, 4}));
+    EXPECT_EQ(tg::storage::Hdf5File::open(scratch.path() / "file" / "training_log.h5").read<double>("validation/step"),
+              (std::vector<double>{0, 4}));
     settings.spike = 0.5;
-    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("train.spike")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); },
+                testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("train.spike")));
     settings.spike = 0;
     settings.validation = {"1.5"};
-    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("between 0 and 1")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); },
+                testing::ThrowsMessage<tg::UsageError>(testing::HasSubstr("between 0 and 1")));
 }
 
 TEST(TrainStage, decays_norms_where_the_job_says_so) {
@@ -218,7 +237,8 @@ TEST(TrainStage, says_what_is_missing_before_it_starts) {
     EXPECT_THROW(tg::training::make_train_stage({}, {})->check(), tg::UsageError);
     tg::training::TrainSettings settings;
     settings.model = "/nowhere";
-    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); }, testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("/nowhere")));
+    EXPECT_THAT([&] { tg::training::make_train_stage(settings, {})->check(); },
+                testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("/nowhere")));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Twenty steps of fine-tuning against transformers with torch.optim.AdamW (tests/fixtures/vlm/make.py), and what must not change them.
+// Twenty steps of fine-tuning against transformers with torch.optim.AdamW (tests/fixtures/vlm/make.py), and what must
+// not change them.
 #include <gtest/gtest.h>
 
 #include "fixture.hpp"
@@ -20,7 +21,9 @@ Run twenty_steps(const tg::training::TrainerOptions& options, std::size_t micro_
     const tg::training::Schedule schedule{2e-3, 0.15, 20};
     Run run;
     for (std::int64_t step = 0; step < 20; ++step) {
-        const auto result = trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro_batch), schedule.rate(step), step);
+        const auto result =
+            trainer.step(tg::fixture::batches(*parts, static_cast<std::size_t>(4 * step), 4, micro_batch),
+                         schedule.rate(step), step);
         run.losses.push_back(result.loss);
         run.norms.push_back(result.gradient_norm);
     }
@@ -63,7 +66,10 @@ TEST(Trainer, stays_close_to_the_reference_in_bf16) {
     options.dtype = torch::kBFloat16;
     const auto run = twenty_steps(options, 4);
     const auto losses = tg::fixture::expected("sft.loss");
-    for (std::int64_t step = 0; step < 20; ++step) EXPECT_NEAR(run.losses[static_cast<std::size_t>(step)], losses[step].item<double>(), 0.03 * losses[step].item<double>()) << "step " << step;
+    for (std::int64_t step = 0; step < 20; ++step)
+        EXPECT_NEAR(run.losses[static_cast<std::size_t>(step)], losses[step].item<double>(),
+                    0.03 * losses[step].item<double>())
+            << "step " << step;
 }
 
 TEST(Trainer, has_the_gradients_of_autograd) {
@@ -71,7 +77,9 @@ TEST(Trainer, has_the_gradients_of_autograd) {
     const auto solo = tg::parallel::make_solo();
     tg::training::Trainer trainer(*parts, *solo, {});
     trainer.step(tg::fixture::batches(*parts, 0, 4, 4), 0.0, 0);
-    const auto close = [](const Tensor& got, const Tensor& wanted) { return (got - wanted).abs().max().item<double>() / wanted.abs().max().item<double>(); };
+    const auto close = [](const Tensor& got, const Tensor& wanted) {
+        return (got - wanted).abs().max().item<double>() / wanted.abs().max().item<double>();
+    };
     const auto& qkv = parts->language.layers[1].unit().parameters[1];
     EXPECT_LT(close(qkv.rows_of(qkv.grad, 1), tg::fixture::expected("gradient.k_proj")), 1e-4);
     EXPECT_LT(close(parts->projector->unit().parameters[0].grad, tg::fixture::expected("gradient.linear_1")), 1e-4);
@@ -113,7 +121,8 @@ TEST(Trainer, clips_the_global_norm) {
     for (auto& unit : trainer.units()) before.push_back(unit->master().clone());
     EXPECT_GT(trainer.step(tg::fixture::batches(*parts, 0, 4, 4), 1e3, 0).gradient_norm, 0.01);
     double squares = 0;
-    for (std::size_t i = 0; i < before.size(); ++i) squares += (trainer.units()[i]->master() - before[i]).square().sum().item<double>();
+    for (std::size_t i = 0; i < before.size(); ++i)
+        squares += (trainer.units()[i]->master() - before[i]).square().sum().item<double>();
     EXPECT_NEAR(std::sqrt(squares), 0.01, 1e-4);
 }
 

@@ -14,22 +14,23 @@ struct ChatSettings {
     std::filesystem::path model;  // Hugging Face folder
     std::filesystem::path image;  // empty: text alone
     std::string device = "auto", dtype = "auto";
-    int max_new_tokens = 512;     // of an answer
-    double temperature = 0;       // 0: greedy
+    int max_new_tokens = 512;  // of an answer
+    double temperature = 0;    // 0: greedy
     double top_p = 1;
     std::uint64_t seed = 1;
 };
 
 class Chat {
 public:
-    // Loads the model and the picture. Throws UsageError for settings that make no sense, InputError for what cannot be loaded, and for a
-    // picture where the model has no eyes.
+    // Loads the model and the picture. Throws UsageError for settings that make no sense, InputError for what cannot be
+    // loaded, and for a picture where the model has no eyes.
     explicit Chat(const ChatSettings& settings);
     ~Chat();
     Chat(Chat&&) noexcept;
 
-    // The answer, with all earlier turns before it. `on_text`: what becomes known of it, token by token. Throws InputError where the
-    // conversation has grown longer than the model's context; it then goes on as if the question had not been asked.
+    // The answer, with all earlier turns before it. `on_text`: what becomes known of it, token by token. Throws
+    // InputError where the conversation has grown longer than the model's context; it then goes on as if the question
+    // had not been asked.
     std::string say(const std::string& question, const std::function<void(std::string_view)>& on_text);
 
 private:

@@ -1,5 +1,6 @@
-// A few rows times a large weight matrix: what answering word by word is made of. A BLAS packs the weights anew for each product, which
-// takes longer than multiplying them by a few rows; here they are read once, as they lie, while the next ones are fetched.
+// A few rows times a large weight matrix: what answering word by word is made of. A BLAS packs the weights anew for
+// each product, which takes longer than multiplying them by a few rows; here they are read once, as they lie, while the
+// next ones are fetched.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +11,11 @@ struct Bf16 {
     std::uint16_t bits;
 };
 
-// y[i, j] = sum over c of x[i, c] * w[j, c], for begin <= j < end. x [m,k], w [n,k] and y [m,n] row by row; sums are fp32. A row of y does not
-// depend on the other rows of x, to the bit. Free of torch; any thread.
-void narrow_product(const float* x, const float* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n, std::int64_t begin, std::int64_t end);
-void narrow_product(const float* x, const Bf16* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n, std::int64_t begin, std::int64_t end);
+// y[i, j] = sum over c of x[i, c] * w[j, c], for begin <= j < end. x [m,k], w [n,k] and y [m,n] row by row; sums are
+// fp32. A row of y does not depend on the other rows of x, to the bit. Free of torch; any thread.
+void narrow_product(const float* x, const float* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n,
+                    std::int64_t begin, std::int64_t end);
+void narrow_product(const float* x, const Bf16* w, float* y, std::int64_t m, std::int64_t k, std::int64_t n,
+                    std::int64_t begin, std::int64_t end);
 
 }  // namespace tg::kernels

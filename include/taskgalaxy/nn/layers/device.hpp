@@ -1,5 +1,5 @@
-// Where a rank computes and in which number format: the words of job files turned into torch's terms, once, for every room that
-// holds tensors.
+// Where a rank computes and in which number format: the words of job files turned into torch's terms, once, for every
+// room that holds tensors.
 #pragma once
 
 #include <string>
@@ -12,13 +12,13 @@
 
 namespace tg::layers {
 
-// "auto" (CUDA where there is a device, else CPU), "cpu" or "cuda". CUDA ranks of one node share its devices by their number on the
-// node. Throws UsageError when "cuda" is asked for and cannot be had, naming the reason.
+// "auto" (CUDA where there is a device, else CPU), "cpu" or "cuda". CUDA ranks of one node share its devices by their
+// number on the node. Throws UsageError when "cuda" is asked for and cannot be had, naming the reason.
 torch::Device choose_device(std::string_view name);
 // "auto" (bf16 where the device computes it in hardware, else fp32), "fp32" or "bf16".
 torch::Dtype choose_dtype(std::string_view name, const torch::Device& device);
-// Does this process see a CUDA device? Ask here, not torch::cuda: libtorch's CUDA half is loaded at the first question, where there is
-// a driver, and torch keeps what it answered before.
+// Does this process see a CUDA device? Ask here, not torch::cuda: libtorch's CUDA half is loaded at the first question,
+// where there is a driver, and torch keeps what it answered before.
 bool has_cuda();
 std::vector<std::string> device_names();
 std::vector<std::string> dtype_names();
@@ -28,8 +28,8 @@ std::string_view dtype_name(torch::Dtype dtype);  // "fp32", "bf16"
 bool has_fast_bf16(const torch::Device& device);
 // "NVIDIA H100 80GB HBM3"; empty for a CPU, or without CUDA.
 std::string card_name(const torch::Device& device);
-// While it lives, what this thread asks of a GPU goes to the thread's own stream: its copies run beside other threads' kernels, and it waits
-// for its own work alone. On a CPU nothing changes. One device a process.
+// While it lives, what this thread asks of a GPU goes to the thread's own stream: its copies run beside other threads'
+// kernels, and it waits for its own work alone. On a CPU nothing changes. One device a process.
 class OwnStream {
 public:
     explicit OwnStream(const torch::Device& device);
@@ -40,7 +40,8 @@ private:
 // Memory that a GPU copies from while it computes; plain memory for a CPU. [bytes] of uint8.
 torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device);
 
-// This process's number among those of its node, as the launcher says (Slurm, Open MPI, MPICH, PMIx); 0 without a launcher.
+// This process's number among those of its node, as the launcher says (Slurm, Open MPI, MPICH, PMIx); 0 without a
+// launcher.
 int rank_on_node();
 
 }  // namespace tg::layers

@@ -1,6 +1,6 @@
-// The pre-norm transformer encoder that CLIP and SigLIP towers share: x += attention(norm1(x)); x += mlp(norm2(x)). Inference only.
-// Weight names and numerics as transformers' CLIPEncoder (models/clip/modeling_clip.py).
-// Letters of shapes: B sequences, T positions, H channels, N heads, D = H / N, R rows a sequence.
+// The pre-norm transformer encoder that CLIP and SigLIP towers share: x += attention(norm1(x)); x += mlp(norm2(x)).
+// Inference only. Weight names and numerics as transformers' CLIPEncoder (models/clip/modeling_clip.py). Letters of
+// shapes: B sequences, T positions, H channels, N heads, D = H / N, R rows a sequence.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@
 
 namespace tg::layers {
 
-// What stands between the two layers of an MLP, activation(scale * x): quick GELU, x * sigmoid(1.702 x), is SiLU with 1.702 multiplied into
-// the first layer and divided out of the second.
+// What stands between the two layers of an MLP, activation(scale * x): quick GELU, x * sigmoid(1.702 x), is SiLU
+// with 1.702 multiplied into the first layer and divided out of the second.
 struct HiddenActivation {
     kernels::Activation activation = kernels::Activation::silu;
     double scale = 1.702;
@@ -33,7 +33,8 @@ struct LayerNorm {
     torch::Tensor weight, bias;  // [H]
     double eps = 1e-5;
     LayerNorm() = default;
-    LayerNorm(WeightReader& weights, const std::string& name, std::int64_t hidden, double norm_eps) : weight(weights(name + ".weight", {hidden})), bias(weights(name + ".bias", {hidden})), eps(norm_eps) {}
+    LayerNorm(WeightReader& weights, const std::string& name, std::int64_t hidden, double norm_eps)
+        : weight(weights(name + ".weight", {hidden})), bias(weights(name + ".bias", {hidden})), eps(norm_eps) {}
     torch::Tensor operator()(const torch::Tensor& x) const { return ops::layer_norm(x, weight, bias, eps); }
 };
 
@@ -47,15 +48,16 @@ struct Mlp {
 };
 
 // Attention of one query a sequence to all positions of x, for what is pooled:
-// softmax(q (x Wk)^T) (x Wv) = (softmax((q Wk^T) x^T) x) Wv, so it is the query and the result that pass through the weights of keys and
-// values, not every position. The bias of the keys adds the same to all scores of a head, which softmax does not see; that of the values
-// comes through whole. In fp32: it is a few thousandths of a block's work.
+// softmax(q (x Wk)^T) (x Wv) = (softmax((q Wk^T) x^T) x) Wv, so it is the query and the result that pass through the
+// weights of keys and values, not every position. The bias of the keys adds the same to all scores of a head, which
+// softmax does not see; that of the values comes through whole. In fp32: it is a few thousandths of a block's work.
 class PooledAttention {
 public:
     PooledAttention() = default;
     // Of the keys, then of the values: weight [2H,H], bias [2H].
     PooledAttention(const torch::Tensor& weight, const torch::Tensor& bias, std::int64_t heads);
-    // q: [B,H]; x: [B,T,H]; unseen: [B,T] of bool, or undefined where every position is seen -> [B,H] of x's number format.
+    // q: [B,H]; x: [B,T,H]; unseen: [B,T] of bool, or undefined where every position is seen -> [B,H] of x's number
+    // format.
     torch::Tensor operator()(const torch::Tensor& q, const torch::Tensor& x, const torch::Tensor& unseen = {}) const;
 
 private:
@@ -70,8 +72,8 @@ public:
 
     // x: [B,T,H] -> [B,T,H].
     torch::Tensor forward(torch::Tensor x, bool causal) const;
-    // As forward(), but of the last block's output only position rows[b] of each sequence, [B,H]: what is pooled. The rest of that block
-    // is never computed.
+    // As forward(), but of the last block's output only position rows[b] of each sequence, [B,H]: what is pooled. The
+    // rest of that block is never computed.
     torch::Tensor forward_pooled(torch::Tensor x, bool causal, const torch::Tensor& rows) const;
 
 private:
@@ -80,7 +82,8 @@ private:
         Linear qkv, out, fc1, fc2;  // rows of qkv's weight: q, k, v
     };
     torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
-    torch::Tensor attended_pooled(const torch::Tensor& x, bool causal, const torch::Tensor& rows) const;  // [B,T,H] -> [B,H]
+    torch::Tensor attended_pooled(const torch::Tensor& x, bool causal,
+                                  const torch::Tensor& rows) const;       // [B,T,H] -> [B,H]
     torch::Tensor attended(const torch::Tensor& qkv, bool causal) const;  // [B,T,3H] -> [B,T,H]
     torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
     torch::Tensor whole_block(const Block& block, const torch::Tensor& x, bool causal) const;

@@ -1,5 +1,5 @@
-// A linear layer whose weights do not change, with what follows it in the same pass over memory: y = activation(x W^T + bias) + residual.
-// Letters of shapes: R rows, K what is summed over, N outputs.
+// A linear layer whose weights do not change, with what follows it in the same pass over memory: y = activation(x W^T +
+// bias) + residual. Letters of shapes: R rows, K what is summed over, N outputs.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ public:
     explicit Linear(torch::Tensor weight, torch::Tensor bias = {});
 
     // x [..., K] -> [..., N], residual [..., N] or undefined.
-    torch::Tensor operator()(const torch::Tensor& x, kernels::Activation activation = kernels::Activation::none, const torch::Tensor& residual = {}) const;
+    torch::Tensor operator()(const torch::Tensor& x, kernels::Activation activation = kernels::Activation::none,
+                             const torch::Tensor& residual = {}) const;
 
 private:
     torch::Tensor weight_, bias_;
@@ -24,6 +25,7 @@ private:
 };
 
 // The same with weights that may change from call to call.
-torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias, kernels::Activation activation = kernels::Activation::none, const torch::Tensor& residual = {});
+torch::Tensor linear(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
+                     kernels::Activation activation = kernels::Activation::none, const torch::Tensor& residual = {});
 
 }  // namespace tg::layers

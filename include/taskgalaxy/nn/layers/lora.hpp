@@ -1,5 +1,6 @@
-// Low-rank adapters beside frozen matrices (LoRA, Hu et al. 2021, arXiv 2106.09685): y = x W^T + alpha / rank * (x A^T) B^T, with A [rank, in]
-// drawn as peft draws it and B [out, rank] zero at first. Matrices that are computed as one (q, k and v) keep an adapter each, as in the files.
+// Low-rank adapters beside frozen matrices (LoRA, Hu et al. 2021, arXiv 2106.09685): y = x W^T + alpha / rank * (x A^T)
+// B^T, with A [rank, in] drawn as peft draws it and B [out, rank] zero at first. Matrices that are computed as one (q,
+// k and v) keep an adapter each, as in the files.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct LoraOptions {
     std::uint64_t seed = 1;            // of the first values
     double scale() const { return alpha / rank; }
 };
-// q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj; InternLM2's fused wqkv has one adapter and goes by any of the first three.
+// q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj; InternLM2's fused wqkv has one adapter and goes by any
+// of the first three.
 std::vector<std::string> lora_target_names();
 
 // The adapters of one linear.
@@ -27,8 +29,9 @@ class LinearAdapters {
 public:
     // Of those of `weight`'s pieces that are asked for; their parameters become part of `unit`.
     LinearAdapters(Unit& unit, Parameter& weight, const LoraOptions& options);
-    void forward(const torch::Tensor& x, torch::Tensor& y) const;                          // y += what they add
-    void backward(const torch::Tensor& d_y, const torch::Tensor& x, torch::Tensor& d_x);   // d_x += theirs; adds into their gradients
+    void forward(const torch::Tensor& x, torch::Tensor& y) const;  // y += what they add
+    void backward(const torch::Tensor& d_y, const torch::Tensor& x,
+                  torch::Tensor& d_x);  // d_x += theirs; adds into their gradients
     bool belongs_to(const Parameter& weight) const { return &weight == weight_; }
     bool empty() const { return pairs_.empty(); }
     torch::Tensor merged() const;  // weight + what they add, fp32

@@ -1,6 +1,6 @@
-// The bridge from the vision tower's features to the language model's embeddings: `linear` or `mlpNx_gelu` (LLaVA-v1.5: N = 2), or
-// InternVL's mlp1, which is N = 2 behind a LayerNorm; exact GELU between the linears. Forward and backward written out, as in llama.hpp; the tower below it is frozen, so no
-// gradient goes further down.
+// The bridge from the vision tower's features to the language model's embeddings: `linear` or `mlpNx_gelu` (LLaVA-v1.5:
+// N = 2), or InternVL's mlp1, which is N = 2 behind a LayerNorm; exact GELU between the linears. Forward and backward
+// written out, as in llama.hpp; the tower below it is frozen, so no gradient goes further down.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,11 @@ struct ProjectorConfig {
 
 class Projector {
 public:
-    using Kept = std::vector<torch::Tensor>;  // each linear's input, then each hidden linear's output, then with a norm the features before its weight
+    using Kept = std::vector<torch::Tensor>;  // each linear's input, then each hidden linear's output, then with a norm
+                                              // the features before its weight
 
-    // Tensors PREFIXlinear_1.weight, ... as llava-hf names them; PREFIXlayer_norm.weight, ... as transformers' InternVL.
+    // Tensors PREFIXlinear_1.weight, ... as llava-hf names them; PREFIXlayer_norm.weight, ... as transformers'
+    // InternVL.
     Projector(const ProjectorConfig& config, const std::string& prefix);
 
     Unit& unit() { return unit_; }
@@ -35,7 +37,9 @@ public:
 
 private:
     static constexpr double norm_eps = 1e-5;
-    std::size_t weight_index(int linear) const { return (config_.norm ? 2 : 0) + static_cast<std::size_t>(linear) * (config_.bias ? 2 : 1); }
+    std::size_t weight_index(int linear) const {
+        return (config_.norm ? 2 : 0) + static_cast<std::size_t>(linear) * (config_.bias ? 2 : 1);
+    }
     const Parameter& weight(int linear) const { return unit_.parameters[weight_index(linear)]; }
     ProjectorConfig config_;
     Unit unit_;

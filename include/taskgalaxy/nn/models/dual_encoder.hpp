@@ -1,7 +1,7 @@
-// Models that put pictures and texts into one space: CLIP, SigLIP. Each kind is one file and one row in load_dual_encoder().
-// Letters of shapes: B items, S pixels a side, D = dim(). No MPI; a rank loads its own. On CPUs a batch is cut into slices of fixed
-// size, each computed by one thread: the numbers do not depend on the number of threads, nor on the batch as long as batches begin
-// at multiples of slice_size().
+// Models that put pictures and texts into one space: CLIP, SigLIP. Each kind is one file and one row in
+// load_dual_encoder(). Letters of shapes: B items, S pixels a side, D = dim(). No MPI; a rank loads its own. On CPUs a
+// batch is cut into slices of fixed size, each computed by one thread: the numbers do not depend on the number of
+// threads, nor on the batch as long as batches begin at multiples of slice_size().
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ public:
     virtual ~DualEncoder() = default;
     // [B,3,S,S] of any float type, as ImageRecipe::read(folder) makes them -> [B,D] fp32 unit rows on the CPU.
     torch::Tensor encode_images(const torch::Tensor& pixels) const;
-    // Token ids as tokenizer().encode() makes them -> [B,D] fp32 unit rows on the CPU. Texts of like length are best put together.
+    // Token ids as tokenizer().encode() makes them -> [B,D] fp32 unit rows on the CPU. Texts of like length are best
+    // put together.
     torch::Tensor encode_texts(std::span<const std::vector<std::int64_t>> ids) const;
 
     std::int64_t dim() const { return dim_; }
@@ -50,7 +51,9 @@ private:
     torch::Dtype dtype_;
 };
 
-// By `model_type` of config.json: "clip" or "siglip". Throws InputError: no such folder, unknown kind, weights that do not fit.
-std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& folder, torch::Device device = torch::kCPU, torch::Dtype dtype = torch::kFloat32);
+// By `model_type` of config.json: "clip" or "siglip". Throws InputError: no such folder, unknown kind, weights that do
+// not fit.
+std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& folder, torch::Device device = torch::kCPU,
+                                               torch::Dtype dtype = torch::kFloat32);
 
 }  // namespace tg::models

@@ -1,7 +1,8 @@
-// The LLaMA family of language models (Vicuna, SmolLM2, Qwen2 by its biases, InternLM2 by its names), as units with forward and backward written out:
-// no autograd, so that memory, reduction and recomputation are decided by who trains. Sequences lie behind each other in one long
-// row (no padding is ever computed). Equal to transformers' modeling_llama.py and modeling_qwen2.py.
-// Letters: T tokens of all sequences, H hidden size, D head size, V vocabulary.
+// The LLaMA family of language models (Vicuna, SmolLM2, Qwen2 by its biases, InternLM2 by its names), as units with
+// forward and backward written out: no autograd, so that memory, reduction and recomputation are decided by who trains.
+// Sequences lie behind each other in one long row (no padding is ever computed). Equal to transformers'
+// modeling_llama.py and modeling_qwen2.py. Letters: T tokens of all sequences, H hidden size, D head size, V
+// vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +21,19 @@
 namespace tg::models {
 
 struct LanguageConfig {
-    std::int64_t hidden = 4096, intermediate = 11008, layers = 32, heads = 32, kv_heads = 32, head_dim = 128, vocabulary = 32000, context = 2048;
+    std::int64_t hidden = 4096, intermediate = 11008, layers = 32, heads = 32, kv_heads = 32, head_dim = 128,
+                 vocabulary = 32000, context = 2048;
     double norm_eps = 1e-6, rope_theta = 1e4;
     bool qkv_bias = false, tied_embeddings = false;
-    std::int64_t pad_token = -1;  // its row of the embeddings does not learn where it is looked up (torch.nn.Embedding's padding_idx, as transformers sets it); -1: none
-    bool grouped_qkv = false;  // InternLM2: one tensor, in which each key head lies behind its queries, its value head behind it
+    std::int64_t pad_token = -1;  // its row of the embeddings does not learn where it is looked up
+                                  // (torch.nn.Embedding's padding_idx, as transformers sets it); -1: none
+    bool grouped_qkv =
+        false;  // InternLM2: one tensor, in which each key head lies behind its queries, its value head behind it
     std::int64_t qkv_rows() const { return (heads + 2 * kv_heads) * head_dim; }
-    // `text_config`, or a whole config.json of a language model; absent fields are LLaMA-7B's as in transformers. Throws InputError
-    // for what we do not compute (scaled rope, sliding windows, other activations) and for sizes that make no sense, naming the field and
-    // `where`. Rope that is scaled beyond `context` only ("dynamic") is taken: nothing longer than `context` is ever computed.
+    // `text_config`, or a whole config.json of a language model; absent fields are LLaMA-7B's as in transformers.
+    // Throws InputError for what we do not compute (scaled rope, sliding windows, other activations) and for sizes that
+    // make no sense, naming the field and `where`. Rope that is scaled beyond `context` only ("dynamic") is taken:
+    // nothing longer than `context` is ever computed.
     static LanguageConfig read(const nlohmann::json& config, const std::string& where);
 };
 
@@ -71,12 +76,15 @@ public:
     // x [T,H] -> [T,H].
     torch::Tensor forward(const torch::Tensor& x, const Packing& packing, Kept* keep = nullptr) const;
     // d(output) -> d(x); adds into the gradients of the parameters that have one.
-    torch::Tensor backward(const torch::Tensor& d_out, const torch::Tensor& x, const Packing& packing, const Kept& kept);
+    torch::Tensor backward(const torch::Tensor& d_out, const torch::Tensor& x, const Packing& packing,
+                           const Kept& kept);
 
-    // Generation. `prefill` computes whole prompts and stores their keys and values in `slots`; `step` one token a sequence:
-    // x [B,H], its sequence in slots[b], at position lengths[b].
-    torch::Tensor prefill(const torch::Tensor& x, const Packing& packing, KeyValues& cache, std::span<const std::int64_t> slots) const;
-    torch::Tensor step(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin, KeyValues& cache, std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) const;
+    // Generation. `prefill` computes whole prompts and stores their keys and values in `slots`; `step` one token a
+    // sequence: x [B,H], its sequence in slots[b], at position lengths[b].
+    torch::Tensor prefill(const torch::Tensor& x, const Packing& packing, KeyValues& cache,
+                          std::span<const std::int64_t> slots) const;
+    torch::Tensor step(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin, KeyValues& cache,
+                       std::span<const std::int64_t> slots, std::span<const std::int64_t> lengths) const;
 
 private:
     torch::Tensor project_qkv(const torch::Tensor& normed, const torch::Tensor& cos, const torch::Tensor& sin) const;
@@ -101,13 +109,13 @@ struct LossSums {
 
 struct LanguageModel {
     LanguageConfig config;
-    layers::Unit embeddings;                   // embed_tokens
+    layers::Unit embeddings;  // embed_tokens
     std::deque<DecoderLayer> layers;
-    layers::Unit head;                         // norm, and lm_head unless the embeddings serve
+    layers::Unit head;  // norm, and lm_head unless the embeddings serve
 
     LanguageModel(const LanguageConfig& config, const std::string& prefix);  // prefix: "language_model."
-    std::vector<layers::Unit*> units();        // in the order of use, without adapters
-    void add_adapters(const layers::LoraOptions& options);  // to every layer
+    std::vector<layers::Unit*> units();                                      // in the order of use, without adapters
+    void add_adapters(const layers::LoraOptions& options);                   // to every layer
     bool has_adapters() { return !layers.empty() && layers.front().adapters(); }
 
     torch::Tensor embed(const torch::Tensor& ids) const;  // [T] -> [T,H]
@@ -115,9 +123,11 @@ struct LanguageModel {
     void rotations(const torch::Tensor& positions, torch::Tensor& cos, torch::Tensor& sin) const;  // [T] -> [T,D] each
     torch::Tensor logits(const torch::Tensor& hidden) const;  // [T,H] -> [T,V] fp32, through the final norm
 
-    // Cross-entropy of labels[t] against the logits at t (labels already shifted; -100: not supervised), `chunk` rows of logits alive
-    // at once. With `scale` set, adds scale * gradient to the head's parameters and returns scale * d_hidden.
-    LossSums loss(const torch::Tensor& hidden, const torch::Tensor& labels, std::optional<double> scale, std::int64_t chunk = 1024);
+    // Cross-entropy of labels[t] against the logits at t (labels already shifted; -100: not supervised), `chunk` rows
+    // of logits alive at once. With `scale` set, adds scale * gradient to the head's parameters and returns scale *
+    // d_hidden.
+    LossSums loss(const torch::Tensor& hidden, const torch::Tensor& labels, std::optional<double> scale,
+                  std::int64_t chunk = 1024);
     // Adds the gradient of the rows of `ids` ([T], d [T,H]) into the embedding table's, but for the padding token's.
     void embed_backward(const torch::Tensor& ids, const torch::Tensor& d_embedded);
 

@@ -11,8 +11,10 @@ namespace tg::models {
 
 // What would make writing such a folder fail. Throws InputError.
 void check_exportable(const VlmParts& parts);
-// Every file that holds no weights, except `but`; the generation configuration mended so that transformers saves it again.
-void copy_small_files(const std::filesystem::path& from, const std::filesystem::path& to, const std::set<std::string>& but = {});
+// Every file that holds no weights, except `but`; the generation configuration mended so that transformers saves it
+// again.
+void copy_small_files(const std::filesystem::path& from, const std::filesystem::path& to,
+                      const std::set<std::string>& but = {});
 // Those of the model, and its tower where that lies in a folder inside.
 void copy_side_files(const VlmParts& parts, const std::filesystem::path& folder);
 

@@ -1,5 +1,6 @@
-// What a vision-language model is made of, for those who train it or keep only a share of it: described from config.json first
-// (geometry and names, no memory), then filled unit by unit. A model family is one file (src/nn/vlm_*.cpp) and one row of the table in vlm.cpp.
+// What a vision-language model is made of, for those who train it or keep only a share of it: described from
+// config.json first (geometry and names, no memory), then filled unit by unit. A model family is one file
+// (src/nn/vlm_*.cpp) and one row of the table in vlm.cpp.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +23,19 @@
 
 namespace tg::models {
 
-// The frozen eyes: pixels [B,3,S,S] fp32 (B pictures, or all their tiles) -> what the projector takes of them, [B,N,C], no gradient.
+// The frozen eyes: pixels [B,3,S,S] fp32 (B pictures, or all their tiles) -> what the projector takes of them, [B,N,C],
+// no gradient.
 class VisionTower {
 public:
     virtual ~VisionTower() = default;
     virtual torch::Tensor features(const torch::Tensor& pixels) const = 0;
-    virtual void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device, torch::Dtype dtype) = 0;
-    // The tensors of each block in the order of use, for those who keep only a share of them between uses; none: a tower that is kept whole.
+    virtual void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device,
+                      torch::Dtype dtype) = 0;
+    // The tensors of each block in the order of use, for those who keep only a share of them between uses; none: a
+    // tower that is kept whole.
     virtual std::vector<std::vector<torch::Tensor*>> blocks() { return {}; }
-    // Called as a block's tensors are needed (true) and are no longer (false); load() says false after each that it has read.
+    // Called as a block's tensors are needed (true) and are no longer (false); load() says false after each that it has
+    // read.
     std::function<void(std::size_t block, bool needed)> on_block{};
     int image_size = 0;          // S
     std::int64_t positions = 0;  // N, of one picture or tile
@@ -44,16 +49,18 @@ struct VlmParts {
     std::filesystem::path folder;
     std::string family;  // "llava"
     LanguageModel language;
-    std::unique_ptr<VisionTower> vision{};    // null in a language model without eyes, as is the projector
+    std::unique_ptr<VisionTower> vision{};  // null in a language model without eyes, as is the projector
     std::unique_ptr<layers::Projector> projector{};
     std::unique_ptr<text::LanguageTokenizer> tokenizer{};
     const text::ConversationStyle* style = nullptr;  // turns the model was trained with; may be replaced
     text::PictureMark mark{};                        // how a picture's place is written
-    std::vector<std::int64_t> ends{};          // tokens that end an answer
-    std::optional<pictures::PictureRecipe> pictures{};   // what becomes of pictures, where the family says it; else preprocessor_config.json does
-    bool pads_to_square = false;               // image_aspect_ratio = pad; only with preprocessor_config.json
+    std::vector<std::int64_t> ends{};                // tokens that end an answer
+    std::optional<pictures::PictureRecipe>
+        pictures{};  // what becomes of pictures, where the family says it; else preprocessor_config.json does
+    bool pads_to_square = false;  // image_aspect_ratio = pad; only with preprocessor_config.json
     storage::SafetensorsFolder files;
-    std::optional<storage::SafetensorsFolder> vision_files{};  // where the tower lies in a folder of its own (liuhaotian)
+    std::optional<storage::SafetensorsFolder>
+        vision_files{};  // where the tower lies in a folder of its own (liuhaotian)
     layers::WeightNames names{}, vision_names{};
 
     // In the order of use: projector, embeddings, layers, head.
@@ -61,12 +68,15 @@ struct VlmParts {
     void load_vision(torch::Device device, torch::Dtype dtype);  // fp32 where the device is slow in bf16
     // Of a picture of so many tiles.
     std::int64_t image_positions(std::int64_t tiles = 1) const { return vision ? vision->positions * tiles : 0; }
-    // Of this model with eyes; `pad`: "yes" or "no" over what the model says, "auto". Throws InputError where it does not fit the tower.
+    // Of this model with eyes; `pad`: "yes" or "no" over what the model says, "auto". Throws InputError where it does
+    // not fit the tower.
     pictures::PictureRecipe picture_recipe(std::string_view pad = "auto") const;
 };
 
-// The file of a picture as what the tower takes of it: [tiles,3,S,S] fp32. Throws InputError that names `name` where it cannot be read.
-torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name, const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options = {});
+// The file of a picture as what the tower takes of it: [tiles,3,S,S] fp32. Throws InputError that names `name` where it
+// cannot be read.
+torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name,
+                            const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options = {});
 
 // A prompt as ids: image_placeholder at each position of its picture.
 struct TokenPrompt {
@@ -75,7 +85,8 @@ struct TokenPrompt {
 };
 struct GenerateOptions;
 // The new ids of each prompt, without the end token (nn/generate.cpp). `on_token`: each one, as soon as it is known.
-std::vector<std::vector<std::int64_t>> answer_tokens(const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options,
-                                                     const std::function<void(std::size_t prompt, std::int64_t id)>& on_token = {});
+std::vector<std::vector<std::int64_t>> answer_tokens(
+    const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options,
+    const std::function<void(std::size_t prompt, std::int64_t id)>& on_token = {});
 
 }  // namespace tg::models

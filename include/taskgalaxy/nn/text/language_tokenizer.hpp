@@ -1,5 +1,6 @@
-// Tokenizers of language models: ids with the bytes they come from (labels are marked by byte spans), special tokens recognised in
-// the text, and text from ids. Thread-safe once made. A kind of tokenizer is one file and one row in make_language_tokenizer().
+// Tokenizers of language models: ids with the bytes they come from (labels are marked by byte spans), special tokens
+// recognised in the text, and text from ids. Thread-safe once made. A kind of tokenizer is one file and one row in
+// make_language_tokenizer().
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct Token {
 struct AddedToken {
     std::int64_t id = 0;
     std::string text;
-    bool special = true;                            // left out by decode()
-    bool strip_left = false, strip_right = false;   // swallows blanks beside it
+    bool special = true;                           // left out by decode()
+    bool strip_left = false, strip_right = false;  // swallows blanks beside it
 };
 
 class LanguageTokenizer {
@@ -44,7 +45,8 @@ public:
 
 protected:
     // The text between added tokens; `first`: it begins the whole text, `offset`: where it lies in it.
-    virtual void tokenize_plain(std::string_view text, bool first, std::size_t offset, std::vector<Token>& out) const = 0;
+    virtual void tokenize_plain(std::string_view text, bool first, std::size_t offset,
+                                std::vector<Token>& out) const = 0;
     virtual std::string decode_plain(std::span<const std::int64_t> ids, bool first) const = 0;
     void set_added_tokens(std::vector<AddedToken> tokens);
 
@@ -53,15 +55,16 @@ protected:
     bool add_bos_ = false;
 
 private:
-    std::vector<AddedToken> added_;                          // longer texts first
+    std::vector<AddedToken> added_;  // longer texts first
     std::map<std::int64_t, const AddedToken*> added_by_id_;
 };
 
-// LLaMA's SentencePiece model. `legacy` of tokenizer_config.json (absent: true) decides whether the text behind a special token gets
-// a dummy blank in front, as in transformers' slow LlamaTokenizer.
+// LLaMA's SentencePiece model. `legacy` of tokenizer_config.json (absent: true) decides whether the text behind a
+// special token gets a dummy blank in front, as in transformers' slow LlamaTokenizer.
 class SentencePieceTokenizer : public LanguageTokenizer {
 public:
-    explicit SentencePieceTokenizer(const std::filesystem::path& folder);  // tokenizer.model, tokenizer_config.json, added_tokens.json
+    explicit SentencePieceTokenizer(
+        const std::filesystem::path& folder);  // tokenizer.model, tokenizer_config.json, added_tokens.json
     ~SentencePieceTokenizer() override;
 
 protected:
@@ -73,8 +76,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-// Byte-level BPE from tokenizer.json (Qwen2, SmolLM2, LLaMA-3): NFC, pre-tokenizer patterns and merges as the `tokenizers` library
-// runs them. Throws InputError naming a step it does not know.
+// Byte-level BPE from tokenizer.json (Qwen2, SmolLM2, LLaMA-3): NFC, pre-tokenizer patterns and merges as the
+// `tokenizers` library runs them. Throws InputError naming a step it does not know.
 class ByteBpeTokenizer : public LanguageTokenizer {
 public:
     explicit ByteBpeTokenizer(const std::filesystem::path& folder);

@@ -1,6 +1,6 @@
-// Tokenizers of text towers (CLIP, SigLIP): a text becomes exactly the ids that its model was trained on, special tokens and
-// truncation included. Checked id for id against transformers. Language models have their own kind (language_tokenizer.hpp), which
-// also says where in the text a token lies. Thread-safe once made.
+// Tokenizers of text towers (CLIP, SigLIP): a text becomes exactly the ids that its model was trained on, special
+// tokens and truncation included. Checked id for id against transformers. Language models have their own kind
+// (language_tokenizer.hpp), which also says where in the text a token lies. Thread-safe once made.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace tg::text {
 class Tokenizer {
 public:
     virtual ~Tokenizer() = default;
-    // Ids with begin and end tokens where the model has them; a long text is cut so that at most context() ids remain and the end
-    // token stays. Not padded. Bytes that are no UTF-8 count as U+FFFD.
+    // Ids with begin and end tokens where the model has them; a long text is cut so that at most context() ids remain
+    // and the end token stays. Not padded. Bytes that are no UTF-8 count as U+FFFD.
     virtual std::vector<std::int64_t> encode(std::string_view text) const = 0;
     // Without special tokens.
     virtual std::string decode(std::span<const std::int64_t> ids) const = 0;
@@ -32,8 +32,8 @@ protected:
     std::size_t context_ = 0;
 };
 
-// CLIP's byte-level BPE, as transformers' CLIPTokenizer: NFC, white space collapsed, lower case, words ended by `</w>`. Reads
-// tokenizer.json, or vocab.json and merges.txt; tokenizer_config.json where present. Throws InputError.
+// CLIP's byte-level BPE, as transformers' CLIPTokenizer: NFC, white space collapsed, lower case, words ended by `</w>`.
+// Reads tokenizer.json, or vocab.json and merges.txt; tokenizer_config.json where present. Throws InputError.
 class ClipTokenizer : public Tokenizer {
 public:
     explicit ClipTokenizer(const std::filesystem::path& folder);
@@ -46,8 +46,8 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-// SigLIP's SentencePiece model, as transformers' SiglipTokenizer: punctuation removed, lower case; no begin token. Reads
-// spiece.model and tokenizer_config.json. Throws InputError.
+// SigLIP's SentencePiece model, as transformers' SiglipTokenizer: punctuation removed, lower case; no begin token.
+// Reads spiece.model and tokenizer_config.json. Throws InputError.
 class SiglipTokenizer : public Tokenizer {
 public:
     explicit SiglipTokenizer(const std::filesystem::path& folder);

@@ -28,7 +28,12 @@ Bf16 bf16_of(float x) {
 class Matrix {
 public:
     Matrix(Number number, std::int64_t rows, std::int64_t columns, bool by_columns = false, std::uint64_t seed = 0)
-        : number_(number), rows_(rows), columns_(columns), by_columns_(by_columns), floats_(static_cast<std::size_t>(rows * columns)), halves_(floats_.size()) {
+        : number_(number),
+          rows_(rows),
+          columns_(columns),
+          by_columns_(by_columns),
+          floats_(static_cast<std::size_t>(rows * columns)),
+          halves_(floats_.size()) {
         RandomStream random(seed);
         for (std::size_t i = 0; i < floats_.size(); ++i) {
             const auto x = static_cast<float>(2 * random.unit() - 1);
@@ -44,7 +49,9 @@ public:
         }
     }
     void* data() { return number_ == Number::f32 ? static_cast<void*>(floats_.data()) : halves_.data(); }
-    MatrixView view() { return {data(), number_, rows_, columns_, by_columns_ ? 1 : columns_, by_columns_ ? rows_ : 1}; }
+    MatrixView view() {
+        return {data(), number_, rows_, columns_, by_columns_ ? 1 : columns_, by_columns_ ? rows_ : 1};
+    }
     ProductTarget target() { return {data(), number_, columns_}; }
     double at(std::int64_t row, std::int64_t column) const {
         const auto i = static_cast<std::size_t>(by_columns_ ? column * rows_ + row : row * columns_ + column);
@@ -65,18 +72,21 @@ using Shape = std::tuple<std::int64_t, std::int64_t, std::int64_t>;  // M, N, K
 class DenseProduct : public ::testing::TestWithParam<std::tuple<Number, bool, bool, Shape>> {
 protected:
     void SetUp() override {
-        if (!has_dense_product(std::get<0>(GetParam()))) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+        if (!has_dense_product(std::get<0>(GetParam())))
+            GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     }
 };
 
 TEST_P(DenseProduct, adds_up_what_stands_in_rows_and_columns) {
     const auto [number, a_by_columns, b_by_columns, shape] = GetParam();
     const auto [M, N, K] = shape;
-    Matrix a(number, M, K, a_by_columns, 1), b(number, K, N, b_by_columns, 2), addend(number, M, N, false, 3), bias(number, 1, N, false, 4);
+    Matrix a(number, M, K, a_by_columns, 1), b(number, K, N, b_by_columns, 2), addend(number, M, N, false, 3),
+        bias(number, 1, N, false, 4);
     for (const bool packed : {false, true})
         for (const bool with_all : {false, true})
             for (const auto result : {Number::f32, number}) {
-                SCOPED_TRACE(::testing::Message() << (packed ? "packed, " : "plain, ") << (with_all ? "with bias, activation and addend" : "alone"));
+                SCOPED_TRACE(::testing::Message() << (packed ? "packed, " : "plain, ")
+                                                  << (with_all ? "with bias, activation and addend" : "alone"));
                 if (with_all && result != number) continue;  // they are of the result's format
                 Matrix y(result, M, N);
                 auto target = y.target();
@@ -91,9 +101,13 @@ TEST_P(DenseProduct, adds_up_what_stands_in_rows_and_columns) {
                 for (std::int64_t i = 0; i < M; i += std::max<std::int64_t>(1, M / 19))
                     for (std::int64_t j = 0; j < N; j += std::max<std::int64_t>(1, N / 23)) {
                         double sum = 0, size = 1;
-                        for (std::int64_t k = 0; k < K; ++k) sum += a.at(i, k) * b.at(k, j), size += std::abs(a.at(i, k) * b.at(k, j));
-                        if (with_all) sum = (sum + bias.at(0, j)) / (1 + std::exp(-sum - bias.at(0, j))) + addend.at(i, j);
-                        ASSERT_NEAR(y.at(i, j), sum, tolerance(result) * (result == Number::f32 ? size : 1 + std::abs(sum))) << i << ' ' << j;
+                        for (std::int64_t k = 0; k < K; ++k)
+                            sum += a.at(i, k) * b.at(k, j), size += std::abs(a.at(i, k) * b.at(k, j));
+                        if (with_all)
+                            sum = (sum + bias.at(0, j)) / (1 + std::exp(-sum - bias.at(0, j))) + addend.at(i, j);
+                        ASSERT_NEAR(y.at(i, j), sum,
+                                    tolerance(result) * (result == Number::f32 ? size : 1 + std::abs(sum)))
+                            << i << ' ' << j;
                     }
             }
 }
@@ -101,7 +115,8 @@ TEST_P(DenseProduct, adds_up_what_stands_in_rows_and_columns) {
 TEST_P(DenseProduct, bits_depend_neither_on_threads_nor_on_company) {
     const auto [number, a_by_columns, b_by_columns, shape] = GetParam();
     const auto [M, N, K] = shape;
-    Matrix a(number, M, K, a_by_columns, 5), b(number, K, N, b_by_columns, 6), one(Number::f32, M, N), three(Number::f32, M, N), last(Number::f32, 1, N);
+    Matrix a(number, M, K, a_by_columns, 5), b(number, K, N, b_by_columns, 6), one(Number::f32, M, N),
+        three(Number::f32, M, N), last(Number::f32, 1, N);
     const auto threads = omp_get_max_threads();
     omp_set_num_threads(1);
     dense_product(a.view(), b.view(), one.target());
@@ -120,13 +135,17 @@ TEST_P(DenseProduct, bits_depend_neither_on_threads_nor_on_company) {
 
 // Whole tiles and parts of them; odd sums; sums in more than one part.
 INSTANTIATE_TEST_SUITE_P(of_many_shapes, DenseProduct,
-                         ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Bool(),
-                                            ::testing::Values(Shape{1, 1, 1}, Shape{14, 32, 16}, Shape{15, 33, 17}, Shape{29, 70, 101}, Shape{90, 600, 64}, Shape{17, 40, 7001}, Shape{1100, 36, 20})));
+                         ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(),
+                                            ::testing::Bool(),
+                                            ::testing::Values(Shape{1, 1, 1}, Shape{14, 32, 16}, Shape{15, 33, 17},
+                                                              Shape{29, 70, 101}, Shape{90, 600, 64},
+                                                              Shape{17, 40, 7001}, Shape{1100, 36, 20})));
 
 class DenseProductIn : public ::testing::TestWithParam<Number> {
 protected:
     void SetUp() override {
-        if (!has_dense_product(GetParam())) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+        if (!has_dense_product(GetParam()))
+            GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     }
     // Each of xs (rounded to the format) times one, in whole tiles and in parts of one.
     static Matrix activated(const std::vector<float>& xs, Activation activation) {
@@ -144,9 +163,12 @@ INSTANTIATE_TEST_SUITE_P(either_format, DenseProductIn, ::testing::Values(Number
 TEST_P(DenseProductIn, distance_between_rows_changes_no_bit) {
     const auto number = GetParam();
     const std::int64_t M = 33, K = 64, size = number == Number::f32 ? 4 : 2;
-    Matrix wide(number, M, 4096 / size, false, 11), b(number, K, 40, false, 12), near(Number::f32, M, 40), far(Number::f32, M, 40);
+    Matrix wide(number, M, 4096 / size, false, 11), b(number, K, 40, false, 12), near(Number::f32, M, 40),
+        far(Number::f32, M, 40);
     std::vector<char> close(static_cast<std::size_t>(M * K * size));
-    for (std::int64_t i = 0; i < M; ++i) std::memcpy(close.data() + i * K * size, static_cast<const char*>(wide.data()) + i * 4096, static_cast<std::size_t>(K * size));
+    for (std::int64_t i = 0; i < M; ++i)
+        std::memcpy(close.data() + i * K * size, static_cast<const char*>(wide.data()) + i * 4096,
+                    static_cast<std::size_t>(K * size));
     dense_product({wide.data(), number, M, K, 4096 / size, 1}, b.view(), far.target());
     dense_product({close.data(), number, M, K, K, 1}, b.view(), near.target());
     for (std::int64_t i = 0; i < M; ++i)
@@ -154,14 +176,18 @@ TEST_P(DenseProductIn, distance_between_rows_changes_no_bit) {
 }
 
 TEST_P(DenseProductIn, activations_are_what_their_names_say) {
-    std::vector<float> xs{0.0f, -0.0f, 1e-30f, -1e-30f, 79.9f, -79.9f, 87.5f, -87.5f, 89.5f, -89.5f, 200.0f, -200.0f, 3e38f, -3e38f};
+    std::vector<float> xs{0.0f,   -0.0f, 1e-30f, -1e-30f, 79.9f,   -79.9f, 87.5f,
+                          -87.5f, 89.5f, -89.5f, 200.0f,  -200.0f, 3e38f,  -3e38f};
     for (float x = -12; x <= 12; x += 0.037f) xs.push_back(x);
     const Matrix rounded(GetParam(), xs);
     const std::pair<Activation, double (*)(double)> activations[] = {
         {Activation::none, [](double x) { return x; }},
         {Activation::silu, [](double x) { return x / (1 + std::exp(-x)); }},
         {Activation::gelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }},
-        {Activation::gelu_tanh, [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x))); }},
+        {Activation::gelu_tanh,
+         [](double x) {
+             return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+         }},
     };
     // Of bf16: half a unit in the last place, and a twentieth of that.
     const double relative = GetParam() == Number::f32 ? 1e-6 : 1.05 * std::ldexp(1.0, -8);
@@ -169,7 +195,9 @@ TEST_P(DenseProductIn, activations_are_what_their_names_say) {
         const auto y = activated(xs, activation);
         for (std::int64_t i = 0; i < std::ssize(xs); ++i) {
             const auto x = rounded.at(i, 0), expected = by_definition(x);
-            for (std::int64_t j = 0; j < 52; ++j) ASSERT_NEAR(y.at(i, j), expected, std::max(1e-6, relative * std::abs(expected))) << "activation " << static_cast<int>(activation) << " of " << x;
+            for (std::int64_t j = 0; j < 52; ++j)
+                ASSERT_NEAR(y.at(i, j), expected, std::max(1e-6, relative * std::abs(expected)))
+                    << "activation " << static_cast<int>(activation) << " of " << x;
         }
     }
 }
@@ -179,12 +207,14 @@ TEST_P(DenseProductIn, activations_of_no_number_are_none) {
     for (const auto activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh}) {
         const auto y = activated(xs, activation);
         for (const std::int64_t row : {0, 14})
-            for (const std::int64_t column : {0, 31, 32, 51}) EXPECT_TRUE(std::isnan(y.at(row, column))) << "activation " << static_cast<int>(activation);
+            for (const std::int64_t column : {0, 31, 32, 51})
+                EXPECT_TRUE(std::isnan(y.at(row, column))) << "activation " << static_cast<int>(activation);
     }
 }
 
 TEST(dense_product, what_is_no_number_stays_none) {
-    if (!has_dense_product(Number::bf16)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+    if (!has_dense_product(Number::bf16))
+        GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     Matrix a(Number::bf16, 14, 32), b(Number::bf16, 32, 32), y(Number::bf16, 14, 32);
     static_cast<Bf16*>(a.data())[0] = bf16_of(std::numeric_limits<float>::quiet_NaN());
     static_cast<Bf16*>(a.data())[33] = bf16_of(std::numeric_limits<float>::infinity());
@@ -200,12 +230,14 @@ struct Expected {
 };
 Expected by_definition(const AttentionInput& input, Matrix& qkv, Matrix& d_out) {
     const auto Q = input.query, D = input.size, row = input.row(), group = Q / input.key_value;
-    Expected expected{std::vector<double>(static_cast<std::size_t>(input.tokens() * Q * D)), std::vector<double>(static_cast<std::size_t>(input.tokens() * row))};
+    Expected expected{std::vector<double>(static_cast<std::size_t>(input.tokens() * Q * D)),
+                      std::vector<double>(static_cast<std::size_t>(input.tokens() * row))};
     const double scale = 1 / std::sqrt(static_cast<double>(D));
     for (std::size_t s = 0; s + 1 < input.starts.size(); ++s)
         for (std::int64_t h = 0; h < Q; ++h)
             for (auto t = input.starts[s]; t < input.starts[s + 1]; ++t) {
-                const auto k = (Q + h / group) * D, v = (Q + input.key_value + h / group) * D, last = input.causal ? t + 1 : input.starts[s + 1];
+                const auto k = (Q + h / group) * D, v = (Q + input.key_value + h / group) * D,
+                           last = input.causal ? t + 1 : input.starts[s + 1];
                 std::vector<double> share;
                 double total = 0;
                 for (auto u = input.starts[s]; u < last; ++u) {
@@ -242,9 +274,11 @@ class DenseAttention : public ::testing::TestWithParam<std::tuple<Number, bool, 
 
 TEST_P(DenseAttention, is_what_its_definition_says) {
     const auto [number, causal, size] = GetParam();
-    if (!has_dense_product(number)) GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+    if (!has_dense_product(number))
+        GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
     const std::vector<std::int64_t> starts{0, 1, 18, 171};  // a strip is 7 queries, a block 140
-    Matrix qkv(number, starts.back(), 10 * size, false, 7), d_out(number, starts.back(), 6 * size, false, 8), out(number, starts.back(), 6 * size), d_qkv(number, starts.back(), 10 * size);
+    Matrix qkv(number, starts.back(), 10 * size, false, 7), d_out(number, starts.back(), 6 * size, false, 8),
+        out(number, starts.back(), 6 * size), d_qkv(number, starts.back(), 10 * size);
     const AttentionInput input{qkv.data(), number, 6, 2, size, starts, causal};
     std::vector<float> log_sum_exp(static_cast<std::size_t>(6 * starts.back()));
     attend(input, out.data(), log_sum_exp.data());
@@ -252,7 +286,9 @@ TEST_P(DenseAttention, is_what_its_definition_says) {
     const auto expected = by_definition(input, qkv, d_out);
     const double tolerance = number == Number::f32 ? 2e-5 : 3e-2;
     for (std::int64_t t = 0; t < starts.back(); ++t) {
-        for (std::int64_t c = 0; c < 6 * size; ++c) ASSERT_NEAR(out.at(t, c), expected.out[static_cast<std::size_t>(t * 6 * size + c)], tolerance) << t << ' ' << c;
+        for (std::int64_t c = 0; c < 6 * size; ++c)
+            ASSERT_NEAR(out.at(t, c), expected.out[static_cast<std::size_t>(t * 6 * size + c)], tolerance)
+                << t << ' ' << c;
         for (std::int64_t c = 0; c < 10 * size; ++c) {
             const auto d = expected.d_qkv[static_cast<std::size_t>(t * 10 * size + c)];
             ASSERT_NEAR(d_qkv.at(t, c), d, tolerance * (1 + std::abs(d))) << t << ' ' << c;
@@ -260,7 +296,9 @@ TEST_P(DenseAttention, is_what_its_definition_says) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention, ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(), ::testing::Values(16, 33, 80)));
+INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention,
+                         ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(),
+                                            ::testing::Values(16, 33, 80)));
 
 }  // namespace
 }  // namespace tg::kernels

@@ -14,7 +14,8 @@ struct Case {
     std::vector<float> x, w;
     std::vector<Bf16> w16;  // and then w holds what w16 stands for
 
-    Case(std::int64_t rows, std::int64_t depth, std::int64_t columns) : m(rows), k(depth), n(columns), x(static_cast<std::size_t>(m * k)), w(static_cast<std::size_t>(n * k)) {
+    Case(std::int64_t rows, std::int64_t depth, std::int64_t columns)
+        : m(rows), k(depth), n(columns), x(static_cast<std::size_t>(m * k)), w(static_cast<std::size_t>(n * k)) {
         std::mt19937 random(static_cast<unsigned>(m * 1000003 + k * 1009 + n));
         std::normal_distribution<float> normal;
         for (auto& v : x) v = normal(random);
@@ -26,10 +27,13 @@ struct Case {
     }
     double exact(std::int64_t i, std::int64_t j) const {
         double sum = 0;
-        for (std::int64_t c = 0; c < k; ++c) sum += static_cast<double>(x[static_cast<std::size_t>(i * k + c)]) * static_cast<double>(w[static_cast<std::size_t>(j * k + c)]);
+        for (std::int64_t c = 0; c < k; ++c)
+            sum += static_cast<double>(x[static_cast<std::size_t>(i * k + c)]) *
+                   static_cast<double>(w[static_cast<std::size_t>(j * k + c)]);
         return sum;
     }
-    template <class E> std::vector<float> product(const std::vector<E>& weights, std::int64_t begin, std::int64_t end) const {
+    template <class E>
+    std::vector<float> product(const std::vector<E>& weights, std::int64_t begin, std::int64_t end) const {
         std::vector<float> y(static_cast<std::size_t>(m * n), -777.0f);
         narrow_product(x.data(), weights.data(), y.data(), m, k, n, begin, end);
         return y;
@@ -43,8 +47,12 @@ TEST(narrow_product, equals_sums_in_double_precision_whatever_the_shape) {
                 const Case c(m, k, n);
                 const auto y = c.product(c.w, 0, n);
                 for (std::int64_t i = 0; i < m; ++i)
-                    for (std::int64_t j = 0; j < n; ++j) ASSERT_NEAR(y[static_cast<std::size_t>(i * n + j)], c.exact(i, j), 1e-5 * std::sqrt(static_cast<double>(k)) + 1e-6) << m << "x" << k << "x" << n << " at " << i << "," << j;
-                ASSERT_EQ(c.product(c.w16, 0, n), y) << "bf16 weights of the same values, " << m << "x" << k << "x" << n;
+                    for (std::int64_t j = 0; j < n; ++j)
+                        ASSERT_NEAR(y[static_cast<std::size_t>(i * n + j)], c.exact(i, j),
+                                    1e-5 * std::sqrt(static_cast<double>(k)) + 1e-6)
+                            << m << "x" << k << "x" << n << " at " << i << "," << j;
+                ASSERT_EQ(c.product(c.w16, 0, n), y)
+                    << "bf16 weights of the same values, " << m << "x" << k << "x" << n;
             }
 }
 
@@ -66,7 +74,8 @@ TEST(narrow_product, of_a_row_does_not_depend_on_its_company) {
         one.m = 1;
         one.x.assign(all.x.begin() + i * 100, all.x.begin() + (i + 1) * 100);
         const auto alone = one.product(one.w, 0, 9);
-        for (std::size_t j = 0; j < 9; ++j) EXPECT_EQ(alone[j], together[static_cast<std::size_t>(i) * 9 + j]) << "row " << i;
+        for (std::size_t j = 0; j < 9; ++j)
+            EXPECT_EQ(alone[j], together[static_cast<std::size_t>(i) * 9 + j]) << "row " << i;
     }
 }
 

@@ -25,14 +25,16 @@ using Json = nlohmann::json;
 // The formula of make_clip_fixtures.py.
 torch::Tensor fixture_pixels() {
     auto pixels = torch::empty({5, 3, 32, 32});
-    for (std::int64_t i = 0; i < pixels.numel(); ++i) pixels.data_ptr<float>()[i] = static_cast<float>(std::sin(static_cast<double>(i) * 0.37) * 1.5);
+    for (std::int64_t i = 0; i < pixels.numel(); ++i)
+        pixels.data_ptr<float>()[i] = static_cast<float>(std::sin(static_cast<double>(i) * 0.37) * 1.5);
     return pixels;
 }
 
 torch::Tensor rows_of(const Json& rows) {
     auto out = torch::empty({static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(rows[0].size())});
     for (std::size_t i = 0; i < rows.size(); ++i)
-        for (std::size_t j = 0; j < rows[i].size(); ++j) out[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(j)] = rows[i][j].get<float>();
+        for (std::size_t j = 0; j < rows[i].size(); ++j)
+            out[static_cast<std::int64_t>(i)][static_cast<std::int64_t>(j)] = rows[i][j].get<float>();
     return out;
 }
 
@@ -64,7 +66,9 @@ TEST_P(ClipTest, gives_the_vectors_that_transformers_gives) {
 TEST_P(ClipTest, bf16_stays_close) {
     const auto model = load_dual_encoder(folder, torch::kCPU, torch::kBFloat16);
     EXPECT_GT(least_cosine(model->encode_images(fixture_pixels()), rows_of(expected["images"])), 0.995f);
-    EXPECT_GT(least_cosine(model->encode_texts(ids_of(*model, expected["texts"].get<std::vector<std::string>>())), rows_of(expected["text_rows"])), 0.995f);
+    EXPECT_GT(least_cosine(model->encode_texts(ids_of(*model, expected["texts"].get<std::vector<std::string>>())),
+                           rows_of(expected["text_rows"])),
+              0.995f);
 }
 
 TEST_P(ClipTest, the_same_bits_on_one_thread_and_on_two_and_in_batches_of_any_multiple_of_the_slice) {
@@ -77,7 +81,8 @@ TEST_P(ClipTest, the_same_bits_on_one_thread_and_on_two_and_in_batches_of_any_mu
     const auto two = model->encode_images(pixels);
     at::set_num_threads(threads);
     EXPECT_TRUE(torch::equal(one, two));
-    const auto apart = torch::cat({model->encode_images(pixels.narrow(0, 0, 16)), model->encode_images(pixels.narrow(0, 16, 3))});
+    const auto apart =
+        torch::cat({model->encode_images(pixels.narrow(0, 0, 16)), model->encode_images(pixels.narrow(0, 16, 3))});
     EXPECT_TRUE(torch::equal(one, apart));
 }
 
@@ -88,7 +93,8 @@ TEST_P(ClipTest, cuda_agrees_with_the_cpu) {
     EXPECT_GT(least_cosine(on_cuda->encode_images(fixture_pixels()), on_cpu->encode_images(fixture_pixels())), 0.9999f);
 }
 
-INSTANTIATE_TEST_SUITE_P(of_both_kinds, ClipTest, ::testing::Values("quick", "exact"), [](const auto& about) { return std::string(about.param); });
+INSTANTIATE_TEST_SUITE_P(of_both_kinds, ClipTest, ::testing::Values("quick", "exact"),
+                         [](const auto& about) { return std::string(about.param); });
 
 std::string error_of_loading(const fs::path& folder) {
     try {
@@ -102,7 +108,10 @@ std::string error_of_loading(const fs::path& folder) {
 // A copy of the `quick` folder whose weights or config can be spoilt.
 class SpoiltClipTest : public ::testing::Test {
 protected:
-    SpoiltClipTest() { fs::copy(fixtures("clip") / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing); }
+    SpoiltClipTest() {
+        fs::copy(fixtures("clip") / "quick", folder.path(),
+                 fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    }
 
     void rewrite_weights(const std::function<void(std::vector<storage::TensorSpec>&)>& change) const {
         const storage::SafetensorsFolder old(fixtures("clip") / "quick");
@@ -124,14 +133,20 @@ protected:
 
 TEST_F(SpoiltClipTest, every_missing_extra_and_misshapen_tensor_is_named_at_once) {
     rewrite_weights([](std::vector<storage::TensorSpec>& specs) {
-        std::erase_if(specs, [](const storage::TensorSpec& s) { return s.name == "vision_model.post_layernorm.bias" || s.name == "text_model.encoder.layers.1.mlp.fc2.weight"; });
+        std::erase_if(specs, [](const storage::TensorSpec& s) {
+            return s.name == "vision_model.post_layernorm.bias" ||
+                   s.name == "text_model.encoder.layers.1.mlp.fc2.weight";
+        });
         for (auto& spec : specs)
             if (spec.name == "visual_projection.weight") spec.info.shape = {16, 31};
         specs.push_back({"vision_model.encoder.layers.2.mlp.fc1.bias", {storage::TensorType::f32, {64}}});
     });
-    EXPECT_THAT(error_of_loading(folder.path()),
-                ::testing::AllOf(::testing::HasSubstr("vision_model.post_layernorm.bias is missing (shape [32])"), ::testing::HasSubstr("text_model.encoder.layers.1.mlp.fc2.weight is missing"),
-                               ::testing::HasSubstr("visual_projection.weight has shape [16, 31] instead of [16, 32]"), ::testing::HasSubstr("vision_model.encoder.layers.2.mlp.fc1.bias [64] has no place")));
+    EXPECT_THAT(
+        error_of_loading(folder.path()),
+        ::testing::AllOf(::testing::HasSubstr("vision_model.post_layernorm.bias is missing (shape [32])"),
+                         ::testing::HasSubstr("text_model.encoder.layers.1.mlp.fc2.weight is missing"),
+                         ::testing::HasSubstr("visual_projection.weight has shape [16, 31] instead of [16, 32]"),
+                         ::testing::HasSubstr("vision_model.encoder.layers.2.mlp.fc1.bias [64] has no place")));
 }
 
 TEST_F(SpoiltClipTest, configs_that_cannot_be_followed_are_told) {
@@ -150,12 +165,14 @@ TEST_F(SpoiltClipTest, configs_that_cannot_be_followed_are_told) {
 
 TEST(clip_pooling, an_absent_activation_means_quick_gelu) {
     const tg::test::TemporaryFolder folder;
-    fs::copy(fixtures("clip") / "quick", folder.path(), fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    fs::copy(fixtures("clip") / "quick", folder.path(),
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     auto config = Json::parse(read_text_file(folder / "config.json"));
     config["vision_config"].erase("hidden_act");
     config["text_config"].erase("hidden_act");
     std::ofstream(folder / "config.json") << config.dump();
-    EXPECT_TRUE(torch::equal(load_dual_encoder(folder.path())->encode_images(fixture_pixels()), load_dual_encoder(fixtures("clip") / "quick")->encode_images(fixture_pixels())));
+    EXPECT_TRUE(torch::equal(load_dual_encoder(folder.path())->encode_images(fixture_pixels()),
+                             load_dual_encoder(fixtures("clip") / "quick")->encode_images(fixture_pixels())));
 }
 
 TEST(device_choice, words_of_job_files_become_devices_and_formats) {

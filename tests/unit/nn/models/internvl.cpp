@@ -1,4 +1,5 @@
-// Tiny InternVLs with random weights, in every layout, against what transformers computed of them (tests/fixtures/internvl/make.py).
+// Tiny InternVLs with random weights, in every layout, against what transformers computed of them
+// (tests/fixtures/internvl/make.py).
 #include <filesystem>
 #include <fstream>
 
@@ -31,20 +32,24 @@ const json& template_rows() {
 }
 
 // Logits of one sequence whose `context` ids are the positions of `pixels`' tiles.
-Tensor logits_of(tg::models::VlmParts& parts, const std::vector<std::int64_t>& given, std::int64_t context, const Tensor& pixels) {
+Tensor logits_of(tg::models::VlmParts& parts, const std::vector<std::int64_t>& given, std::int64_t context,
+                 const Tensor& pixels) {
     const torch::NoGradGuard no_grad;
     auto ids = torch::tensor(given, torch::kInt64);
     const auto rows = torch::nonzero(ids.eq(context)).squeeze(1);
     ids.masked_fill_(ids.eq(context), 0);
     auto x = parts.language.embed(ids);
-    x.index_copy_(0, rows, parts.projector->forward(parts.vision->features(pixels).reshape({-1, parts.vision->channels})));
+    x.index_copy_(0, rows,
+                  parts.projector->forward(parts.vision->features(pixels).reshape({-1, parts.vision->channels})));
     const auto packing = parts.language.pack({0, static_cast<std::int64_t>(given.size())});
     for (const auto& layer : parts.language.layers) x = layer.forward(x, packing);
     return parts.language.logits(x);
 }
 
 std::string trimmed_text(const tg::models::VisionLanguageModel& model, std::vector<std::int64_t> ids) {
-    std::erase_if(ids, [&](std::int64_t id) { return std::find(model.parts().ends.begin(), model.parts().ends.end(), id) != model.parts().ends.end(); });
+    std::erase_if(ids, [&](std::int64_t id) {
+        return std::find(model.parts().ends.begin(), model.parts().ends.end(), id) != model.parts().ends.end();
+    });
     auto text = model.tokenizer().decode(ids);
     const auto begin = text.find_first_not_of(" \n\t\r"), end = text.find_last_not_of(" \n\t\r");
     return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
@@ -63,8 +68,13 @@ TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
     const auto pixels = expected(figures + (figures == "hf." ? "pixels" : "pictures")).slice(0, 0, 3);
     const auto features = parts.vision->features(pixels);
     EXPECT_LT(difference(features, expected(figures + "features")), 1e-4);
-    EXPECT_LT(difference(parts.projector->forward(features.flatten(0, 1)), expected(figures + "projected").flatten(0, 1)), 1e-4);
-    EXPECT_LT(difference(logits_of(parts, list(expected(figures + "ids")), *parts.tokenizer->id_of("<IMG_CONTEXT>"), pixels), expected(figures + "logits")), 1e-4);
+    EXPECT_LT(
+        difference(parts.projector->forward(features.flatten(0, 1)), expected(figures + "projected").flatten(0, 1)),
+        1e-4);
+    EXPECT_LT(
+        difference(logits_of(parts, list(expected(figures + "ids")), *parts.tokenizer->id_of("<IMG_CONTEXT>"), pixels),
+                   expected(figures + "logits")),
+        1e-4);
     if (!question) return;
     // Three tiles make one picture.
     std::string told;
@@ -78,7 +88,9 @@ TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
     EXPECT_EQ(answer, trimmed_text(model, list(expected(figures + "answer"))));
     EXPECT_THAT(told, testing::HasSubstr(answer));
 }
-INSTANTIATE_TEST_SUITE_P(All, InternVl, testing::Values(Case{"tiny-hf", "hf", "What is it?"}, Case{"tiny-qwen", "hf", nullptr}, Case{"tiny-internlm", "internlm", "What is it?"}),
+INSTANTIATE_TEST_SUITE_P(All, InternVl,
+                         testing::Values(Case{"tiny-hf", "hf", "What is it?"}, Case{"tiny-qwen", "hf", nullptr},
+                                         Case{"tiny-internlm", "internlm", "What is it?"}),
                          [](const auto& row) { return std::string(row.param.folder).substr(5); });
 
 TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
@@ -98,21 +110,32 @@ TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
     ids.insert(ids.end(), 576, tg::text::image_placeholder);
     const auto after = list(expected("v1.after"));
     ids.insert(ids.end(), after.begin(), after.end());
-    EXPECT_LT(difference(logits_of(parts, ids, tg::text::image_placeholder, pixels.unsqueeze(0)).slice(0, static_cast<std::int64_t>(ids.size() - after.size())), expected("v1.logits")), 1e-4);
-    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"What is it?", pixels, {}}}, {.max_new_tokens = 12}).front(), trimmed_text(model, list(expected("v1.answer"))));
+    EXPECT_LT(difference(logits_of(parts, ids, tg::text::image_placeholder, pixels.unsqueeze(0))
+                             .slice(0, static_cast<std::int64_t>(ids.size() - after.size())),
+                         expected("v1.logits")),
+              1e-4);
+    EXPECT_EQ(
+        model.generate(std::vector<tg::models::VlmPrompt>{{"What is it?", pixels, {}}}, {.max_new_tokens = 12}).front(),
+        trimmed_text(model, list(expected("v1.answer"))));
 }
 
 TEST(InternVlConversations, have_the_ids_and_labels_of_the_reference) {
-    const std::pair<const char*, const char*> templates[] = {{"Hermes-2", "tiny-qwen"}, {"internvl2_5", "tiny-qwen"}, {"phi3-chat", "tiny-qwen"}, {"internvl-hf", "tiny-hf"}, {"internlm2-chat", "tiny-internlm"}};
+    const std::pair<const char*, const char*> templates[] = {{"Hermes-2", "tiny-qwen"},
+                                                             {"internvl2_5", "tiny-qwen"},
+                                                             {"phi3-chat", "tiny-qwen"},
+                                                             {"internvl-hf", "tiny-hf"},
+                                                             {"internlm2-chat", "tiny-internlm"}};
     ASSERT_EQ(template_rows()["rows"].size(), 200u);
     for (const auto& [name, folder] : templates) {
         const auto tokenizer = tg::text::make_language_tokenizer(folder_of(folder));
         for (const auto& row : template_rows()["rows"]) {
             std::vector<tg::text::Turn> turns;
-            for (const auto& turn : row["turns"]) turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
+            for (const auto& turn : row["turns"])
+                turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
             const bool has_image = row["has_image"].get<bool>();
             if (has_image) tg::text::place_marks(turns, tg::text::internvl_mark, true);
-            const auto got = tg::text::tokenize_conversation(turns, tg::text::conversation_style(name), *tokenizer, has_image, false, tg::text::internvl_mark);
+            const auto got = tg::text::tokenize_conversation(turns, tg::text::conversation_style(name), *tokenizer,
+                                                             has_image, false, tg::text::internvl_mark);
             ASSERT_EQ(got.ids, row[name]["ids"].get<std::vector<std::int64_t>>()) << name << row["turns"];
             std::vector<std::int64_t> changes;
             bool inside = false;
@@ -134,7 +157,9 @@ TEST(InternVlConversations, take_a_literal_context_token_for_text_and_put_a_miss
     std::vector<tg::text::Turn> turns{{"Is <IMG_CONTEXT> a token?", "Yes"}};
     tg::text::place_marks(turns, tg::text::internvl_mark, true);
     EXPECT_EQ(turns[0].question, "<image>\nIs <IMG_CONTEXT> a token?");
-    const auto ids = tg::text::tokenize_conversation(turns, tg::text::conversation_style("Hermes-2"), *tokenizer, true, false, tg::text::internvl_mark).ids;
+    const auto ids = tg::text::tokenize_conversation(turns, tg::text::conversation_style("Hermes-2"), *tokenizer, true,
+                                                     false, tg::text::internvl_mark)
+                         .ids;
     EXPECT_EQ(std::count(ids.begin(), ids.end(), tg::text::image_placeholder), 1);
     EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer->id_of("<IMG_CONTEXT>")), 1);
 }
@@ -167,7 +192,9 @@ TEST(InternVlConfigurations, that_are_not_understood_are_refused_by_the_field) {
         {"tiny-qwen", {{"vision_config", {{"norm_type", "batch_norm"}}}}, "norm_type = batch_norm"},
         {"tiny-qwen", {{"vision_config", {{"num_hidden_layers", "many"}}}}, "config.json"},
         {"tiny-internlm", {{"llm_config", {{"bias", true}}}}, "bias = true"},
-        {"tiny-internlm", {{"llm_config", {{"rope_scaling", {{"type", "linear"}}}}}}, "rope_scaling.rope_type = linear"},
+        {"tiny-internlm",
+         {{"llm_config", {{"rope_scaling", {{"type", "linear"}}}}}},
+         "rope_scaling.rope_type = linear"},
         {"tiny-internlm", {{"llm_config", {{"hidden_size", -4}}}}, "hidden_size = -4"},
         {"tiny-internlm", {{"system_message", "Be brief."}}, "system_message = Be brief."},
         {"tiny-hf", {{"vision_feature_layer", {-1, -2}}}, "vision_feature_layer = [-1,-2]"},
@@ -195,7 +222,8 @@ TEST(Tensors, go_back_into_the_files_as_they_came) {
                 tg::layers::write_parameter(parameter, [&](const tg::layers::FilePiece& piece, const Tensor& tensor) {
                     const auto in_files = parts.names.file_name(piece.name);
                     auto stored = torch::empty(parts.files.info(in_files).shape);
-                    parts.files.read(in_files, {static_cast<std::byte*>(stored.data_ptr()), parts.files.info(in_files).bytes()});
+                    parts.files.read(in_files,
+                                     {static_cast<std::byte*>(stored.data_ptr()), parts.files.info(in_files).bytes()});
                     EXPECT_TRUE(torch::equal(stored, tensor)) << name << ' ' << in_files;
                     ++checked;
                 });

@@ -15,12 +15,12 @@
 namespace {
 
 namespace fs = std::filesystem;
-using tg::test::expected;
-using tg::test::fixtures;
-using tg::test::list;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
+using tg::test::expected;
+using tg::test::fixtures;
+using tg::test::list;
 using torch::Tensor;
 
 class LanguageModels : public testing::TestWithParam<std::string> {};
@@ -52,8 +52,11 @@ TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     const auto packing = language.pack({0, T});
     std::vector<Tensor> inputs{language.embed(ids)};
     std::vector<tg::models::DecoderLayer::Kept> kept(language.layers.size());
-    for (std::size_t i = 0; i < kept.size(); ++i) inputs.push_back(language.layers[i].forward(inputs[i], packing, &kept[i]));
-    EXPECT_LT((language.logits(inputs.back()) - expected("language", GetParam() + ".logits")).abs().max().item<double>(), 1e-4);
+    for (std::size_t i = 0; i < kept.size(); ++i)
+        inputs.push_back(language.layers[i].forward(inputs[i], packing, &kept[i]));
+    EXPECT_LT(
+        (language.logits(inputs.back()) - expected("language", GetParam() + ".logits")).abs().max().item<double>(),
+        1e-4);
 
     auto labels = torch::full({T}, tg::text::ignored_label, torch::kInt64);
     labels.slice(0, 4, T - 1).copy_(ids.slice(0, 5, T));
@@ -71,7 +74,8 @@ TEST_P(LanguageModels, give_the_logits_loss_and_gradients_of_transformers) {
     EXPECT_NEAR(std::sqrt(squares), norm, 1e-4 * norm);
     if (GetParam() == "tiny-qwen2") {
         const auto& bias = language.layers[1].unit().parameters[2];
-        EXPECT_LT((bias.rows_of(bias.grad, 1) - expected("language", "tiny-qwen2.k_bias")).abs().max().item<double>(), 1e-4);
+        EXPECT_LT((bias.rows_of(bias.grad, 1) - expected("language", "tiny-qwen2.k_bias")).abs().max().item<double>(),
+                  1e-4);
     }
 }
 
@@ -91,14 +95,17 @@ TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
         const auto packing = language.pack({0, T});
         const auto x = language.embed(ids);
         tg::models::DecoderLayer::Kept kept;
-        const auto sums = language.loss(language.layers[0].forward(x, packing, &kept), labels, 1.0 / static_cast<double>(T));
+        const auto sums =
+            language.loss(language.layers[0].forward(x, packing, &kept), labels, 1.0 / static_cast<double>(T));
         losses.push_back(sums.loss / static_cast<double>(T));
         gradients.push_back(language.layers[0].backward(sums.d_hidden, x, packing, kept).to(torch::kFloat32));
         gradients.push_back(language.layers[0].unit().parameters[1].grad);
     }
     EXPECT_NEAR(losses[1], losses[0], 0.01 * losses[0]);
     for (int i : {0, 1}) {
-        const auto apart = (gradients[static_cast<std::size_t>(i) + 2] - gradients[static_cast<std::size_t>(i)]).norm() / gradients[static_cast<std::size_t>(i)].norm();
+        const auto apart =
+            (gradients[static_cast<std::size_t>(i) + 2] - gradients[static_cast<std::size_t>(i)]).norm() /
+            gradients[static_cast<std::size_t>(i)].norm();
         EXPECT_GT(apart.item<double>(), 0) << "it was computed in another format";
         EXPECT_LT(apart.item<double>(), 0.05);
     }
@@ -107,7 +114,8 @@ TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
 TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
     const auto model = tg::models::VisionLanguageModel::load(fixtures("language") / GetParam());
     auto ids = list(expected("language", GetParam() + ".answer"));
-    if (const auto end = std::find(ids.begin(), ids.end(), model.tokenizer().eos()); end != ids.end()) ids.erase(end, ids.end());
+    if (const auto end = std::find(ids.begin(), ids.end(), model.tokenizer().eos()); end != ids.end())
+        ids.erase(end, ids.end());
     auto text = model.tokenizer().decode(ids);
     text.erase(0, text.find_first_not_of(" \n\t\r"));
     text.erase(text.find_last_not_of(" \n\t\r") + 1);
@@ -119,39 +127,63 @@ TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
     EXPECT_EQ(model.generate(prompts, options), model.generate(prompts, options));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, LanguageModels, testing::Values("tiny-qwen2", "tiny-smol"), [](const auto& family) { return family.param.substr(5); });
+INSTANTIATE_TEST_SUITE_P(Families, LanguageModels, testing::Values("tiny-qwen2", "tiny-smol"),
+                         [](const auto& family) { return family.param.substr(5); });
 
 TEST(ByteBpe, that_is_broken_is_refused_with_its_place) {
     const auto folder = fs::temp_directory_path() / ("tg_bpe_" + std::to_string(::getpid()));
     fs::create_directories(folder);
     const auto good = json::parse(std::ifstream(fixtures("language") / "tiny-smol/tokenizer.json"));
-    fs::copy_file(fixtures("language") / "tiny-smol/tokenizer_config.json", folder / "tokenizer_config.json", fs::copy_options::overwrite_existing);
+    fs::copy_file(fixtures("language") / "tiny-smol/tokenizer_config.json", folder / "tokenizer_config.json",
+                  fs::copy_options::overwrite_existing);
     const auto refused = [&](auto change) {
         auto tokenizer = good;
         change(tokenizer);
         std::ofstream(folder / "tokenizer.json") << tokenizer;
         return [&folder] { tg::text::make_language_tokenizer(folder); };
     };
-    EXPECT_THAT(refused([](json& t) { t["model"]["merges"][3] = "one two three"; }), ThrowsMessage<tg::InputError>(HasSubstr("merge 3 is not a pair")));
-    EXPECT_THAT(refused([](json& t) { t["model"]["merges"][5] = json::array({"nothing", "known"}); }), ThrowsMessage<tg::InputError>(HasSubstr("merge 5")));
-    EXPECT_THAT(refused([](json& t) { t["model"]["merges"][5] = 7; }), ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
-    EXPECT_THAT(refused([](json& t) { t["model"]["vocab"]["a"] = -4; }), ThrowsMessage<tg::InputError>(HasSubstr("id -4")));
-    EXPECT_THAT(refused([](json& t) { t["normalizer"] = {{"type", "NFKC"}}; }), ThrowsMessage<tg::InputError>(HasSubstr("normalizer NFKC")));
-    EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Whitespace"}}; }), ThrowsMessage<tg::InputError>(HasSubstr("Whitespace")));
-    EXPECT_THAT(refused([](json& t) { t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(("}}}}; }), ThrowsMessage<tg::InputError>(HasSubstr("the pattern (( is wrong at character 2")));
+    EXPECT_THAT(refused([](json& t) { t["model"]["merges"][3] = "one two three"; }),
+                ThrowsMessage<tg::InputError>(HasSubstr("merge 3 is not a pair")));
+    EXPECT_THAT(refused([](json& t) {
+                    t["model"]["merges"][5] = json::array({"nothing", "known"});
+                }),
+                ThrowsMessage<tg::InputError>(HasSubstr("merge 5")));
+    EXPECT_THAT(refused([](json& t) { t["model"]["merges"][5] = 7; }),
+                ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
+    EXPECT_THAT(refused([](json& t) { t["model"]["vocab"]["a"] = -4; }),
+                ThrowsMessage<tg::InputError>(HasSubstr("id -4")));
+    EXPECT_THAT(refused([](json& t) {
+                    t["normalizer"] = {{"type", "NFKC"}};
+                }),
+                ThrowsMessage<tg::InputError>(HasSubstr("normalizer NFKC")));
+    EXPECT_THAT(refused([](json& t) {
+                    t["pre_tokenizer"] = {{"type", "Whitespace"}};
+                }),
+                ThrowsMessage<tg::InputError>(HasSubstr("Whitespace")));
+    EXPECT_THAT(refused([](json& t) {
+                    t["pre_tokenizer"] = {{"type", "Split"}, {"behavior", "Isolated"}, {"pattern", {{"Regex", "(("}}}};
+                }),
+                ThrowsMessage<tg::InputError>(HasSubstr("the pattern (( is wrong at character 2")));
     EXPECT_THAT(refused([](json& t) { t.erase("model"); }), ThrowsMessage<tg::InputError>(HasSubstr("model")));
     std::ofstream(folder / "tokenizer.json") << "{\"model\": ";
-    EXPECT_THAT([&] { tg::text::make_language_tokenizer(folder); }, ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
+    EXPECT_THAT([&] { tg::text::make_language_tokenizer(folder); },
+                ThrowsMessage<tg::InputError>(HasSubstr("tokenizer.json")));
     fs::remove_all(folder);
 }
 
 TEST(LanguageConfig, refuses_what_it_does_not_compute) {
-    const auto read = [](const char* text) { return [text] { tg::models::LanguageConfig::read(json::parse(text), "config.json"); }; };
-    EXPECT_THAT(read(R"({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2.0}})"), ThrowsMessage<tg::InputError>(HasSubstr("rope_scaling.rope_type = linear")));
-    EXPECT_THAT(read(R"({"model_type": "llama", "hidden_act": "gelu"})"), ThrowsMessage<tg::InputError>(HasSubstr("hidden_act = gelu")));
-    EXPECT_THAT(read(R"({"model_type": "llama", "attention_bias": true})"), ThrowsMessage<tg::InputError>(HasSubstr("attention_bias")));
+    const auto read = [](const char* text) {
+        return [text] { tg::models::LanguageConfig::read(json::parse(text), "config.json"); };
+    };
+    EXPECT_THAT(read(R"({"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 2.0}})"),
+                ThrowsMessage<tg::InputError>(HasSubstr("rope_scaling.rope_type = linear")));
+    EXPECT_THAT(read(R"({"model_type": "llama", "hidden_act": "gelu"})"),
+                ThrowsMessage<tg::InputError>(HasSubstr("hidden_act = gelu")));
+    EXPECT_THAT(read(R"({"model_type": "llama", "attention_bias": true})"),
+                ThrowsMessage<tg::InputError>(HasSubstr("attention_bias")));
     EXPECT_THAT(read(R"({"model_type": "gpt2"})"), ThrowsMessage<tg::InputError>(HasSubstr("model_type = gpt2")));
-    EXPECT_THAT(read(R"({"num_attention_heads": 6, "num_key_value_heads": 4})"), ThrowsMessage<tg::InputError>(HasSubstr("no multiple")));
+    EXPECT_THAT(read(R"({"num_attention_heads": 6, "num_key_value_heads": 4})"),
+                ThrowsMessage<tg::InputError>(HasSubstr("no multiple")));
     const auto seven_b = tg::models::LanguageConfig::read(json::object(), "config.json");
     EXPECT_EQ(seven_b.hidden, 4096);
     EXPECT_EQ(seven_b.head_dim, 128);

@@ -43,7 +43,8 @@ TEST(siglip, gives_the_vectors_that_transformers_gives) {
     const auto expected = Json::parse(read_text_file(fixtures("siglip") / "tiny" / "expected.json"));
     const auto model = load_dual_encoder(fixtures("siglip") / "tiny");
     auto pixels = torch::empty({5, 3, 32, 32});  // the formula of make_siglip_fixture.py
-    for (std::int64_t i = 0; i < pixels.numel(); ++i) pixels.data_ptr<float>()[i] = static_cast<float>(std::sin(static_cast<double>(i) * 0.37) * 1.5);
+    for (std::int64_t i = 0; i < pixels.numel(); ++i)
+        pixels.data_ptr<float>()[i] = static_cast<float>(std::sin(static_cast<double>(i) * 0.37) * 1.5);
     std::vector<Ids> ids;
     for (const auto& text : expected["texts"]) ids.push_back(model->tokenizer().encode(text.get<std::string>()));
     const auto images = model->encode_images(pixels), texts = model->encode_texts(ids);

@@ -15,11 +15,11 @@
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using tg::test::difference;
 using tg::test::expected;
 using tg::test::fixtures;
 using tg::test::list;
-using nlohmann::json;
 using torch::Tensor;
 
 const json& conversations() {
@@ -41,7 +41,8 @@ struct Forward {
 };
 
 // One packed row of whole conversations, as training runs it.
-Forward forward(tg::models::VlmParts& parts, const std::vector<std::vector<std::int64_t>>& conversations_ids, const Tensor& pictures) {
+Forward forward(tg::models::VlmParts& parts, const std::vector<std::vector<std::int64_t>>& conversations_ids,
+                const Tensor& pictures) {
     Forward f;
     std::vector<std::int64_t> ids, rows, starts{0};
     for (const auto& conversation : conversations_ids) {
@@ -110,7 +111,11 @@ TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
     options.max_new_tokens = 24;
     for (const int batch : {1, 2, 8}) {
         options.batch = batch;
-        std::vector<tg::models::VlmPrompt> prompts{{question, pictures[0]}, {"What is this?", pictures[1]}, {"Say something.", {}}, {question, pictures[0]}, {"And now?", pictures[2]}};
+        std::vector<tg::models::VlmPrompt> prompts{{question, pictures[0]},
+                                                   {"What is this?", pictures[1]},
+                                                   {"Say something.", {}},
+                                                   {question, pictures[0]},
+                                                   {"And now?", pictures[2]}};
         const auto answers = model().generate(prompts, options);
         EXPECT_EQ(answers[0], text) << "batch " << batch;
         EXPECT_EQ(answers[3], text) << "batch " << batch;
@@ -121,14 +126,16 @@ TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
 }
 
 TEST(TinyLlava, refuses_a_picture_of_another_size) {
-    EXPECT_THROW(model().generate(std::vector<tg::models::VlmPrompt>{{"What?", torch::zeros({3, 16, 16})}}), tg::InputError);
+    EXPECT_THROW(model().generate(std::vector<tg::models::VlmPrompt>{{"What?", torch::zeros({3, 16, 16})}}),
+                 tg::InputError);
 }
 
 TEST(Conversations, have_the_ids_and_labels_of_the_reference) {
     for (const std::string mode : {"legacy", "new"}) {
         const auto folder = fs::temp_directory_path() / ("tg_tokenizer_" + mode + std::to_string(::getpid()));
         fs::create_directories(folder);
-        fs::copy_file(fixtures("vlm") / "tiny-llava/tokenizer.model", folder / "tokenizer.model", fs::copy_options::overwrite_existing);
+        fs::copy_file(fixtures("vlm") / "tiny-llava/tokenizer.model", folder / "tokenizer.model",
+                      fs::copy_options::overwrite_existing);
         auto config = json::parse(std::ifstream(fixtures("vlm") / "tiny-llava/tokenizer_config.json"));
         config["legacy"] = mode == "legacy";
         std::ofstream(folder / "tokenizer_config.json") << config;
@@ -137,17 +144,22 @@ TEST(Conversations, have_the_ids_and_labels_of_the_reference) {
         int checked = 0;
         for (const auto& row : conversations()) {
             std::vector<tg::text::Turn> turns;
-            for (const auto& turn : row["turns"]) turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
+            for (const auto& turn : row["turns"])
+                turns.push_back({turn[0].get<std::string>(), turn[1].get<std::string>()});
             const bool has_image = row["has_image"].get<bool>();
-            const auto got = tg::text::tokenize_conversation(turns, tg::text::conversation_style("vicuna_v1"), *tokenizer, has_image);
+            const auto got = tg::text::tokenize_conversation(turns, tg::text::conversation_style("vicuna_v1"),
+                                                             *tokenizer, has_image);
             ASSERT_EQ(got.ids, row[mode]["ids"].get<std::vector<std::int64_t>>()) << mode << row["turns"];
             ASSERT_EQ(got.labels, row[mode]["labels"].get<std::vector<std::int64_t>>()) << mode << row["turns"];
             ++checked;
             if (!has_image) continue;
             turns.resize(1);
-            const auto plain = tg::text::tokenize_conversation(turns, tg::text::conversation_style("plain"), *tokenizer, true);
-            ASSERT_EQ(plain.ids, row[mode + "_plain"]["ids"].get<std::vector<std::int64_t>>()) << mode << row["turns"][0];
-            ASSERT_EQ(plain.labels, row[mode + "_plain"]["labels"].get<std::vector<std::int64_t>>()) << mode << row["turns"][0];
+            const auto plain =
+                tg::text::tokenize_conversation(turns, tg::text::conversation_style("plain"), *tokenizer, true);
+            ASSERT_EQ(plain.ids, row[mode + "_plain"]["ids"].get<std::vector<std::int64_t>>())
+                << mode << row["turns"][0];
+            ASSERT_EQ(plain.labels, row[mode + "_plain"]["labels"].get<std::vector<std::int64_t>>())
+                << mode << row["turns"][0];
         }
         EXPECT_EQ(checked, 240);
     }
@@ -161,9 +173,12 @@ TEST(Conversations, put_one_mark_in_front) {
 TEST(Folders, that_are_no_model_are_refused_by_name) {
     const auto folder = fs::temp_directory_path() / ("tg_no_model_" + std::to_string(::getpid()));
     fs::create_directories(folder);
-    EXPECT_THAT([&] { tg::models::VlmParts::describe(folder); }, testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("config.json")));
+    EXPECT_THAT([&] { tg::models::VlmParts::describe(folder); },
+                testing::ThrowsMessage<tg::InputError>(testing::HasSubstr("config.json")));
     std::ofstream(folder / "config.json") << R"({"model_type": "bert"})";
-    EXPECT_THAT([&] { tg::models::VlmParts::describe(folder); }, testing::ThrowsMessage<tg::InputError>(testing::AllOf(testing::HasSubstr("'bert' is not known"), testing::HasSubstr("llava, llava_llama"))));
+    EXPECT_THAT([&] { tg::models::VlmParts::describe(folder); },
+                testing::ThrowsMessage<tg::InputError>(testing::AllOf(testing::HasSubstr("'bert' is not known"),
+                                                                      testing::HasSubstr("llava, llava_llama"))));
     fs::remove_all(folder);
 }
 

@@ -47,7 +47,8 @@ TEST_P(ClipTokenizerTest, a_long_text_keeps_its_end_token) {
     EXPECT_EQ(ids.back(), tokenizer.end_id());
 }
 
-INSTANTIATE_TEST_SUITE_P(of_both_layouts, ClipTokenizerTest, ::testing::Values("quick", "exact"), [](const auto& about) { return std::string(about.param); });
+INSTANTIATE_TEST_SUITE_P(of_both_layouts, ClipTokenizerTest, ::testing::Values("quick", "exact"),
+                         [](const auto& about) { return std::string(about.param); });
 
 TEST(clip_tokenizer, decodes_what_it_encoded_but_for_case_and_spacing) {
     const ClipTokenizer tokenizer(fixtures("clip") / "quick");
@@ -63,8 +64,10 @@ TEST(clip_tokenizer, a_megabyte_in_one_word_takes_no_quadratic_time) {
 TEST(clip_tokenizer, composes_by_the_tables_of_unicode_9_as_transformers_does) {
     const ClipTokenizer tokenizer(fixtures("clip") / "quick");
     EXPECT_EQ(tokenizer.encode("caf\u00e9"), tokenizer.encode("cafe\u0301"));
-    EXPECT_EQ(tokenizer.encode("\u0e01\u0e38\u094d"), tokenizer.encode("\u0e01\u094d\u0e38"));  // marks known then are put in order
-    EXPECT_NE(tokenizer.encode("\u0e01\u0e38\u0d3c"), tokenizer.encode("\u0e01\u0d3c\u0e38"));  // U+0D3C came with Unicode 10
+    EXPECT_EQ(tokenizer.encode("\u0e01\u0e38\u094d"),
+              tokenizer.encode("\u0e01\u094d\u0e38"));  // marks known then are put in order
+    EXPECT_NE(tokenizer.encode("\u0e01\u0e38\u0d3c"),
+              tokenizer.encode("\u0e01\u0d3c\u0e38"));  // U+0D3C came with Unicode 10
 }
 
 TEST(clip_tokenizer, broken_utf8_counts_as_replacement_characters) {
