@@ -14,7 +14,7 @@ class SharedFolder {
 public:
     SharedFolder() {
         if (world().is_root()) mine_ = std::make_unique<TemporaryFolder>();
-        path_ = world().broadcast_text(mine_ ? mine_->path().string() : "");
+        path_ = world().broadcast<std::string>(mine_ ? mine_->path().string() : "");
     }
     ~SharedFolder() { world().barrier(); }
     SharedFolder(const SharedFolder&) = delete;

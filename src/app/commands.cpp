@@ -93,7 +93,7 @@ pipeline::Job read_job(const parallel::Communicator& world, const std::string& p
             }
         }
     });
-    text = world.broadcast_text(std::move(text));
+    text = world.broadcast<std::string>(std::move(text));
     pipeline::Job job;
     parallel::together(world, [&] { job.read(path, text, sets, only); });
     return job;

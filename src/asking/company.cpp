@@ -59,7 +59,7 @@ private:
 }  // namespace
 
 std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api) {
-    const auto hosts = split(ranks.broadcast_text(join(ranks.gather_text(host_name()), "\n")), '\n');
+    const auto hosts = split(ranks.broadcast<std::string>(join(ranks.gather<std::string>(host_name()), "\n")), '\n');
     std::map<std::string, int> nodes;
     std::vector<int> node_of_rank;
     for (const auto& host : hosts)

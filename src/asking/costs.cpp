@@ -72,17 +72,17 @@ Costs sum_costs(const parallel::Communicator& ranks, const llm::EngineFigures* m
             before[{key.second, key.first}] = past;
         }
     json all = json::array();
-    for (const auto& text : ranks.gather_text(to_json(here).dump()))
+    for (const auto& text : ranks.gather<std::string>(to_json(here).dump()))
         for (auto& row : json::parse(text)) all.push_back(std::move(row));
     std::map<std::pair<std::string, std::string>, Cost> most;
-    for (const auto& text : ranks.gather_text(to_json(before).dump()))
+    for (const auto& text : ranks.gather<std::string>(to_json(before).dump()))
         for (const auto& [key, past] : from_json(json::parse(text))) {
             auto& known = most[key];
             known.tokens_in = std::max(known.tokens_in, past.tokens_in),
             known.tokens_out = std::max(known.tokens_out, past.tokens_out), known.usd = std::max(known.usd, past.usd);
         }
     for (auto& row : to_json(most)) all.push_back(std::move(row));
-    return from_json(json::parse(ranks.broadcast_text(all.dump())));
+    return from_json(json::parse(ranks.broadcast<std::string>(all.dump())));
 }
 
 std::string live_text(const llm::EngineFigures& figures) {

@@ -16,6 +16,7 @@ std::optional<double> number_of(const SettingValue& value) {
     return std::visit(Overloaded{[](const int* v) { return std::optional<double>(*v); },
                                  [](const std::int64_t* v) { return std::optional<double>(static_cast<double>(*v)); },
                                  [](const double* v) { return std::optional<double>(*v); },
+                                 [](const std::shared_ptr<WordSetting>&) { return std::optional<double>(); },
                                  [](const auto*) { return std::optional<double>(); }},
                       value);
 }
@@ -31,7 +32,20 @@ template <class Number> bool parse_number(std::string_view text, Number& out) {
     return true;
 }
 
+std::vector<std::string> items_of(std::string_view text) {
+    std::vector<std::string> items;
+    for (const auto& part : split(text, ','))
+        if (const auto item = trimmed(part); !item.empty()) items.emplace_back(item);
+    return items;
+}
+
 }  // namespace
+
+SettingRule SettingsVisitor::allowed_of(const SettingValue& value, SettingRule rule) {
+    if (const auto* words = std::get_if<std::shared_ptr<WordSetting>>(&value); words && rule.allowed.empty())
+        rule.allowed = "one of " + join((*words)->words(), ", ");
+    return rule;
+}
 
 SettingRule at_least(double minimum) {
     return {fmt::format("{} or more", minimum),
@@ -63,6 +77,7 @@ std::string setting_text(const SettingValue& value) {
         Overloaded{[](const bool* v) { return std::string(*v ? "true" : "false"); },
                    [](const std::string* v) { return *v; }, [](const std::filesystem::path* v) { return v->string(); },
                    [](const std::vector<std::string>* v) { return join(*v, ", "); },
+                   [](const std::shared_ptr<WordSetting>& v) { return v->text(); },
                    [](const auto* v) { return fmt::format("{}", *v); }},
         value);
 }
@@ -70,36 +85,39 @@ std::string setting_text(const SettingValue& value) {
 std::optional<std::string> set_from_text(const SettingValue& value, std::string_view raw) {
     const auto text = trimmed(raw);
     return std::visit(
-        Overloaded{[&](bool* v) -> std::optional<std::string> {
-                       const auto word = lower_ascii(text);
-                       if (word == "true" || word == "yes" || word == "on" || word == "1") *v = true;
-                       else if (word == "false" || word == "no" || word == "off" || word == "0") *v = false;
-                       else return "true or false";
-                       return {};
-                   },
-                   [&](int* v) -> std::optional<std::string> {
-                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number");
-                   },
-                   [&](std::int64_t* v) -> std::optional<std::string> {
-                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number");
-                   },
-                   [&](double* v) -> std::optional<std::string> {
-                       return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a number");
-                   },
-                   [&](std::string* v) -> std::optional<std::string> {
-                       *v = text;
-                       return {};
-                   },
-                   [&](std::filesystem::path* v) -> std::optional<std::string> {
-                       *v = text;
-                       return {};
-                   },
-                   [&](std::vector<std::string>* v) -> std::optional<std::string> {
-                       v->clear();
-                       for (const auto& part : split(text, ','))
-                           if (const auto item = trimmed(part); !item.empty()) v->emplace_back(item);
-                       return {};
-                   }},
+        Overloaded{
+            [&](bool* v) -> std::optional<std::string> {
+                const auto word = lower_ascii(text);
+                if (word == "true" || word == "yes" || word == "on" || word == "1") *v = true;
+                else if (word == "false" || word == "no" || word == "off" || word == "0") *v = false;
+                else return "true or false is expected";
+                return {};
+            },
+            [&](int* v) -> std::optional<std::string> {
+                return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number is expected");
+            },
+            [&](std::int64_t* v) -> std::optional<std::string> {
+                return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a whole number is expected");
+            },
+            [&](double* v) -> std::optional<std::string> {
+                return parse_number(text, *v) ? std::nullopt : std::optional<std::string>("a number is expected");
+            },
+            [&](std::string* v) -> std::optional<std::string> {
+                *v = text;
+                return {};
+            },
+            [&](std::filesystem::path* v) -> std::optional<std::string> {
+                *v = text;
+                return {};
+            },
+            [&](std::vector<std::string>* v) -> std::optional<std::string> {
+                *v = items_of(text);
+                return {};
+            },
+            [&](const std::shared_ptr<WordSetting>& v) -> std::optional<std::string> {
+                if (v->set(v->is_list() ? items_of(text) : std::vector{std::string(text)})) return {};
+                return "must be one of " + join(v->words(), ", ");
+            }},
         value);
 }
 
@@ -108,7 +126,8 @@ std::string_view setting_kind(const SettingValue& value) {
         Overloaded{[](const bool*) { return "true|false"; }, [](const int*) { return "integer"; },
                    [](const std::int64_t*) { return "integer"; }, [](const double*) { return "number"; },
                    [](const std::string*) { return "text"; }, [](const std::filesystem::path*) { return "path"; },
-                   [](const std::vector<std::string>*) { return "list"; }},
+                   [](const std::vector<std::string>*) { return "list"; },
+                   [](const std::shared_ptr<WordSetting>& v) { return v->is_list() ? "list" : "text"; }},
         value);
 }
 

@@ -136,7 +136,7 @@ public:
             asking::log_costs(costs);
         });
         // Rank 0's figures are kept, and the asking rank may be another.
-        const auto numbers = split_numbers(ranks.broadcast_text(counted, asking_));
+        const auto numbers = split_numbers(ranks.broadcast<std::string>(counted, asking_));
         constexpr std::array names{"level1",  "level2", "level3",           "leaves",
                                    "answers", "failed", "exact_duplicates", "near_duplicates"};
         for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));

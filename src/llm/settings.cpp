@@ -118,7 +118,7 @@ int whole_number(std::string_view text, const std::string& wish) {
 // Sets one named setting from text, under its own rule.
 struct NamedSetter : SettingsVisitor {
     std::string_view wanted, text;
-    std::optional<std::string> expected{};
+    std::optional<std::string> complaint{};
     bool found = false;
     NamedSetter(std::string_view name, std::string_view value) : wanted(name), text(value) {}
 
@@ -126,8 +126,8 @@ protected:
     void visit(const Entry& entry) override {
         if (entry.name != wanted) return;
         found = true;
-        expected = set_from_text(entry.value, text);
-        if (!expected && entry.rule.holds && !entry.rule.holds(entry.value)) expected = entry.rule.allowed;
+        complaint = set_from_text(entry.value, text);
+        if (!complaint && entry.rule.holds && !entry.rule.holds(entry.value)) complaint = "must be " + entry.rule.allowed;
     }
 };
 
@@ -183,9 +183,9 @@ void read_endpoints_file(const std::filesystem::path& path, std::map<std::string
         if (!setter.found)
             throw UsageError(fmt::format("{}: unknown key '{}'", where, setter.wanted),
                              "`taskgalaxy help endpoint` lists them");
-        if (setter.expected)
-            throw UsageError(fmt::format("{}: {} = '{}' is not {}", where, setter.wanted, excerpt(setter.text, 60),
-                                         *setter.expected));
+        if (setter.complaint)
+            throw UsageError(fmt::format("{}: {} = '{}': {}", where, setter.wanted, excerpt(setter.text, 60),
+                                         *setter.complaint));
     }
 }
 

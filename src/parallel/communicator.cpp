@@ -7,14 +7,15 @@ namespace tg::parallel {
 namespace {
 
 // What a failing rank tells the others: its exit code, then its message.
-struct Verdict {
-    ExitCode code;
+struct Failure {
+    ExitCode code = ExitCode::internal;
     std::string message;
+    template <class Self> static auto fields(Self& self) { return std::tie(self.code, self.message); }
 };
 
-Verdict verdict_of(const std::exception_ptr& failure) {
+Failure failure_of(const std::exception_ptr& thrown) {
     try {
-        std::rethrow_exception(failure);
+        std::rethrow_exception(thrown);
     } catch (const Error& error) {
         return {error.code(), error.what()};
     } catch (const std::bad_alloc&) {
@@ -38,8 +39,8 @@ public:
     double sum(double mine) const override { return mine; }
     double max(double mine) const override { return mine; }
     std::int64_t sum_before(std::int64_t) const override { return 0; }
-    void broadcast(std::vector<std::byte>&, int) const override {}
-    std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int) const override {
+    void broadcast_bytes(std::vector<std::byte>&, int) const override {}
+    std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte> mine, int) const override {
         return {{mine.begin(), mine.end()}};
     }
     void all_reduce_sum(std::span<float>) const override {}
@@ -72,8 +73,8 @@ public:
     double sum(double) const override { alone(); }
     double max(double) const override { alone(); }
     std::int64_t sum_before(std::int64_t) const override { alone(); }
-    void broadcast(std::vector<std::byte>&, int) const override { alone(); }
-    std::vector<std::vector<std::byte>> gather(std::span<const std::byte>, int) const override { alone(); }
+    void broadcast_bytes(std::vector<std::byte>&, int) const override { alone(); }
+    std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte>, int) const override { alone(); }
     void all_reduce_sum(std::span<float>) const override { alone(); }
     void all_reduce_sum(std::span<double>) const override { alone(); }
     void all_reduce_sum(std::span<std::int64_t>) const override { alone(); }
@@ -91,20 +92,6 @@ private:
 
 }  // namespace
 
-std::string Communicator::broadcast_text(std::string text, int root) const {
-    const auto* begin = reinterpret_cast<const std::byte*>(text.data());
-    std::vector<std::byte> bytes(begin, begin + text.size());
-    broadcast(bytes, root);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::vector<std::string> Communicator::gather_text(std::string_view mine, int root) const {
-    std::vector<std::string> texts;
-    for (const auto& bytes : gather(std::as_bytes(std::span(mine)), root))
-        texts.emplace_back(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    return texts;
-}
-
 std::unique_ptr<Communicator> make_solo() { return std::make_unique<Solo>(); }
 std::unique_ptr<Communicator> make_pretend(int rank, int size) { return std::make_unique<Pretend>(rank, size); }
 
@@ -113,13 +100,10 @@ void agree(const Communicator& ranks, std::exception_ptr mine) {
     const auto speaker =
         ranks.size() - static_cast<int>(ranks.max(std::int64_t{mine ? ranks.size() - ranks.rank() : 0}));
     if (speaker == ranks.size()) return;
-    std::string report;
-    if (ranks.rank() == speaker) {
-        const auto verdict = verdict_of(mine);
-        report = static_cast<char>(verdict.code) + verdict.message;
-    }
-    report = ranks.broadcast_text(std::move(report), speaker);
-    throw AgreedFailure(static_cast<ExitCode>(report.at(0)), speaker, report.substr(1));
+    Failure failure;
+    if (ranks.rank() == speaker) failure = failure_of(mine);
+    failure = ranks.broadcast(std::move(failure), speaker);
+    throw AgreedFailure(failure.code, speaker, failure.message);
 }
 
 }  // namespace tg::parallel

@@ -93,7 +93,7 @@ public:
         return rank_ == 0 ? 0 : before;  // undefined on rank 0 by the standard
     }
 
-    void broadcast(std::vector<std::byte>& bytes, int root) const override {
+    void broadcast_bytes(std::vector<std::byte>& bytes, int root) const override {
         auto length = static_cast<std::uint64_t>(bytes.size());
         {
             const Call call("broadcast", sizeof length);
@@ -108,13 +108,13 @@ public:
                  "MPI_Bcast");
     }
 
-    std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int root) const override {
+    std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte> mine, int root) const override {
         const Call call("gather", mine.size());
         const auto length = static_cast<std::int64_t>(mine.size());
         const auto longest = max(length);
         const auto total = sum(length);
         if (longest > std::numeric_limits<int>::max() || total > std::numeric_limits<int>::max())
-            throw std::length_error("gather() is for small messages; this one is " + std::to_string(total) +
+            throw std::length_error("a gather is for small messages; this one is " + std::to_string(total) +
                                     " bytes in all");
         std::vector<int> lengths(rank_ == root ? static_cast<std::size_t>(size_) : 0), offsets(lengths.size());
         const int my_length = static_cast<int>(length);

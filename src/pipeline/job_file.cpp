@@ -156,9 +156,9 @@ void assign(const std::vector<Section>& sections, const std::vector<Assignment>&
             throw UsageError(fmt::format("{}: {} is not known", assignment.where, assignment.key),
                              suggestion(place.option, found.names));
         const auto value = expand_environment(assignment.value, assignment);
-        if (const auto expected = set_from_text(found.entry->value, value))
-            throw UsageError(fmt::format("{}: {} = {}: {} is expected", assignment.where, assignment.key,
-                                         excerpt(value, 60), *expected));
+        if (const auto complaint = set_from_text(found.entry->value, value))
+            throw UsageError(fmt::format("{}: {} = {}: {}", assignment.where, assignment.key, excerpt(value, 60),
+                                         *complaint));
         if (const auto& rule = found.entry->rule; rule.holds && !rule.holds(found.entry->value))
             throw UsageError(fmt::format("{}: {} = {}: must be {}", assignment.where, assignment.key,
                                          excerpt(value, 60), rule.allowed));

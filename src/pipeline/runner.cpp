@@ -227,7 +227,7 @@ std::pair<Verdict, std::string> agreed_verdict(const parallel::Communicator& wor
         const auto fingerprint = book->fingerprint(stage);
         told = static_cast<char>(book->verdict(stage, fingerprint, job_text)) + fingerprint;
     });
-    told = world.broadcast_text(std::move(told));
+    told = world.broadcast<std::string>(std::move(told));
     return {static_cast<Verdict>(told.at(0)), told.substr(1)};
 }
 

@@ -63,7 +63,7 @@ void log_costs(const parallel::Communicator& ranks, const std::filesystem::path&
         mine += line_of({ranks.size(), stage, phase, c.calls, c.seconds, c.collectives, c.collective_bytes,
                          c.collective_s, c.file_operations, c.file_bytes, c.file_s}) +
                 "\n";
-    const auto texts = ranks.gather_text(mine);
+    const auto texts = ranks.gather<std::string>(mine);
     parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         std::map<std::string, CostRow> rows;

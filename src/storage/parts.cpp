@@ -57,7 +57,7 @@ PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::s
         }
         for (const auto& file : useless) std::filesystem::remove_all(file);
     });
-    ranks_.broadcast(done_bytes);
+    ranks_.broadcast_bytes(done_bytes);
     for (std::uint64_t part = 0; part < parts_.count(); ++part)
         if (done_bytes[part] == std::byte{0}) missing_.push_back(part);
 }
@@ -104,7 +104,7 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
         for (std::size_t d = 1; d < set.shape.size(); ++d) text += fmt::format(" {}", set.shape[d]);
         text += '\n';
     }
-    text = ranks_.broadcast_text(std::move(text));
+    text = ranks_.broadcast<std::string>(std::move(text));
 
     publish_hdf5_together(final_name, ranks_, [&](Hdf5File& out) {
         const auto most_parts = static_cast<std::uint64_t>(ranks_.max(static_cast<std::int64_t>(slice.size())));

@@ -263,7 +263,7 @@ std::vector<std::int64_t> Checkpoints::steps() const {
             if (std::from_chars(name.data() + 5, end, step).ptr == end) listing += fmt::format("{} ", step);
         }
     });
-    listing = ranks_.broadcast_text(listing);
+    listing = ranks_.broadcast<std::string>(listing);
     std::vector<std::int64_t> found;
     for (const auto* at = listing.data(); at < listing.data() + listing.size(); ++at) {
         std::int64_t step = 0;

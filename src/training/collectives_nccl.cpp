@@ -29,7 +29,7 @@ public:
         if (ranks.size() == 1) return;
         std::vector<std::byte> id(sizeof(ncclUniqueId));
         if (ranks.is_root()) must(ncclGetUniqueId(reinterpret_cast<ncclUniqueId*>(id.data())), "ncclGetUniqueId");
-        ranks.broadcast(id);
+        ranks.broadcast_bytes(id);
         must(ncclCommInitRank(&comm_, ranks.size(), *reinterpret_cast<ncclUniqueId*>(id.data()), ranks.rank()),
              "ncclCommInitRank");
     }

@@ -233,7 +233,7 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communic
     const auto broadcast = [&]<class T>(std::vector<T>& values) {
         const auto* begin = reinterpret_cast<const std::byte*>(values.data());
         std::vector<std::byte> bytes(begin, begin + values.size() * sizeof(T));
-        ranks.broadcast(bytes);
+        ranks.broadcast_bytes(bytes);
         values.resize(bytes.size() / sizeof(T));
         std::memcpy(values.data(), bytes.data(), bytes.size());
     };

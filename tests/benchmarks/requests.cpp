@@ -40,8 +40,8 @@ struct Assign : SettingsVisitor {
     void visit(const Entry& entry) override {
         const auto it = words.find(std::string(entry.name));
         if (it == words.end()) return;
-        if (const auto expected = set_from_text(entry.value, it->second))
-            throw UsageError(fmt::format("{}={}: {} was expected", it->first, it->second, *expected));
+        if (const auto complaint = set_from_text(entry.value, it->second))
+            throw UsageError(fmt::format("{}={}: {}", it->first, it->second, *complaint));
         words.erase(it);
     }
 };

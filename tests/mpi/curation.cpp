@@ -59,8 +59,8 @@ struct House {
             });
             url = simulator->url();
         }
-        root = world().broadcast_text(name);
-        url = world().broadcast_text(url);
+        root = world().broadcast<std::string>(name);
+        url = world().broadcast<std::string>(url);
         truth.pictures = root / "pictures";
         pool.sources = {(root / "pictures").string()};
         for (const auto* endpoint : {"generator", "judge1", "judge2", "judge3"}) {

@@ -39,7 +39,7 @@ struct School {
             if (::mkdtemp(name.data()) == nullptr) std::abort();
             make(name);
         }
-        root = world().broadcast_text(name);
+        root = world().broadcast<std::string>(name);
         settings.base_model = fs::path(TG_SOURCE_DIR) / "tests/fixtures/vlm/tiny-llava";
         settings.questions_per_part = 2;
         settings.batch = 4;
@@ -183,7 +183,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
         wild << "index\timage_path\tquestion\tgpt4_ans\tcaption\tcategory\n1\tp0.jpg\tWhat?\tA thing.\tA thing lies "
                 "there.\tconv\n";
     }
-    const auto url = world().broadcast_text(judge ? judge->url() : "");
+    const auto url = world().broadcast<std::string>(judge ? judge->url() : "");
     s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "vet.tsv"}},
                     {"wild", {.kind = "llava_wild", .file = s.root / "wild.tsv"}}};
     s.settings.models = {"base"};

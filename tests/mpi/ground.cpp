@@ -14,8 +14,8 @@ TEST(ranks, add_up_gather_and_broadcast) {
     const auto n = world().size();
     EXPECT_EQ(world().sum(std::int64_t{world().rank()}), n * (n - 1) / 2);
     EXPECT_EQ(world().sum_before(1), world().rank());
-    EXPECT_EQ(world().broadcast_text(world().is_root() ? "from root" : "mine"), "from root");
-    const auto texts = world().gather_text(std::string(static_cast<std::size_t>(world().rank()), 'x'));
+    EXPECT_EQ(world().broadcast<std::string>(world().is_root() ? "from root" : "mine"), "from root");
+    const auto texts = world().gather<std::string>(std::string(static_cast<std::size_t>(world().rank()), 'x'));
     ASSERT_EQ(texts.size(), world().is_root() ? static_cast<std::size_t>(n) : 0u);
     for (std::size_t r = 0; r < texts.size(); ++r) EXPECT_EQ(texts[r].size(), r);
 }

@@ -19,7 +19,7 @@ std::filesystem::path shared_folder() {
         name = (std::filesystem::temp_directory_path() / "tg_ingest_XXXXXX").string();
         EXPECT_NE(::mkdtemp(name.data()), nullptr);
     }
-    return world().broadcast_text(name);
+    return world().broadcast<std::string>(name);
 }
 
 void run_ingest(const pool::PoolSettings& settings, const std::filesystem::path& folder,

@@ -200,7 +200,7 @@ TEST(TrainingOverRanks, sends_what_the_arithmetic_says) {
 
 TEST(TrainingOverRanks, goes_on_from_the_checkpoint_of_another_number_of_ranks) {
     const auto folder =
-        fs::temp_directory_path() / ("tg_mpi_training_" + world().broadcast_text(std::to_string(::getpid())));
+        fs::temp_directory_path() / ("tg_mpi_training_" + world().broadcast<std::string>(std::to_string(::getpid())));
     Training training(world(), {}, 4);
     training.steps(0, 4);
     tg::training::Checkpoints together(folder, "job", 2, world());

@@ -13,9 +13,11 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/parallel/message.hpp"
 
 namespace tg::parallel {
 
@@ -38,10 +40,21 @@ public:
     // Sum of `mine` over the ranks before this one (0 on rank 0): where this rank's rows begin.
     virtual std::int64_t sum_before(std::int64_t mine) const = 0;
 
-    // Bytes of any length, past 2^31 too. `bytes` is replaced on every rank but `root`.
-    virtual void broadcast(std::vector<std::byte>& bytes, int root = 0) const = 0;
+    // Bytes of any length, past 2^31 too, in place: `bytes` is replaced on every rank but `root`.
+    virtual void broadcast_bytes(std::vector<std::byte>& bytes, int root = 0) const = 0;
     // On root: one entry a rank, in rank order; elsewhere empty. For small messages (no all-to-one of whole data).
-    virtual std::vector<std::vector<std::byte>> gather(std::span<const std::byte> mine, int root = 0) const = 0;
+    virtual std::vector<std::vector<std::byte>> gather_bytes(std::span<const std::byte> mine, int root = 0) const = 0;
+    // Every rank gets root's value (parallel/message.hpp: what can be sent).
+    template <class T> T broadcast(T value, int root = 0) const {
+        auto bytes = rank() == root ? to_message(value) : std::vector<std::byte>();
+        broadcast_bytes(bytes, root);
+        return rank() == root ? std::move(value) : from_message<T>(bytes);
+    }
+    template <class T> std::vector<T> gather(const T& mine, int root = 0) const {
+        std::vector<T> all;
+        for (const auto& bytes : gather_bytes(to_message(mine), root)) all.push_back(from_message<T>(bytes));
+        return all;
+    }
 
     // Elementwise sum over ranks, in place, the same bits on every rank.
     virtual void all_reduce_sum(std::span<float> values) const = 0;
@@ -61,9 +74,6 @@ public:
     // The MPI_Comm, as an opaque pointer to it; only storage asks, for parallel HDF5. Null where MPI is not running.
     virtual const void* native() const = 0;
 
-    // Broadcast and gather of text; every rank gets root's.
-    std::string broadcast_text(std::string text, int root = 0) const;
-    std::vector<std::string> gather_text(std::string_view mine, int root = 0) const;
 };
 
 // A single process without MPI: every collective is the identity.

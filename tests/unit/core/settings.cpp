@@ -39,12 +39,32 @@ TEST(settings, parse_their_own_text) {
 
 TEST(settings, say_what_was_expected_and_keep_the_old_value) {
     Demo demo;
-    EXPECT_EQ(set_from_text(&demo.k, "ten"), "a whole number");
-    EXPECT_EQ(set_from_text(&demo.k, "99999999999999999999"), "a whole number");
-    EXPECT_EQ(set_from_text(&demo.share, "0.5x"), "a number");
-    EXPECT_EQ(set_from_text(&demo.fast, "maybe"), "true or false");
+    EXPECT_EQ(set_from_text(&demo.k, "ten"), "a whole number is expected");
+    EXPECT_EQ(set_from_text(&demo.k, "99999999999999999999"), "a whole number is expected");
+    EXPECT_EQ(set_from_text(&demo.share, "0.5x"), "a number is expected");
+    EXPECT_EQ(set_from_text(&demo.fast, "maybe"), "true or false is expected");
     EXPECT_EQ(demo.k, 10);
     EXPECT_EQ(demo.share, 0.5);
+}
+
+TEST(settings, words_are_parsed_into_their_meaning) {
+    enum class Pace { slow, fast };
+    Pace pace = Pace::slow;
+    std::vector<Pace> legs{Pace::slow, Pace::fast};
+    const Words<Pace> words{{"slow", Pace::slow}, {"fast", Pace::fast}};
+    EXPECT_EQ(setting_text(choice(&pace, words)), "slow");
+    EXPECT_FALSE(set_from_text(choice(&pace, words), " fast "));
+    EXPECT_EQ(pace, Pace::fast);
+    EXPECT_EQ(set_from_text(choice(&pace, words), "quick"), "must be one of slow, fast");
+    EXPECT_EQ(set_from_text(choice(&pace, words), ""), "must be one of slow, fast");
+    EXPECT_EQ(pace, Pace::fast);
+    EXPECT_EQ(setting_text(choice(&legs, words)), "slow, fast");
+    EXPECT_EQ(set_from_text(choice(&legs, words), "fast, quick"), "must be one of slow, fast");
+    EXPECT_FALSE(set_from_text(choice(&legs, words), "fast,fast ,slow"));
+    EXPECT_EQ(legs, (std::vector{Pace::fast, Pace::fast, Pace::slow}));
+    EXPECT_EQ(setting_kind(choice(&pace, words)), "text");
+    EXPECT_EQ(setting_kind(choice(&legs, words)), "list");
+    EXPECT_EQ(word_of(words, pace), "fast");
 }
 
 TEST(settings, rules_hold_for_the_declared_range_only) {

@@ -45,7 +45,7 @@ TEST(endpoints_file, names_the_line_that_is_wrong) {
     };
     EXPECT_THAT(complaint("[endpoint.a]\nmodle = x\n"), testing::HasSubstr("line 2: unknown key 'modle'"));
     EXPECT_THAT(complaint("[endpoint.a]\ntemperature = hot\n"),
-                testing::HasSubstr("line 2: temperature = 'hot' is not a number"));
+                testing::HasSubstr("line 2: temperature = 'hot': a number is expected"));
     EXPECT_THAT(complaint("[endpoint.a]\ntemperature = 7\n"), testing::HasSubstr("0 to 2"));
     EXPECT_THAT(complaint("[api]\n"), testing::HasSubstr("line 1"));
     EXPECT_THAT(complaint("model = x\n"), testing::HasSubstr("line 1"));

@@ -10,8 +10,8 @@ TEST(solo, is_a_world_of_one) {
     EXPECT_EQ(solo->size(), 1);
     EXPECT_EQ(solo->sum(std::int64_t{5}), 5);
     EXPECT_EQ(solo->sum_before(5), 0);
-    EXPECT_EQ(solo->broadcast_text("abc"), "abc");
-    EXPECT_EQ(solo->gather_text("abc"), std::vector<std::string>{"abc"});
+    EXPECT_EQ(solo->broadcast<std::string>("abc"), "abc");
+    EXPECT_EQ(solo->gather<std::string>("abc"), std::vector<std::string>{"abc"});
     EXPECT_EQ(solo->split(-1), nullptr);
 }
 
