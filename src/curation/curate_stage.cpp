@@ -323,7 +323,7 @@ llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::P
     std::mutex asking_mutex;
     std::weak_ptr<const asking::EngineAsker> asking;  // for the main thread to look at
     const asking::SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
-    const auto part_of = [&](std::uint64_t image) { return image / store.parts().items_per_part; };
+    const auto part_of = [&](std::uint64_t image) { return store.parts().part_of(image); };
 
     parallel::together(ranks, [&] {
         if (!here) return;

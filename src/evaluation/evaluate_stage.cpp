@@ -303,7 +303,7 @@ void EvaluateStage::run(run::StageContext& context) {
     for (const auto& model : settings_.models) {
         std::optional<Answerer> answerer;  // loaded when the first question asks for it
         for (auto& exam : exams) {
-            if (exam.model != model || exam.parts.parts().items == 0) continue;
+            if (exam.model != model || exam.parts.parts().items() == 0) continue;
             const auto b = static_cast<std::size_t>(exam.benchmark - benchmarks_.data());
             if (!answerer && !exam.parts.missing().empty())
                 parallel::together(ranks, [&] { answerer.emplace(folder_of(model, context.paths), settings_); });

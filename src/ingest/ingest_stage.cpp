@@ -191,9 +191,9 @@ public:
         std::unique_ptr<ListingFile> listing;
         parallel::together(ranks, [&] { listing = std::make_unique<ListingFile>(listing_path); });
 
-        const parallel::Parts parts{listing->size(), static_cast<std::uint64_t>(settings_.items_per_part)};
-        const storage::PartStore store(context.paths.parts("ingest"), parts,
-                                       fmt::format("{}/{}", context.fingerprint, settings_.items_per_part), ranks);
+        const storage::PartStore store(context.paths.parts("ingest"),
+                                       {listing->size(), static_cast<std::uint64_t>(settings_.items_per_part)},
+                                       context.fingerprint, ranks);
         const Inspector inspect(settings_, listing->containers());
         {
             ThreadPool threads(settings_.worker_threads());

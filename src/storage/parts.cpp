@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "taskgalaxy/core/costs.hpp"
 #include "taskgalaxy/core/log.hpp"
@@ -16,50 +17,55 @@ namespace {
 
 constexpr auto fingerprint_attribute = "fingerprint";
 
-// The part number of a finished part's file name ("00000042.h5").
-std::optional<std::uint64_t> part_number(const std::filesystem::path& file) {
-    const auto stem = file.stem().string();
-    if (file.extension() != ".h5" || stem.empty() || stem.find_first_not_of("0123456789") != stem.npos)
-        return std::nullopt;
-    return std::stoull(stem);
-}
+constexpr auto first_attribute = "first_item", end_attribute = "end_item";
 
-bool usable(const std::filesystem::path& file, const std::string& fingerprint) {
+std::string file_name(parallel::Slice items) { return fmt::format("{:012}-{:012}.h5", items.begin, items.end); }
+
+// The items of a finished part of these inputs, as the file itself says.
+std::optional<parallel::Slice> usable_part(const std::filesystem::path& file, const std::string& fingerprint) {
     try {
-        return Hdf5File::open(file).text_attribute(fingerprint_attribute) == fingerprint;
+        const auto part = Hdf5File::open(file);
+        if (!part.has_attribute(first_attribute) || part.text_attribute(fingerprint_attribute) != fingerprint)
+            return std::nullopt;
+        const parallel::Slice items{static_cast<std::uint64_t>(part.int_attribute(first_attribute)),
+                                    static_cast<std::uint64_t>(part.int_attribute(end_attribute))};
+        return file.filename() == file_name(items) ? std::optional(items) : std::nullopt;
     } catch (const StorageError& error) {
         log::warn("an unreadable part is done again: {}", error.what());
-        return false;
+        return std::nullopt;
     }
 }
 
 }  // namespace
 
-PartStore::PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint,
+PartStore::PartStore(std::filesystem::path folder, parallel::Cut cut, std::string fingerprint,
                      const parallel::Communicator& ranks)
-    : folder_(std::move(folder)), parts_(parts), fingerprint_(std::move(fingerprint)), ranks_(ranks) {
+    : folder_(std::move(folder)), parts_(cut), fingerprint_(std::move(fingerprint)), ranks_(ranks) {
     // Only rank 0 looks at the folder: a thousand ranks listing it would load the metadata server, and might see
     // different things.
-    std::vector<std::byte> done_bytes;
+    std::vector<parallel::Slice> done;
     parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
         std::error_code error;
         std::filesystem::create_directories(folder_, error);
         if (error)
             throw StorageError(fmt::format("{}: the folder cannot be made ({})", folder_.string(), error.message()));
-        done_bytes.assign(parts_.count(), std::byte{0});
-        std::vector<std::filesystem::path> useless;
-        for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-            const auto number = part_number(entry.path());
-            if (number && *number < parts_.count() && usable(entry.path(), fingerprint_))
-                done_bytes[*number] = std::byte{1};
-            else useless.push_back(entry.path());
-        }
-        for (const auto& file : useless) std::filesystem::remove_all(file);
+        std::vector<std::filesystem::path> files;
+        for (const auto& entry : std::filesystem::directory_iterator(folder_)) files.push_back(entry.path());
+        for (const auto& file : files)
+            if (const auto items = file.extension() == ".h5" ? usable_part(file, fingerprint_) : std::nullopt)
+                done.push_back(*items);
+        // What the tiling has no place for goes too.
+        const parallel::Tiling parts(cut, done);
+        std::set<std::string> kept;
+        for (std::uint64_t part = 0; part < parts.count(); ++part)
+            if (parts.is_done(part)) kept.insert(file_name(parts.part(part)));
+        for (const auto& file : files)
+            if (!kept.contains(file.filename().string())) std::filesystem::remove_all(file);
     });
-    ranks_.broadcast_bytes(done_bytes);
+    parts_ = parallel::Tiling(cut, ranks_.broadcast(std::move(done)));
     for (std::uint64_t part = 0; part < parts_.count(); ++part)
-        if (done_bytes[part] == std::byte{0}) missing_.push_back(part);
+        if (!parts_.is_done(part)) missing_.push_back(part);
 }
 
 std::vector<std::uint64_t> PartStore::mine() const {
@@ -76,11 +82,13 @@ std::uint64_t PartStore::items_missing_here() const {
     return items;
 }
 
-std::filesystem::path PartStore::path(std::uint64_t part) const { return folder_ / fmt::format("{:08}.h5", part); }
+std::filesystem::path PartStore::path(std::uint64_t part) const { return folder_ / file_name(parts_.part(part)); }
 
 void PartStore::write(std::uint64_t part, const std::function<void(Hdf5File&)>& fill) const {
     publish_hdf5(path(part), [&](Hdf5File& file) {
         fill(file);
+        file.set_attribute(first_attribute, parts_.part(part).begin);
+        file.set_attribute(end_attribute, parts_.part(part).end);
         file.set_attribute(fingerprint_attribute, fingerprint_);
     });
 }
@@ -95,8 +103,12 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
     std::vector<DatasetInfo> schema;
     parallel::together(ranks_, [&] {
         if (ranks_.is_root() && parts_.count() > 0) schema = Hdf5File::open(path(0)).datasets();
-        for (auto part = slice.begin; part < slice.end; ++part)
+        for (auto part = slice.begin; part < slice.end; ++part) {
+            if (!usable_part(path(part), fingerprint_))
+                throw StorageError(fmt::format("{}: this part is gone or another one", path(part).string()),
+                                   "give the same command again; it is done again");
             for (const auto& set : Hdf5File::open(path(part)).datasets()) my_rows[set.name].push_back(set.shape.at(0));
+        }
     });
     std::string text;
     for (const auto& set : schema) {

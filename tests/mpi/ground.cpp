@@ -61,7 +61,7 @@ TEST(ranks, all_learn_of_the_failure_of_the_last) {
 
 TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
     const test::SharedFolder folder;
-    constexpr parallel::Parts parts{1003, 50};
+    constexpr parallel::Cut parts{1003, 50};
     const storage::PartStore store(folder / "parts", parts, "f", world());
     storage::for_each_part(store, world(), "test", "items",
                            [](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
@@ -91,7 +91,7 @@ TEST(parts, gathered_by_all_ranks_are_what_one_rank_would_write) {
 
 TEST(parts, one_ranks_failure_is_everybodys_and_keeps_the_parts_done) {
     const test::SharedFolder folder;
-    constexpr parallel::Parts parts{40, 2};
+    constexpr parallel::Cut parts{40, 2};
     const int last = world().size() - 1;
     const auto run = [&](bool fail) {
         const storage::PartStore store(folder / "parts", parts, "f", world());

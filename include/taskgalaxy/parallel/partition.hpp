@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 namespace tg::parallel {
 
@@ -11,6 +14,7 @@ struct Slice {
     std::uint64_t begin = 0, end = 0;
     constexpr std::uint64_t size() const { return end - begin; }
     constexpr bool operator==(const Slice&) const = default;
+    template <class Self> static constexpr auto fields(Self& self) { return std::tie(self.begin, self.end); }
 };
 
 // The contiguous share of `rank`; shares differ by at most one item. 128-bit product: items * ranks may pass 2^64.
@@ -20,15 +24,28 @@ constexpr Slice slice_of(std::uint64_t items, std::uint64_t rank, std::uint64_t 
             static_cast<std::uint64_t>(static_cast<Wide>(items) * (rank + 1) / ranks)};
 }
 
-// Parts of a fixed number of items; the last may be short.
-struct Parts {
+// How work is to be cut: so many items, so many of them a part; the last may be short.
+struct Cut {
     std::uint64_t items = 0, items_per_part = 1;
-    constexpr std::uint64_t count() const { return (items + items_per_part - 1) / items_per_part; }
-    constexpr Slice part(std::uint64_t index) const {
-        const auto begin = index * items_per_part;
-        const auto end = begin + items_per_part;
-        return {begin, end < items ? end : items};
-    }
+};
+
+// A list of items as parts in order, without gap or overlap. Parts that are done already may have been cut otherwise,
+// in another life: they stay as they are, and only what lies between them is cut anew.
+class Tiling {
+public:
+    // Of `done`, what is empty, passes the end or overlaps a part before it is left out.
+    Tiling(Cut cut, std::vector<Slice> done = {});
+
+    std::uint64_t items() const { return parts_.empty() ? 0 : parts_.back().end; }
+    std::uint64_t count() const { return parts_.size(); }
+    Slice part(std::uint64_t index) const { return parts_[index]; }
+    bool is_done(std::uint64_t index) const { return done_[index]; }
+    // The part that `item` (< items()) lies in.
+    std::uint64_t part_of(std::uint64_t item) const;
+
+private:
+    std::vector<Slice> parts_;
+    std::vector<bool> done_;
 };
 
 }  // namespace tg::parallel

@@ -1,5 +1,6 @@
-// Work done so far, as one small HDF5 file a part under RUN/parts/NAME/. Parts are cut by index, so that another number
-// of ranks goes on where the last stopped; when all exist they are gathered, in order, into the final file and removed.
+// Work done so far, as one small HDF5 file a part under RUN/parts/NAME/. Parts are cut by index and carry their range,
+// so that another number of ranks, and another part size, goes on where the last stopped: what is done stays as it was
+// cut, the gaps are cut anew. When all exist they are gathered, in order, into the final file and removed.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +18,10 @@ namespace tg::storage {
 class PartStore {
 public:
     // `fingerprint` guards against parts of other inputs: parts that carry another are removed. Collective.
-    PartStore(std::filesystem::path folder, parallel::Parts parts, std::string fingerprint,
+    PartStore(std::filesystem::path folder, parallel::Cut cut, std::string fingerprint,
               const parallel::Communicator& ranks);
 
-    const parallel::Parts& parts() const { return parts_; }
+    const parallel::Tiling& parts() const { return parts_; }
     // Indices of the parts that nobody has finished, the same on every rank (listed once, by rank 0, at construction).
     const std::vector<std::uint64_t>& missing() const { return missing_; }
     // The missing parts that are this rank's to do: every size()-th, so that a run of slow items is spread.
@@ -31,14 +32,14 @@ public:
     void write(std::uint64_t part, const std::function<void(Hdf5File&)>& fill) const;
     std::filesystem::path path(std::uint64_t part) const;
 
-    // Collective, when no part is missing any more: joins every dataset of all parts along its first dimension, in part
-    // order, into `final_name`; `finish` may add datasets and attributes (collectively). Then removes the parts. Ranks
-    // read and write disjoint parts at once; nobody holds more than one part in memory.
+    // Collective, when no part is missing any more (else StorageError): joins every dataset of all parts along its
+    // first dimension, in part order, into `final_name`; `finish` may add datasets and attributes (collectively). Then
+    // removes the parts. Ranks read and write disjoint parts at once; nobody holds more than one part in memory.
     void gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish = {}) const;
 
 private:
     std::filesystem::path folder_;
-    parallel::Parts parts_;
+    parallel::Tiling parts_;
     std::string fingerprint_;
     const parallel::Communicator& ranks_;
     std::vector<std::uint64_t> missing_;

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "temporary_folder.hpp"
 
@@ -57,6 +58,44 @@ TEST(part_store, does_parts_again_that_are_broken_or_of_other_inputs) {
     }
     const PartStore store(folder / "parts", {6, 2}, "new", *solo);
     EXPECT_EQ(store.missing(), (std::vector<std::uint64_t>{0, 2}));
+}
+
+TEST(part_store, gathers_nothing_while_a_part_is_missing) {
+    const test::TemporaryFolder folder;
+    const auto solo = parallel::make_solo();
+    const PartStore store(folder / "parts", {4, 2}, "f", *solo);
+    store.write(0, [](Hdf5File& out) { write_squares(out, {0, 2}); });
+    EXPECT_THROW(store.gather(folder / "all.h5"), parallel::AgreedFailure);
+    EXPECT_FALSE(std::filesystem::exists(folder / "all.h5"));
+    store.write(1, [](Hdf5File& out) { write_squares(out, {2, 4}); });
+    std::filesystem::copy_file(store.path(0), store.path(1), std::filesystem::copy_options::overwrite_existing);
+    EXPECT_THROW(store.gather(folder / "all.h5"), parallel::AgreedFailure);
+    EXPECT_TRUE(std::filesystem::exists(folder / "parts"));
+}
+
+// Lives that are killed at any part and go on with any other part size end with the same rows.
+TEST(part_store, goes_on_with_another_part_size) {
+    RandomStream random(11);
+    const auto solo = parallel::make_solo();
+    for (int run = 0; run < 40; ++run) {
+        const test::TemporaryFolder folder;
+        const auto items = 1 + random.below(40);
+        std::uint64_t done = 0;
+        for (bool whole = false; !whole;) {
+            const PartStore store(folder / "parts", {items, 1 + random.below(9)}, "f", *solo);
+            whole = random.unit() < 0.3;
+            for (const auto part : store.missing()) {
+                if (!whole && random.unit() < 0.4) continue;
+                store.write(part, [&](Hdf5File& out) { write_squares(out, store.parts().part(part)); });
+                done += store.parts().part(part).size();
+            }
+            if (whole) store.gather(folder / "all.h5");
+        }
+        EXPECT_EQ(done, items);  // nothing is done twice
+        const auto all = Hdf5File::open(folder / "all.h5").read<std::int64_t>("square");
+        ASSERT_EQ(all.size(), items);
+        for (std::uint64_t i = 0; i < items; ++i) ASSERT_EQ(all[i], static_cast<std::int64_t>(i * i));
+    }
 }
 
 TEST(for_each_part, resumes_after_a_failure_where_it_was) {
