@@ -28,7 +28,7 @@ double seconds_to_slurm_end() {
     return end ? std::strtod(end, nullptr) - static_cast<double>(std::time(nullptr)) : -1;
 }
 
-std::vector<std::string> check_allocation(const Job& job, int ranks, double seconds_left,
+std::vector<std::string> check_allocation(Job& job, int ranks, double seconds_left,
                                           const std::function<const char*(const char*)>& variable) {
     if (!variable("SLURM_JOB_ID")) return {};
     std::vector<std::string> warnings;
@@ -46,8 +46,7 @@ std::vector<std::string> check_allocation(const Job& job, int ranks, double seco
                 seconds_left, job.run.stop_margin_s),
             "ask for more by sbatch --time, or lower run.stop_margin_s");
     const int gpus = number_in(variable("SLURM_GPUS_ON_NODE")), here = number_in(variable("SLURM_NTASKS_PER_NODE"));
-    const bool wants_gpu = job.train.device == "cuda" || job.embed.device == "cuda" || job.evaluate.device == "cuda";
-    if (gpus == 0 && wants_gpu)
+    if (gpus == 0 && job.wants_gpu())
         throw UsageError("a stage's device is cuda, and the allocation has no GPU on this node",
                          "ask for some by sbatch --gpus-per-task=1, or set device = auto");
     if (gpus > 0 && here > gpus)

@@ -14,7 +14,7 @@ double seconds_to_slurm_end();
 
 // `variable` gives the value of an environment variable, or null. Returns warnings, one line each; throws UsageError
 // where the run could not do anything. Outside Slurm: nothing. Called on rank 0.
-std::vector<std::string> check_allocation(const Job& job, int ranks, double seconds_left,
+std::vector<std::string> check_allocation(Job& job, int ranks, double seconds_left,
                                           const std::function<const char*(const char*)>& variable);
 
 }  // namespace tg::pipeline

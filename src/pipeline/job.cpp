@@ -77,4 +77,14 @@ std::string Job::help_of(const std::string& name) {
     return found == all.end() ? "" : section_help(*found);
 }
 
+bool Job::wants_gpu() {
+    struct Devices : SettingsVisitor {
+        bool cuda = false;
+        void visit(const Entry& e) override { cuda = cuda || (e.name == "device" && setting_text(e.value) == "cuda"); }
+    } devices;
+    for (const auto& section : sections())
+        if (!section.is_named()) section.describe(devices, "");
+    return devices.cuda;
+}
+
 }  // namespace tg::pipeline

@@ -1,5 +1,5 @@
-// A job: every setting of a run, each struct owned by the room it belongs to. This is the only place that knows them
-// all.
+// A job: every setting of a run, each struct owned by the room it belongs to. This and its list of sections (job.cpp)
+// are the only places that know them all.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +65,8 @@ struct Job {
     // As understood, every default filled in; reading it back gives the same job.
     std::string text();
     std::string help_of(const std::string& section);
+    // Whether a section says `device = cuda`.
+    bool wants_gpu();
 
 private:
     std::vector<Section> sections();
