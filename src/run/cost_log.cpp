@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <map>
+#include <tuple>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -38,7 +39,19 @@ CostRow row_of(const std::vector<std::string>& fields, const std::string& where)
     return r;
 }
 
-void join_rank(CostRow& all, const CostRow& one) {
+// What a rank sends of one phase.
+struct PhaseCost {
+    std::string phase;
+    Cost cost;
+
+    template <class Self> static auto fields(Self& self) {
+        auto& c = self.cost;
+        return std::tie(self.phase, c.calls, c.seconds, c.collectives, c.collective_bytes, c.collective_s,
+                        c.file_operations, c.file_bytes, c.file_s);
+    }
+};
+
+void join_rank(CostRow& all, const Cost& one) {
     all.calls = std::max(all.calls, one.calls);
     all.seconds = std::max(all.seconds, one.seconds);
     all.collectives = std::max(all.collectives, one.collectives);
@@ -58,22 +71,17 @@ void log_costs(const parallel::Communicator& ranks, const std::filesystem::path&
     auto costs = take_phase_costs();
     total.calls = 1;
     costs["total"] = total;
-    std::string mine;
-    for (const auto& [phase, c] : costs)
-        mine += line_of({ranks.size(), stage, phase, c.calls, c.seconds, c.collectives, c.collective_bytes,
-                         c.collective_s, c.file_operations, c.file_bytes, c.file_s}) +
-                "\n";
-    const auto texts = ranks.gather<std::string>(mine);
+    std::vector<PhaseCost> mine;
+    for (const auto& [phase, cost] : costs) mine.push_back({phase, cost});
+    const auto all_ranks = ranks.gather(mine);
     parallel::together(ranks, [&] {
         if (!ranks.is_root()) return;
         std::map<std::string, CostRow> rows;
-        for (const auto& text : texts)
-            for (const auto& line : split(text, '\n')) {
-                if (line.empty()) continue;
-                const auto row = row_of(split(line, ','), csv.string());
-                auto& all = rows[row.phase];
-                all.ranks = row.ranks, all.stage = row.stage, all.phase = row.phase;
-                join_rank(all, row);
+        for (const auto& one_rank : all_ranks)
+            for (const auto& [phase, cost] : one_rank) {
+                auto& row = rows[phase];
+                row.ranks = ranks.size(), row.stage = stage, row.phase = phase;
+                join_rank(row, cost);
             }
         const bool is_new = !std::filesystem::exists(csv);
         std::ofstream out(csv, std::ios::app);

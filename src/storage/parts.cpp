@@ -1,6 +1,5 @@
 #include "taskgalaxy/storage/parts.hpp"
 
-#include <cstdlib>
 #include <fmt/format.h>
 #include <map>
 #include <optional>
@@ -110,36 +109,18 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
             for (const auto& set : Hdf5File::open(path(part)).datasets()) my_rows[set.name].push_back(set.shape.at(0));
         }
     });
-    std::string text;
-    for (const auto& set : schema) {
-        text += fmt::format("{}\n{}", set.name, static_cast<int>(set.type));
-        for (std::size_t d = 1; d < set.shape.size(); ++d) text += fmt::format(" {}", set.shape[d]);
-        text += '\n';
-    }
-    text = ranks_.broadcast<std::string>(std::move(text));
+    schema = ranks_.broadcast(std::move(schema));
 
     publish_hdf5_together(final_name, ranks_, [&](Hdf5File& out) {
         const auto most_parts = static_cast<std::uint64_t>(ranks_.max(static_cast<std::int64_t>(slice.size())));
-        std::size_t at = 0;
-        const auto line = [&] {
-            const auto end = text.find('\n', at);
-            auto found = text.substr(at, end - at);
-            at = end + 1;
-            return found;
-        };
-        while (at < text.size()) {
-            const auto name = line();
-            const auto numbers = line();
-            std::vector<std::uint64_t> shape{0};
-            char* cursor = const_cast<char*>(numbers.c_str());
-            const auto type = static_cast<Hdf5Type>(std::strtol(cursor, &cursor, 10));
-            while (*cursor != '\0') shape.push_back(std::strtoull(cursor, &cursor, 10));
+        for (auto& set : schema) {
+            const auto& name = set.name;
             const auto& rows = my_rows[name];
             std::int64_t mine = 0;
             for (const auto count : rows) mine += static_cast<std::int64_t>(count);
             auto first = static_cast<std::uint64_t>(ranks_.sum_before(mine));
-            shape[0] = static_cast<std::uint64_t>(ranks_.sum(mine));
-            out.make_dataset(name, type, shape);
+            set.shape.at(0) = static_cast<std::uint64_t>(ranks_.sum(mine));
+            out.make_dataset(name, set.type, set.shape);
             const auto copy = [&]<class T>(T) {
                 // Filtered datasets take collective writes only, so every rank takes part in every round, with or
                 // without a part.
@@ -160,7 +141,7 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
                     first += count;
                 }
             };
-            switch (type) {
+            switch (set.type) {
                 case Hdf5Type::i8: copy(std::int8_t{}); break;
                 case Hdf5Type::u8: copy(std::uint8_t{}); break;
                 case Hdf5Type::i16: copy(std::int16_t{}); break;

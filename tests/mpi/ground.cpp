@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "mpi_world.hpp"
+#include "taskgalaxy/run/cost_log.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
@@ -106,6 +107,30 @@ TEST(parts, one_ranks_failure_is_everybodys_and_keeps_the_parts_done) {
     EXPECT_THROW(run(true), parallel::AgreedFailure);
     const auto share = parallel::slice_of(20, 0, 1).size() / static_cast<std::uint64_t>(world().size());
     EXPECT_LE(run(false), 20 - (world().size() > 1 ? share : 0));
+}
+
+TEST(cost_log, has_the_slowest_rank_the_sum_of_files_and_the_mean_of_waits) {
+    const test::SharedFolder folder;
+    const auto rank = world().rank(), n = world().size();
+    take_phase_costs();
+    if (rank == n - 1) {
+        const CostPhase phase("of one rank");
+        const CountedFileWork work(64, 2);
+    }
+    run::log_costs(world(), folder / "costs.csv", "match", {1, 1.0 + rank, rank, 10 * rank, 1.0 * rank, 3, 30, 0.5});
+    world().barrier();  // the file is rank 0's
+    const auto rows = run::read_costs(folder / "costs.csv");
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[0].phase, "of one rank");
+    EXPECT_EQ(rows[0].file_operations, 2);
+    EXPECT_EQ(rows[1].phase, "total");
+    EXPECT_EQ(rows[1].ranks, n);
+    EXPECT_EQ(rows[1].stage, "match");
+    EXPECT_DOUBLE_EQ(rows[1].seconds, n);
+    EXPECT_EQ(rows[1].collectives, n - 1);
+    EXPECT_EQ(rows[1].file_bytes, 30 * n);
+    EXPECT_NEAR(rows[1].collective_s, 0.5 * (n - 1), 1e-6);
+    EXPECT_NEAR(rows[1].file_s, 0.5, 1e-6);
 }
 
 }  // namespace tg

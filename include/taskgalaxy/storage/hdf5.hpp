@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct DatasetInfo {
     std::string name;  // full path without the leading slash
     Hdf5Type type;
     std::vector<std::uint64_t> shape;
+
+    template <class Self> static auto fields(Self& self) { return std::tie(self.name, self.type, self.shape); }
 };
 
 class Hdf5File {

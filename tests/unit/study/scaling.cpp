@@ -69,29 +69,5 @@ TEST(model_phase, splits_compute_pays_latency_by_the_logarithm_and_files_in_comm
     EXPECT_NEAR(points[3].files, 2 * 50 / 100.0, 1e-6);
 }
 
-TEST(cost_log, gives_back_what_was_logged_and_names_a_broken_line) {
-    const test::TemporaryFolder folder;
-    const auto csv = folder / "costs.csv";
-    EXPECT_TRUE(run::read_costs(csv).empty());
-    const auto solo = parallel::make_solo();
-    take_phase_costs();
-    {
-        const CostPhase phase("gather");
-        const CountedFileWork work(64, 2);
-    }
-    run::log_costs(*solo, csv, "match", {0, 1.25, 3, 30, 0.5, 7, 70, 0.25});
-    run::log_costs(*solo, csv, "train", {});
-    const auto rows = run::read_costs(csv);
-    ASSERT_EQ(rows.size(), 3u);
-    EXPECT_EQ(rows[0].phase, "gather");
-    EXPECT_EQ(rows[0].file_bytes, 64);
-    EXPECT_EQ(rows[1].stage, "match");
-    EXPECT_EQ(rows[1].phase, "total");
-    EXPECT_DOUBLE_EQ(rows[1].seconds, 1.25);
-    EXPECT_EQ(rows[1].file_operations, 7);
-    std::ofstream(csv, std::ios::app) << "2,match,total\n";
-    EXPECT_THROW(run::read_costs(csv), StorageError);
-}
-
 }  // namespace
 }  // namespace tg::study
