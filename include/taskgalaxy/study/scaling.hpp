@@ -5,12 +5,10 @@
 // points.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
-
-#include "taskgalaxy/run/cost_log.hpp"
 
 namespace tg::study {
 
@@ -30,41 +28,6 @@ struct ScalingSettings {
     std::int64_t model_items = 800'000, model_part = 1024;  // pictures in all, and in a part
     double latency_us = 5, link_gb_per_s = 10, file_operations_per_s = 10'000, file_gb_per_s = 20;
 };
-
-// One phase of one measured run: "ingest", "embed", "match", "gather", "training step", "checkpoint write", "checkpoint
-// read". The last three are a mean over their calls.
-struct ScalingRow {
-    std::string mode;  // "strong" or "weak"
-    int repeat = 0;
-    run::CostRow cost;  // phase is the name above
-};
-std::vector<ScalingRow> phases_of(const std::string& mode, int repeat, const std::vector<run::CostRow>& costs);
-
-// t(p) = serial + parallel / p, fitted by least squares with neither below zero.
-struct Amdahl {
-    double serial = 0, parallel = 0;
-    double fraction() const { return serial + parallel > 0 ? parallel / (serial + parallel) : 0; }
-    double at(double ranks) const { return serial + parallel / ranks; }
-};
-Amdahl fit_amdahl(const std::map<int, double>& seconds);
-// total(p) = base + each * p, likewise.
-struct PerRank {
-    double base = 0, each = 0;
-    double at(double ranks) const { return base + each * ranks; }
-};
-PerRank fit_per_rank(const std::map<int, double>& totals);
-// Gustafson's scaled speed-up of weak scaling, p - s (p - 1): the serial fraction s.
-double gustafson_serial(const std::map<int, double>& seconds);
-
-struct ModelPoint {
-    int ranks = 0;
-    double compute = 0, communication = 0, files = 0;  // seconds
-    double total() const { return compute + communication + files; }
-};
-// From the strong runs' medians of one phase (per rank count). `growth`: how many times the measured pictures the
-// modelled run has, and `part_growth` how many times the parts; 1 for a phase that grows with neither.
-std::vector<ModelPoint> model_phase(const std::map<int, run::CostRow>& medians, double growth, double part_growth,
-                                    const ScalingSettings& settings);
 
 // Measures what is missing, then writes scaling.csv, scaling.h5, model.csv, scaling.md and SVG charts into the study's
 // folder. Returns the text of scaling.md.

@@ -1,72 +1,45 @@
 #include "taskgalaxy/study/scaling.hpp"
 
-#include <cmath>
 #include <fstream>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/core/text.hpp"
 #include "temporary_folder.hpp"
 
 namespace tg::study {
 namespace {
 
-TEST(fit_amdahl, finds_the_fraction_that_made_the_times) {
-    std::map<int, double> seconds;
-    for (const int p : {1, 2, 4, 8}) seconds[p] = 2 + 6.0 / p;
-    const auto fit = fit_amdahl(seconds);
-    EXPECT_NEAR(fit.serial, 2, 1e-9);
-    EXPECT_NEAR(fit.fraction(), 0.75, 1e-9);
-    EXPECT_NEAR(fit.at(16), 2.375, 1e-9);
+constexpr auto header =
+    "ranks,stage,phase,calls,seconds,collectives,collective_bytes,collective_s,file_operations,file_bytes,file_s\n";
+
+TEST(study_scaling, collects_what_is_measured_into_tables_charts_and_a_model) {
+    const test::TemporaryFolder folder;
+    ScalingSettings settings;
+    settings.folder = folder.path();
+    settings.collect_only = true;
+    settings.repeats = 1;
+    for (const std::string mode : {"strong", "weak"})
+        for (const std::string ranks : {"1", "2"})
+            std::ofstream(folder / (mode + "-" + ranks + "-1.csv"))
+                << header << ranks << ",train,step,2," << (ranks == "1" ? 8 : 4) << ",10,100,0.5,0,0,0\n";
+    const auto text = study_scaling(settings);
+    EXPECT_THAT(text, testing::HasSubstr("| training step | 2 | 2.000 (2.000–2.000) | 100 % |"));
+    EXPECT_EQ(read_text_file(folder / "scaling.md"), text);
+    EXPECT_THAT(read_text_file(folder / "scaling.csv"),
+                testing::HasSubstr("\nweak,2,1,training step,2.000000,5,50,0.250000,0,0,0.000000\n"));
+    for (const auto* file : {"scaling.h5", "model.csv", "model.svg", "strong.svg", "strong-efficiency.svg", "weak.svg",
+                             "weak-efficiency.svg"})
+        EXPECT_TRUE(std::filesystem::exists(folder / file)) << file;
 }
 
-TEST(fit_amdahl, times_that_grow_with_ranks_have_no_parallel_part) {
-    EXPECT_EQ(fit_amdahl({{1, 1.0}, {2, 2.0}, {4, 4.0}}).fraction(), 0);
-}
-
-TEST(fit_per_rank, parts_what_is_there_once_from_what_each_rank_adds) {
-    const auto fit = fit_per_rank({{1, 110}, {2, 120}, {4, 140}});
-    EXPECT_NEAR(fit.base, 100, 1e-9);
-    EXPECT_NEAR(fit.each, 10, 1e-9);
-}
-
-TEST(gustafson_serial, is_zero_for_constant_and_one_for_proportional_times) {
-    EXPECT_NEAR(gustafson_serial({{1, 3.0}, {2, 3.0}, {4, 3.0}}), 0, 1e-12);
-    EXPECT_NEAR(gustafson_serial({{1, 3.0}, {2, 6.0}, {4, 12.0}}), 1, 1e-12);
-}
-
-TEST(phases_of, takes_the_gather_out_of_its_stages_and_means_over_steps) {
-    const std::vector<run::CostRow> costs{{2, "embed_images", "gather", 1, 1.0, 10, 100, 0.2, 5, 50, 0.1},
-                                          {2, "embed_images", "total", 1, 4.0, 15, 150, 0.5, 9, 90, 0.3},
-                                          {2, "train", "step", 2, 3.0, 8, 80, 1.0, 0, 0, 0},
-                                          {2, "train", "step", 4, 6.0, 16, 160, 2.0, 0, 0, 0}};  // two lives
-    const auto rows = phases_of("strong", 1, costs);
-    ASSERT_EQ(rows.size(), 3u);
-    EXPECT_EQ(rows[0].cost.phase, "embed");
-    EXPECT_DOUBLE_EQ(rows[0].cost.seconds, 3.0);
-    EXPECT_EQ(rows[0].cost.file_operations, 4);
-    EXPECT_EQ(rows[1].cost.phase, "gather");
-    EXPECT_EQ(rows[1].cost.collectives, 10);
-    EXPECT_EQ(rows[2].cost.phase, "training step");
-    EXPECT_DOUBLE_EQ(rows[2].cost.seconds, 1.5);
-    EXPECT_EQ(rows[2].cost.collective_bytes, 40);
-}
-
-TEST(model_phase, splits_compute_pays_latency_by_the_logarithm_and_files_in_common) {
-    ScalingSettings machine;
-    machine.latency_us = 10, machine.link_gb_per_s = 1, machine.file_operations_per_s = 100, machine.file_gb_per_s = 1;
-    std::map<int, run::CostRow> medians;
-    for (const int p : {1, 2, 4})
-        medians[p] = {p,   "s", "embed", 1,  8.0 / p + 1.0 + 0.5, 100, 0,
-                      1.0, 50,  0,       0.5};  // 8/p of its own, 1 s waiting, 0.5 s in files
-    const auto points = model_phase(medians, 10, 2, machine);
-    ASSERT_EQ(points.size(), 13u);
-    EXPECT_EQ(points.back().ranks, 4096);
-    EXPECT_NEAR(points[0].compute, 80, 1e-6);
-    EXPECT_NEAR(points[0].communication, 0, 1e-12);
-    EXPECT_NEAR(points[3].compute, 10, 1e-6);
-    EXPECT_NEAR(points[3].communication, 3 * 100 * 10e-6, 1e-9)
-        << "every rank calls 100 collectives whatever the count: they do not grow with parts";
-    EXPECT_NEAR(points[3].files, 2 * 50 / 100.0, 1e-6);
+TEST(study_scaling, refuses_to_collect_where_nothing_is_measured) {
+    const test::TemporaryFolder folder;
+    ScalingSettings settings;
+    settings.folder = folder.path();
+    settings.collect_only = true;
+    EXPECT_THROW(study_scaling(settings), InputError);
 }
 
 }  // namespace
