@@ -1,7 +1,10 @@
 #include "memory_plan.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #ifdef TASKGALAXY_WITH_CUDA
@@ -9,8 +12,57 @@
 #endif
 
 #include "taskgalaxy/nn/layers/device.hpp"
+#include "train_options.hpp"
 
 namespace tg::training {
+
+namespace {
+
+struct Launch {
+    std::int64_t ranks = 1, on_node = 1;
+};
+
+// Ranks that this process was started with, as the launchers say it.
+std::int64_t launched(std::initializer_list<const char*> names) {
+    for (const char* name : names)
+        if (const char* value = std::getenv(name)) return std::max(1, std::atoi(value));
+    return 1;
+}
+
+Launch launch_of(const TrainSettings& settings, const torch::Device& device) {
+    Launch launch;
+    launch.ranks =
+        settings.plan_ranks > 0 ? settings.plan_ranks : launched({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMI_SIZE"});
+    launch.on_node = std::min<std::int64_t>(
+        launch.ranks, settings.plan_ranks > 0 && !device.is_cpu()
+                          ? torch::cuda::device_count()
+                          : launched({"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE", "MPI_LOCALNRANKS"}));
+    return launch;
+}
+
+MemoryQuestion memory_question(const TrainSettings& settings, models::VlmParts& parts, const TrainerOptions& options,
+                               const Launch& launch) {
+    auto q = memory_question(parts, options,
+                             options.sharding != Sharding::hybrid ? launch.ranks
+                             : options.shard_ranks > 0            ? options.shard_ranks
+                                                                  : launch.on_node);
+    q.tokens =
+        std::int64_t{settings.micro_batch} * std::min<std::int64_t>(settings.max_length, parts.language.config.context);
+    if (parts.vision) {
+        const auto rule = picture_recipe(settings, parts).rule;
+        q.tiles = std::int64_t{settings.micro_batch} * (rule.max_tiles + (rule.thumbnail ? 1 : 0));
+    }
+    return q;
+}
+
+double gib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
+
+std::string whether_it_fits(std::int64_t needed, std::int64_t here) {
+    if (here == 0) return {};
+    return fmt::format("{}: a rank has {:.1f} GiB here", needed <= here ? "fits" : "does not fit", gib(here));
+}
+
+}  // namespace
 
 MemoryQuestion memory_question(const models::LanguageConfig& config, std::int64_t projector_elements) {
     const models::LanguageModel shapes(config, "");
@@ -108,6 +160,32 @@ MemoryPlan memory_plan(const MemoryQuestion& q) {
     return plan;
 }
 
+std::vector<run::PlanLine> memory_lines(const TrainSettings& settings, models::VlmParts& parts) {
+    const auto options = trainer_options(settings);
+    const auto launch = launch_of(settings, options.device);
+    const auto question = memory_question(settings, parts, options, launch);
+    const auto memory = memory_plan(question);
+    const auto program = static_cast<std::int64_t>(resident_mib() * (1 << 20)),
+               cache = parts.vision ? std::int64_t{settings.feature_cache_mib} << 20 : 0;
+    const auto needed = memory.peak + (options.device.is_cpu() ? program + cache : cache);
+    const auto line = [](const char* what, std::int64_t bytes, std::string note = {}) {
+        return run::PlanLine{what, gib(bytes), "GiB", std::move(note)};
+    };
+    return {
+        line("memory a rank: weights", memory.weights,
+             fmt::format("{} ranks, sharding = {}", launch.ranks, word_of(sharding_words(), settings.sharding))),
+        line("memory a rank: gradients", memory.gradients),
+        line("memory a rank: masters and moments", memory.optimizer),
+        line("memory a rank: vision tower", memory.tower),
+        line("memory a rank: activations", memory.activations,
+             fmt::format("{} positions at once; train.micro_batch and activation_checkpointing change it",
+                         question.tokens)),
+        line("memory a rank: gathered units", memory.gathered),
+        line("memory a rank: logits", memory.logits, fmt::format("{} rows at once", settings.loss_chunk)),
+        line("memory a rank: most at once", needed, whether_it_fits(needed, memory_of(options.device, launch.on_node))),
+    };
+}
+
 std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node) {
 #ifdef TASKGALAXY_WITH_CUDA
     if (std::size_t free = 0, total = 0; device.is_cuda() && cudaMemGetInfo(&free, &total) == cudaSuccess)
@@ -116,6 +194,13 @@ std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node) 
     if (!device.is_cpu()) return 0;
     return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) /
            std::max<std::int64_t>(1, ranks_on_node);
+}
+
+double resident_mib() {
+    std::ifstream status("/proc/self/statm");
+    std::uint64_t size = 0, resident = 0;
+    status >> size >> resident;
+    return static_cast<double>(resident) * 4096 / (1 << 20);
 }
 
 }  // namespace tg::training

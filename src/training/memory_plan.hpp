@@ -1,12 +1,14 @@
 // How much memory training takes on one rank, before it is taken: pure arithmetic over the model's shape, the layout of
 // the ranks and the longest micro-batch. What is said here is what ShardedUnit, DecoderLayer and LanguageModel::loss()
-// allocate. All amounts are bytes.
+// allocate. All amounts are bytes but where a name says MiB.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "taskgalaxy/nn/models/llama.hpp"
+#include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/training/settings.hpp"
 #include "trainer.hpp"
 
 namespace tg::training {
@@ -41,13 +43,18 @@ struct MemoryPlan {
     std::int64_t activations = 0;  // kept for the way back, and of the layer that computes
     std::int64_t gathered = 0;     // whole units on their way through, with their unreduced gradients
     std::int64_t logits = 0;
-    std::int64_t peak =
-        0;  // all that exists at the worst moment; less than the sum, since logits and layers take turns
+    // All that exists at the worst moment; less than the sum, since logits and layers take turns.
+    std::int64_t peak = 0;
     std::int64_t state() const { return weights + gradients + optimizer; }
 };
 MemoryPlan memory_plan(const MemoryQuestion& question);
 
+// How much a rank takes of it all, as `taskgalaxy plan` says it of the ranks of train.plan_ranks, or of this launch.
+std::vector<run::PlanLine> memory_lines(const TrainSettings& settings, models::VlmParts& parts);
+
 // Memory of the device, or this node's share for one of `ranks_on_node` ranks; 0: not known.
 std::int64_t memory_of(const torch::Device& device, std::int64_t ranks_on_node);
+// What this process holds now of the host's.
+double resident_mib();
 
 }  // namespace tg::training

@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "taskgalaxy/nn/layers/torch.hpp"
+#include "taskgalaxy/training/settings.hpp"
 
 namespace tg::training {
-
-enum class MomentFormat { fp32, int8, host };
 
 struct AdamW {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;

@@ -35,6 +35,16 @@ std::vector<std::uint64_t> share_of_step(const std::vector<std::uint64_t>& step,
     return mine;
 }
 
+FeedFigures& FeedFigures::operator+=(const FeedFigures& other) {
+    samples += other.samples;
+    text_only += other.text_only;
+    cut += other.cut;
+    failed += other.failed;
+    waited_s += other.waited_s;
+    for (const auto& [reason, count] : other.reasons) reasons[reason] += count;
+    return *this;
+}
+
 SampleFeed::SampleFeed(const SampleSet& samples, StepOrder order, const models::VlmParts& parts, PictureReader reader,
                        FeatureMaker features, FeedOptions options, std::int64_t first)
     : samples_(samples),

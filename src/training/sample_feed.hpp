@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "batch.hpp"
+#include "step_order.hpp"
 #include "taskgalaxy/core/threads.hpp"
 
 namespace tg::training {
@@ -36,6 +37,7 @@ struct FeedFigures {
     std::uint64_t samples = 0, text_only = 0, cut = 0, failed = 0;
     std::map<std::string, std::uint64_t> reasons;
     double waited_s = 0;
+    FeedFigures& operator+=(const FeedFigures& other);
 };
 
 // Those of a step's samples that each rank computes: the longest first, each to the rank that has least to do and is

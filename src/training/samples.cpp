@@ -4,21 +4,17 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <unistd.h>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
-#include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg::training {
@@ -208,37 +204,10 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communic
     parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source) open(source);
         if (!ranks.is_root()) return;
-        for (std::size_t source = 0; source < sources_.size(); ++source) {
-            const auto where = sources_[source].file.string();
-            const auto text = read_text_file(where);  // one file at a time
-            sizes.push_back(text.size());
-            const auto first = places_.size();
-            const auto add = [&](std::size_t begin, std::size_t end) {
-                if (end - begin > std::numeric_limits<std::uint32_t>::max())
-                    throw InputError(fmt::format("{}: sample {} is longer than 4 GiB", where, places_.size() - first));
-                const auto sample =
-                    parse_sample(std::string_view(text).substr(begin, end - begin), places_.size() - first, where);
-                std::int64_t words = 0;
-                for (const auto& turn : sample.turns) words += words_of(turn.question) + words_of(turn.answer);
-                places_.push_back({begin, static_cast<std::uint32_t>(end - begin), static_cast<std::uint32_t>(source),
-                                   sample.image.empty() ? -1 - words : words});
-            };
-            const auto begin = skip_blanks(text, 0);
-            if (begin < text.size() && text[begin] == '[') split_list(text, where, add);
-            else split_lines(text, add);
-            if (places_.size() == first) throw InputError(where + " holds no sample");
-        }
+        for (std::size_t source = 0; source < sources_.size(); ++source) sizes.push_back(find_samples(source));
     });
-    // Plain numbers, the same on every rank of one program.
-    const auto broadcast = [&]<class T>(std::vector<T>& values) {
-        const auto* begin = reinterpret_cast<const std::byte*>(values.data());
-        std::vector<std::byte> bytes(begin, begin + values.size() * sizeof(T));
-        ranks.broadcast_bytes(bytes);
-        values.resize(bytes.size() / sizeof(T));
-        std::memcpy(values.data(), bytes.data(), bytes.size());
-    };
-    broadcast(places_);
-    broadcast(sizes);
+    places_ = ranks.broadcast(std::move(places_));
+    sizes = ranks.broadcast(std::move(sizes));
     parallel::together(ranks, [&] {
         for (std::size_t source = 0; source < sources_.size(); ++source)
             if (const auto here = fs::file_size(sources_[source].file); here != sizes[source])
@@ -252,6 +221,27 @@ SampleSet::SampleSet(std::vector<SampleSource> sources, const parallel::Communic
         shares_.push_back({static_cast<std::uint64_t>(begin - places_.begin()), static_cast<std::uint64_t>(end - begin),
                            sources_[source].weight});
     }
+}
+
+std::uint64_t SampleSet::find_samples(std::size_t source) {
+    const auto where = sources_[source].file.string();
+    const auto text = read_text_file(where);
+    const auto first = places_.size();
+    const auto add = [&](std::size_t begin, std::size_t end) {
+        const auto index = places_.size() - first, bytes = end - begin;
+        if (bytes > std::numeric_limits<std::uint32_t>::max())
+            throw InputError(fmt::format("{}: sample {} is longer than 4 GiB", where, index));
+        const auto sample = parse_sample(std::string_view(text).substr(begin, bytes), index, where);
+        std::int64_t words = 0;
+        for (const auto& turn : sample.turns) words += words_of(turn.question) + words_of(turn.answer);
+        places_.push_back({begin, static_cast<std::uint32_t>(bytes), static_cast<std::uint32_t>(source),
+                           sample.image.empty() ? -1 - words : words});
+    };
+    const auto begin = skip_blanks(text, 0);
+    if (begin < text.size() && text[begin] == '[') split_list(text, where, add);
+    else split_lines(text, add);
+    if (places_.size() == first) throw InputError(where + " holds no sample");
+    return text.size();
 }
 
 SampleSet::~SampleSet() {
@@ -287,68 +277,6 @@ Sample SampleSet::read(std::uint64_t index) const {
 std::uint64_t SampleSet::pictures() const {
     return static_cast<std::uint64_t>(
         std::count_if(places_.begin(), places_.end(), [](const Place& place) { return place.words >= 0; }));
-}
-
-StepOrder::StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality,
-                     Choice choice)
-    : samples_(&samples), batch_(global_batch), seed_(seed), by_modality_(by_modality), choice_(std::move(choice)) {
-    for (const auto& share : samples.shares()) per_epoch_ += taken(share, chosen(share).size());
-    if (per_epoch_ == 0)
-        throw UsageError("train.data: the weights, or the share of train.validation, leave no sample", "raise them");
-}
-
-std::vector<std::uint64_t> StepOrder::chosen(const SampleSet::Share& share) const {
-    std::vector<std::uint64_t> all(share.count);
-    std::iota(all.begin(), all.end(), share.first);
-    if (choice_) std::erase_if(all, [this](std::uint64_t sample) { return !choice_(sample); });
-    return all;
-}
-
-std::uint64_t StepOrder::taken(const SampleSet::Share& share, std::size_t chosen) {
-    return static_cast<std::uint64_t>(std::llround(share.weight * static_cast<double>(chosen)));
-}
-
-void StepOrder::draw(std::uint64_t epoch) {
-    order_.clear();
-    const auto epoch_seed = random_bits(seed_, epoch);
-    for (std::size_t source = 0; source < samples_->shares().size(); ++source) {
-        const auto& share = samples_->shares()[source];
-        auto all = chosen(share);
-        auto wanted = taken(share, all.size());
-        for (; !all.empty() && wanted >= all.size(); wanted -= all.size())
-            order_.insert(order_.end(), all.begin(), all.end());
-        if (wanted == 0) continue;
-        shuffle(all, random_bits(epoch_seed, source));
-        order_.insert(order_.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(wanted));
-    }
-    shuffle(order_, epoch_seed);
-    if (by_modality_) group(epoch_seed);
-    drawn_epoch_ = epoch;
-}
-
-void StepOrder::group(std::uint64_t seed) {
-    std::vector<std::vector<std::uint64_t>> steps;
-    std::vector<std::uint64_t> rest;
-    for (const bool pictures : {true, false}) {
-        std::vector<std::uint64_t> step;
-        for (const auto index : order_) {
-            if (samples_->has_picture(index) != pictures) continue;
-            step.push_back(index);
-            if (step.size() == batch_) steps.push_back(std::exchange(step, {}));
-        }
-        rest.insert(rest.end(), step.begin(), step.end());
-    }
-    shuffle(steps, mix64(seed));
-    order_.clear();
-    for (const auto& step : steps) order_.insert(order_.end(), step.begin(), step.end());
-    order_.insert(order_.end(), rest.begin(), rest.end());
-}
-
-std::vector<std::uint64_t> StepOrder::step(std::uint64_t step) {
-    if (const auto epoch = epoch_of(step); epoch != drawn_epoch_) draw(epoch);
-    const auto begin = step % steps_per_epoch() * batch_;
-    const auto end = std::min(begin + batch_, per_epoch_);
-    return {order_.begin() + static_cast<std::ptrdiff_t>(begin), order_.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 }  // namespace tg::training

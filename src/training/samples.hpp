@@ -1,11 +1,10 @@
-// Conversations that a model is trained on, as LLaVA's JSON and InternVL's JSONL hold them, mixed by weight, and the
-// order in which training takes them.
+// Conversations that a model is trained on, as LLaVA's JSON and InternVL's JSONL hold them, mixed by weight.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "taskgalaxy/nn/text/conversation.hpp"
@@ -64,43 +63,17 @@ private:
         std::uint64_t offset = 0;
         std::uint32_t bytes = 0, source = 0;
         std::int64_t words = 0;  // text alone: -1 - words
+        template <class Self> static auto fields(Self& self) {
+            return std::tie(self.offset, self.bytes, self.source, self.words);
+        }
     };
     void open(std::size_t source);
+    std::uint64_t find_samples(std::size_t source);  // fills places_; the file's size
 
     std::vector<SampleSource> sources_;
     std::vector<int> files_;  // descriptors
     std::vector<Share> shares_;
     std::vector<Place> places_;
-};
-
-// Which samples make which step: a pure function of (samples, batch, seed), so that a step can be found again after any
-// restart. Every epoch is a permutation of its own; its last step may be short.
-class StepOrder {
-public:
-    // `choice`: which samples may be taken; empty: all. `by_modality`: steps of samples with a picture and steps of
-    // text alone, as LLaVA's group_by_modality_length (llava_trainer.py); what fills no step of either kind comes last.
-    // Its sorting by length decides who computes what inside a step: see SampleFeed.
-    using Choice = std::function<bool(std::uint64_t sample)>;
-    StepOrder(const SampleSet& samples, std::uint64_t global_batch, std::uint64_t seed, bool by_modality,
-              Choice choice = {});
-    std::uint64_t samples_per_epoch() const { return per_epoch_; }
-    std::uint64_t steps_per_epoch() const { return (per_epoch_ + batch_ - 1) / batch_; }
-    std::uint64_t epoch_of(std::uint64_t step) const { return step / steps_per_epoch(); }
-    // Indices into the samples, over all ranks.
-    std::vector<std::uint64_t> step(std::uint64_t step);
-
-private:
-    void draw(std::uint64_t epoch);
-    void group(std::uint64_t seed);
-    std::vector<std::uint64_t> chosen(const SampleSet::Share& share) const;
-    static std::uint64_t taken(const SampleSet::Share& share, std::size_t chosen);
-
-    const SampleSet* samples_;
-    std::uint64_t batch_, seed_, per_epoch_ = 0;
-    bool by_modality_;
-    Choice choice_;
-    std::uint64_t drawn_epoch_ = ~std::uint64_t{0};
-    std::vector<std::uint64_t> order_;  // of the drawn epoch
 };
 
 }  // namespace tg::training

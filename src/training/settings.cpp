@@ -5,7 +5,15 @@
 
 namespace tg::training {
 
+const Words<Sharding>& sharding_words() {
+    static const Words<Sharding> words{
+        {"optimizer", Sharding::optimizer}, {"full", Sharding::full}, {"hybrid", Sharding::hybrid}};
+    return words;
+}
+
 void TrainSettings::describe(SettingsVisitor& v) {
+    const Words<StepVerdict> verdicts{
+        {"stop", StepVerdict::stop}, {"skip", StepVerdict::skip}, {"roll_back", StepVerdict::roll_back}};
     auto styles = text::conversation_styles();
     styles.insert(styles.begin(), "auto");
     v.option("model", &model, "Hugging Face folder of the base vision-language model");
@@ -15,12 +23,13 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("image_root", &image_root,
              "folder that the samples' pictures are relative to; empty: they are names in the run's pool");
     v.option("style", &style, "how turns are written; auto: as the model's family was trained", one_of(styles));
-    v.option("pad_images", &pad_images, "paste pictures on a square canvas; auto: as the model's configuration says",
-             one_of({"auto", "yes", "no"}));
+    v.option("pad_images",
+             choice(&pad_images, {{"auto", PadImages::as_model_says}, {"yes", PadImages::yes}, {"no", PadImages::no}}),
+             "paste pictures on a square canvas; auto: as the model's configuration says");
     v.option("epochs", &epochs, "passes over the samples", at_least(0));
     v.option("max_steps", &max_steps, "optimiser steps; 0: as many as the epochs take", at_least(0));
-    v.option("group_by", &group_by, "modality: steps of pictures and steps of text alone, as LLaVA's recipe",
-             one_of({"none", "modality"}));
+    v.option("group_by", choice(&group_by, {{"none", GroupBy::none}, {"modality", GroupBy::modality}}),
+             "modality: steps of pictures and steps of text alone, as LLaVA's recipe");
     v.option("global_batch", &global_batch, "samples an optimiser step, over all ranks", at_least(1));
     v.tuning("micro_batch", &micro_batch, "samples at once on one rank; memory grows with it", at_least(1));
     v.option("max_length", &max_length, "positions of a sample, its picture's included; the end of longer ones is cut",
@@ -32,16 +41,20 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("projector_learning_rate", &projector_learning_rate, "peak learning rate of the projector; 0: the same",
              at_least(0));
     v.option("warmup_ratio", &warmup_ratio, "share of the steps in which the rate rises from zero", between(0, 1));
-    v.option("schedule", &schedule, "how the rate falls after the warm-up", one_of({"cosine", "constant"}));
+    v.option("schedule", choice(&schedule, {{"cosine", RateSchedule::cosine}, {"constant", RateSchedule::constant}}),
+             "how the rate falls after the warm-up");
     v.option("weight_decay", &weight_decay, "decoupled weight decay", at_least(0));
-    v.option("decay", &decay, "what decays: matrices (LLaVA's groups), or norms and biases too (all, as InternVL)",
-             one_of({"matrices", "all"}));
+    v.option("decay", choice(&decay, {{"matrices", Decay::matrices}, {"all", Decay::all}}),
+             "what decays: matrices (LLaVA's groups), or norms and biases too (all, as InternVL)");
     v.option("beta1", &beta1, "AdamW: decay of the first moment", between(0, 1));
     v.option("beta2", &beta2, "AdamW: decay of the second moment", between(0, 1));
     v.option("epsilon", &epsilon, "AdamW: added to the root of the second moment", at_least(0));
     v.option("clip_norm", &clip_norm, "largest global gradient norm; 0: no clipping, as LLaVA's recipe", at_least(0));
-    v.option("train_parts", &train_parts, "what learns; the vision tower never does",
-             one_of({"all", "projector", "language"}));
+    v.option(
+        "train_parts",
+        choice(&train_parts,
+               {{"all", TrainParts::all}, {"projector", TrainParts::projector}, {"language", TrainParts::language}}),
+        "what learns; the vision tower never does");
     v.option("lora_rank", &lora_rank,
              "rank of adapters (LoRA) that learn in the language model's place, the projector beside them; 0: none; "
              "LLaVA's recipe: 128, with learning_rate = 2e-4 and projector_learning_rate = 2e-5",
@@ -52,13 +65,12 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("lora_merge", &lora_merge,
              "besides export/adapter, which peft loads, make export/model with the adapters added in: what evaluate "
              "and chat read");
-    v.option("precision", &precision, "format of weights and activations; masters and sums are always fp32",
-             one_of({"fp32", "bf16"}));
+    v.option("precision", choice(&precision, {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}}),
+             "format of weights and activations; masters and sums are always fp32");
     v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
-    v.tuning("sharding", &sharding,
+    v.tuning("sharding", choice(&sharding, sharding_words()),
              "optimizer: moments and master weights over the ranks; full: weights and gradients too; hybrid: full "
-             "inside a node, copies across",
-             one_of({"optimizer", "full", "hybrid"}));
+             "inside a node, copies across");
     v.tuning("shard_ranks", &shard_ranks, "sharding = hybrid: ranks that share one copy; 0: those of a node",
              at_least(0));
     v.tuning(
@@ -70,9 +82,10 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.tuning("activation_checkpointing", &activation_checkpointing,
              "keep only each layer's input and compute the rest again: less memory, a third more work");
     v.tuning("loss_chunk", &loss_chunk, "supervised positions whose logits exist at once", at_least(1));
-    v.option("moments", &moments,
-             "AdamW's two moments: fp32; 8bit (block-wise, a quarter of the memory); host (fp32 in the host's memory)",
-             one_of({"fp32", "8bit", "host"}));
+    v.option(
+        "moments",
+        choice(&moments, {{"fp32", MomentFormat::fp32}, {"8bit", MomentFormat::int8}, {"host", MomentFormat::host}}),
+        "AdamW's two moments: fp32; 8bit (block-wise, a quarter of the memory); host (fp32 in the host's memory)");
     v.option("validation", &validation,
              "a share of the samples to hold out (0.01), or files as in train.data, whose loss is measured without "
              "learning; empty: none");
@@ -80,14 +93,13 @@ void TrainSettings::describe(SettingsVisitor& v) {
              "steps between such measurements, of which one comes before the first step and one behind the last; 0: "
              "only those two",
              at_least(0));
-    v.option("on_nan", &on_nan,
+    v.option("on_nan", choice(&on_nan, verdicts),
              "a loss or gradient norm that is no number: stop, skip the step, or roll back to the last checkpoint and "
-             "go on behind the data of the bad stretch",
-             one_of({"stop", "skip", "roll_back"}));
+             "go on behind the data of the bad stretch");
     v.option("spike", &spike,
              "a loss or gradient norm so many times the median of the last 64 steps is a spike; 0: none is",
              at_least(0));
-    v.option("on_spike", &on_spike, "what is done about a spike", one_of({"stop", "skip", "roll_back"}));
+    v.option("on_spike", choice(&on_spike, verdicts), "what is done about a spike");
     v.option("max_roll_backs", &max_roll_backs, "times to roll back before giving up", at_least(0));
     v.tuning("tensorboard", &tensorboard, "also write RUN/tensorboard, event files of every column of the log");
     v.tuning("peak_tflops", &peak_tflops,

@@ -13,10 +13,9 @@
 #include "moments.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
+#include "taskgalaxy/training/settings.hpp"
 
 namespace tg::training {
-
-enum class Sharding { optimizer, full, hybrid };
 
 // Elements of a rank's slice of a unit, padding included: slices begin on cache lines.
 std::int64_t slice_elements(std::int64_t unit_elements, std::int64_t shards);

@@ -2,16 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
 namespace tg::training {
-
-StepVerdict step_verdict(const std::string& name) {
-    if (name == "stop") return StepVerdict::stop;
-    if (name == "skip") return StepVerdict::skip;
-    if (name == "roll_back") return StepVerdict::roll_back;
-    throw std::logic_error("no verdict is called " + name);
-}
 
 StepGuard::StepGuard(const GuardOptions& options, const std::vector<LogRow>& log) : options_(options) {
     for (const auto& row : log) add(row);

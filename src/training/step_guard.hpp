@@ -4,15 +4,12 @@
 #pragma once
 
 #include <deque>
-#include <string>
 #include <vector>
 
+#include "taskgalaxy/training/settings.hpp"
 #include "training_log.hpp"
 
 namespace tg::training {
-
-enum class StepVerdict { learn, stop, skip, roll_back };
-StepVerdict step_verdict(const std::string& name);  // "stop", "skip", "roll_back"
 
 struct GuardOptions {
     StepVerdict on_nan = StepVerdict::stop, on_spike = StepVerdict::skip;

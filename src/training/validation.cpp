@@ -44,8 +44,8 @@ Validation::Validation(const TrainSettings& settings, const SampleSet& samples, 
         choice = [seed, share = *validation_share(settings.validation)](std::uint64_t sample) {
             return is_held_out(sample, seed, share);
         };
-    order_ = std::make_unique<StepOrder>(samples_, static_cast<std::uint64_t>(settings.global_batch), seed, false,
-                                         std::move(choice));
+    order_ = std::make_unique<StepOrder>(samples_, static_cast<std::uint64_t>(settings.global_batch), seed,
+                                         GroupBy::none, std::move(choice));
     feed_.steps = static_cast<std::int64_t>(order_->steps_per_epoch());
     feed_.feature_cache_bytes = 0;
 }

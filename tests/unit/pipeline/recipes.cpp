@@ -11,23 +11,32 @@
 
 namespace {
 
+using namespace tg::training;
+
 struct Recipe {
     const char* file;
     double rate, decay;
-    const char* what_decays;
+    Decay what_decays;
     double clip;
     int max_length, max_tiles, micro, ranks, accumulation;
-    const char *style, *pad, *group;
+    const char* style;
+    PadImages pad;
+    GroupBy group;
 };
 
 // LLaVA scripts/v1_5/finetune.sh; InternVL internvl_chat_llava/scripts; InternVL
 // internvl_chat/shell/internvl2.0/2nd_finetune.
 constexpr std::array recipes{
-    Recipe{"llava-v1.5-7b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},
-    Recipe{"llava-v1.5-13b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},
-    Recipe{"internvl-chat-v1.0-7b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},
-    Recipe{"internvl-chat-v1.0-13b", 2e-5, 0, "matrices", 0, 2048, 0, 16, 8, 1, "vicuna_v1", "yes", "modality"},
-    Recipe{"internvl2-8b", 4e-5, 0.05, "all", 1, 4096, 6, 4, 8, 4, "auto", "auto", "none"},
+    Recipe{"llava-v1.5-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+           GroupBy::modality},
+    Recipe{"llava-v1.5-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+           GroupBy::modality},
+    Recipe{"internvl-chat-v1.0-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+           GroupBy::modality},
+    Recipe{"internvl-chat-v1.0-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+           GroupBy::modality},
+    Recipe{"internvl2-8b", 4e-5, 0.05, Decay::all, 1, 4096, 6, 4, 8, 4, "auto", PadImages::as_model_says,
+           GroupBy::none},
 };
 
 tg::pipeline::Job read(const std::string& name) {
@@ -57,15 +66,15 @@ TEST(Recipes, say_what_was_published) {
         // The same everywhere.
         EXPECT_EQ(train.epochs, 1);
         EXPECT_EQ(train.max_steps, 0);
-        EXPECT_EQ(train.schedule, "cosine");
+        EXPECT_EQ(train.schedule, RateSchedule::cosine);
         EXPECT_EQ(train.warmup_ratio, 0.03);
         EXPECT_EQ(train.projector_learning_rate, 0);
         EXPECT_EQ(train.beta1, 0.9);
         EXPECT_EQ(train.beta2, 0.999);
         EXPECT_EQ(train.epsilon, 1e-8);
-        EXPECT_EQ(train.train_parts, "all");
-        EXPECT_EQ(train.precision, "bf16");
-        EXPECT_EQ(train.sharding, "full");
+        EXPECT_EQ(train.train_parts, TrainParts::all);
+        EXPECT_EQ(train.precision, Precision::bf16);
+        EXPECT_EQ(train.sharding, Sharding::full);
         EXPECT_TRUE(train.activation_checkpointing);
         EXPECT_FALSE(train.model.empty());
         EXPECT_EQ(train.data.size(), 1u);

@@ -7,7 +7,6 @@
 
 #include "fixture.hpp"
 #include "sample_feed.hpp"
-#include "schedule.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/parallel/partition.hpp"
 
@@ -109,12 +108,6 @@ TEST(SampleSet, that_is_wrong_is_refused_by_the_sample) {
 }
 
 // `count` samples, of which every third has a picture, in one file.
-fs::path many_samples(const tg::fixture::Scratch& scratch, int count, const std::string& name = "many.jsonl") {
-    std::string text;
-    for (int i = 0; i < count; ++i) text += plain_sample(std::to_string(i), i % 3 == 0 ? "p.png" : "") + "\n";
-    return written(scratch, text, name);
-}
-
 TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
     const tg::fixture::Scratch scratch("json_hostile");
     const std::pair<const char*, const char*> wrong[] = {
@@ -174,79 +167,6 @@ TEST(EncodedSamples, show_a_picture_only_where_the_text_has_its_place) {
     EXPECT_EQ(std::count(added.ids.begin(), added.ids.end(), tg::text::image_placeholder), 45);
 }
 
-TEST(StepOrder, takes_every_sample_once_an_epoch_and_is_found_again_at_any_step) {
-    const tg::fixture::Scratch scratch("order");
-    const auto solo = tg::parallel::make_solo();
-    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}), *solo);
-    for (const bool by_modality : {false, true}) {
-        tg::training::StepOrder order(samples, 8, 5, by_modality);
-        ASSERT_EQ(order.steps_per_epoch(), 13u);
-        std::vector<std::vector<std::uint64_t>> epochs(2);
-        for (std::uint64_t step = 0; step < 26; ++step) {
-            const auto batch = order.step(step);
-            EXPECT_EQ(batch, tg::training::StepOrder(samples, 8, 5, by_modality).step(step));
-            auto& epoch = epochs[order.epoch_of(step)];
-            epoch.insert(epoch.end(), batch.begin(), batch.end());
-        }
-        EXPECT_NE(epochs[0], epochs[1]);
-        EXPECT_NE(tg::training::StepOrder(samples, 8, 6, by_modality).step(0), order.step(0));
-        for (auto& epoch : epochs) {
-            std::sort(epoch.begin(), epoch.end());
-            ASSERT_EQ(epoch.size(), 103u);
-            for (std::uint64_t i = 0; i < 103; ++i) EXPECT_EQ(epoch[i], i);
-        }
-    }
-}
-
-TEST(StepOrder, by_modality_mixes_none_but_the_last_steps) {
-    const tg::fixture::Scratch scratch("modality");
-    const auto solo = tg::parallel::make_solo();
-    const tg::training::SampleSet samples(tg::training::read_sources({many_samples(scratch, 103)}),
-                                          *solo);  // 35 with a picture: 4 steps and 3 left; 68 without: 8 and 4 left
-    EXPECT_EQ(samples.pictures(), 35u);
-    EXPECT_EQ(samples.words(0), 3);
-    EXPECT_EQ(samples.words(1), 3);
-    tg::training::StepOrder order(samples, 8, 5, true);
-    int pure = 0;
-    for (std::uint64_t step = 0; step < order.steps_per_epoch(); ++step) {
-        const auto batch = order.step(step);
-        const auto pictures =
-            std::count_if(batch.begin(), batch.end(), [&](std::uint64_t i) { return samples.has_picture(i); });
-        pure += pictures == 0 || pictures == std::ssize(batch);
-        if (step + 1 < order.steps_per_epoch()) {
-            EXPECT_TRUE(pictures == 0 || pictures == 8) << "step " << step;
-        }
-    }
-    EXPECT_EQ(pure, 12);
-}
-
-TEST(StepOrder, mixes_by_weight) {
-    const tg::fixture::Scratch scratch("weights");
-    const auto solo = tg::parallel::make_solo();
-    const auto twice = many_samples(scratch, 10, "a.jsonl").string(),
-               quarter = many_samples(scratch, 40, "b.jsonl").string();
-    const tg::training::SampleSet samples(tg::training::read_sources({twice + "*2", quarter + "*0.25"}), *solo);
-    tg::training::StepOrder order(samples, 30, 1, false);
-    ASSERT_EQ(order.samples_per_epoch(), 30u);
-    const auto first = order.step(0), second = order.step(1);
-    for (const auto& epoch : {first, second}) {
-        for (std::uint64_t i = 0; i < 10; ++i) EXPECT_EQ(std::count(epoch.begin(), epoch.end(), i), 2);
-        std::vector<std::uint64_t> of_the_other;
-        std::copy_if(epoch.begin(), epoch.end(), std::back_inserter(of_the_other),
-                     [](std::uint64_t i) { return i >= 10; });
-        std::sort(of_the_other.begin(), of_the_other.end());
-        EXPECT_EQ(of_the_other.size(), 10u);
-        EXPECT_EQ(std::unique(of_the_other.begin(), of_the_other.end()), of_the_other.end())
-            << "a quarter of them, none twice";
-    }
-    const auto drawn = [](std::vector<std::uint64_t> epoch) {
-        std::erase_if(epoch, [](std::uint64_t i) { return i < 10; });
-        std::sort(epoch.begin(), epoch.end());
-        return epoch;
-    };
-    EXPECT_NE(drawn(first), drawn(second)) << "another quarter every epoch";
-}
-
 TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
     std::vector<std::uint64_t> step(23);
     std::vector<std::int64_t> lengths(23);
@@ -272,21 +192,6 @@ TEST(ShareOfStep, gives_ranks_as_many_samples_of_about_the_same_length) {
             EXPECT_LT(most - least, 576) << "no rank has a picture more than another, without less text";
         }
     }
-}
-
-TEST(Schedule, warms_up_from_zero_and_falls_to_zero) {
-    const tg::training::Schedule schedule{2e-5, 0.03, 5198};
-    EXPECT_EQ(schedule.warmup_steps(), 156);
-    EXPECT_EQ(schedule.rate(0), 0);
-    EXPECT_NEAR(schedule.rate(1), 1.28e-7, 1e-9);
-    EXPECT_EQ(schedule.rate(156), 2e-5);
-    EXPECT_NEAR(schedule.rate(5197), 0, 1e-11);
-}
-
-TEST(Schedule, is_the_one_of_the_reference) {
-    const auto rates = tg::fixture::expected("sft.lr");
-    const tg::training::Schedule schedule{2e-3, 0.15, 20};
-    for (std::int64_t step = 0; step < 20; ++step) EXPECT_NEAR(schedule.rate(step), rates[step].item<double>(), 1e-15);
 }
 
 TEST(EncodedSamples, are_cut_behind_the_picture_and_fail_where_it_does_not_fit) {

@@ -151,7 +151,7 @@ TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_re
     EXPECT_GE(std::count(skipping.skipped.begin(), skipping.skipped.end(), 1.0), 1);
     EXPECT_TRUE(skipping.back_step.empty());
 
-    settings.on_spike = "roll_back";
+    settings.on_spike = tg::training::StepVerdict::roll_back;
     settings.max_roll_backs = 10;
     const auto rolling = run_stage(settings, scratch.path() / "back");
     ASSERT_GE(rolling.back_step.size(), 1u);
@@ -177,7 +177,7 @@ TEST(TrainStage, skips_or_rolls_back_over_spikes_and_goes_on_the_same_after_a_re
     settings.max_roll_backs = 0;
     EXPECT_THAT([&] { run_stage(settings, scratch.path() / "bounded"); },
                 testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("max_roll_backs")));
-    settings.on_spike = "stop";
+    settings.on_spike = tg::training::StepVerdict::stop;
     EXPECT_THAT([&] { run_stage(settings, scratch.path() / "stop"); },
                 testing::ThrowsMessage<tg::parallel::AgreedFailure>(testing::HasSubstr("on_spike")));
 }
@@ -222,15 +222,15 @@ TEST(TrainStage, decays_norms_where_the_job_says_so) {
     settings.epochs = 2;
     settings.weight_decay = 1;
     settings.learning_rate = 0.1;
-    const auto norm = [&](const std::string& decay) {
+    const auto norm = [&](tg::training::Decay decay, const std::string& name) {
         settings.decay = decay;
-        run_stage(settings, scratch.path() / decay);
-        const tg::storage::SafetensorsFolder files(scratch.path() / decay / "export/model");
+        run_stage(settings, scratch.path() / name);
+        const tg::storage::SafetensorsFolder files(scratch.path() / name / "export/model");
         std::vector<float> values(48);
         files.read("language_model.model.norm.weight", std::as_writable_bytes(std::span(values)));
         return std::accumulate(values.begin(), values.end(), 0.0);
     };
-    EXPECT_LT(norm("all"), norm("matrices") - 0.1);
+    EXPECT_LT(norm(tg::training::Decay::all, "all"), norm(tg::training::Decay::matrices, "matrices") - 0.1);
 }
 
 TEST(TrainStage, says_what_is_missing_before_it_starts) {
