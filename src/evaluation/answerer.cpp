@@ -5,6 +5,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/nn/generation/generate.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
@@ -69,7 +70,7 @@ Answers Answerer::answer(const QuestionFile& file, parallel::Slice questions, Pr
     Answers out;
     out.texts.resize(questions.size());
     out.problems.resize(questions.size());
-    std::vector<models::VlmPrompt> prompts;
+    std::vector<generation::Prompt> prompts;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < ahead.size(); ++i) {
         auto prepared = ahead[i].get();
@@ -80,7 +81,7 @@ Answers Answerer::answer(const QuestionFile& file, parallel::Slice questions, Pr
         places.push_back(i);
     }
     if (prompts.empty()) return out;
-    auto texts = impl_->model.generate(prompts, {.max_new_tokens = max_new_tokens, .batch = impl_->batch});
+    auto texts = generation::generate(impl_->model, prompts, {.max_new_tokens = max_new_tokens, .batch = impl_->batch});
     for (std::size_t i = 0; i < places.size(); ++i) out.texts[places[i]] = std::move(texts[i]);
     return out;
 }

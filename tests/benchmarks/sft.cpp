@@ -14,6 +14,7 @@
 #include "checkpoint.hpp"
 #include "memory_plan.hpp"
 #include "taskgalaxy/core/random.hpp"
+#include "taskgalaxy/nn/generation/generate.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
@@ -128,16 +129,16 @@ int answer(char** a) {
     at::set_num_threads(std::stoi(a[6]));
     const auto model = tg::models::VisionLanguageModel::load(a[0], torch::kCPU, dtype(a[5]));
     const auto prompts = std::stoll(a[1]), length = std::stoll(a[2]);
-    tg::models::GenerateOptions options;
+    tg::generation::Options options;
     options.max_new_tokens = std::stoi(a[3]);
     options.batch = std::stoi(a[4]);
-    std::vector<tg::models::TokenPrompt> questions(static_cast<std::size_t>(prompts));
+    std::vector<tg::generation::TokenPrompt> questions(static_cast<std::size_t>(prompts));
     for (std::int64_t p = 0; p < prompts; ++p)
         for (std::int64_t c = 0; c < length; ++c)
             questions[static_cast<std::size_t>(p)].ids.push_back(id_at(p, c, model.parts().language.config.vocabulary));
-    tg::models::answer_tokens(model.parts(), std::span(questions).subspan(0, 1), options);
+    tg::generation::answer_tokens(model.parts(), std::span(questions).subspan(0, 1), options);
     const auto start = seconds();
-    const auto answers = tg::models::answer_tokens(model.parts(), questions, options);
+    const auto answers = tg::generation::answer_tokens(model.parts(), questions, options);
     std::size_t tokens = 0;
     for (const auto& ids : answers) tokens += ids.size();
     std::printf("answers_per_s %.2f\nnew_tokens %zu\npeak_mib %.0f\n",

@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "schedule.hpp"
+#include "taskgalaxy/nn/generation/generate.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
+#include "taskgalaxy/nn/models/vlm_parts.hpp"
 #include "trainer.hpp"
 
 namespace {
@@ -68,11 +70,11 @@ int main(int argc, char** argv) try {
         const auto model = tg::models::VisionLanguageModel::load(argv[1]);
         for (const auto& text : work["texts"]) out["ids"].push_back(model.tokenizer().encode(text.get<std::string>()));
         write_logits(model.parts(), prompts, std::string(argv[3]) + ".logits");
-        std::vector<tg::models::TokenPrompt> questions;
+        std::vector<tg::generation::TokenPrompt> questions;
         for (const auto& ids : prompts) questions.push_back({.ids = ids});
-        tg::models::GenerateOptions options;
+        tg::generation::Options options;
         options.max_new_tokens = work["new_tokens"];
-        out["answers"] = tg::models::answer_tokens(model.parts(), questions, options);
+        out["answers"] = tg::generation::answer_tokens(model.parts(), questions, options);
     }
     out["training"] = train(argv[1], work);
     std::ofstream(std::string(argv[3]) + ".json") << out;

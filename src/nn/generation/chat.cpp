@@ -5,6 +5,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
+#include "taskgalaxy/nn/generation/generate.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
@@ -35,7 +36,7 @@ torch::Tensor read_picture(const models::VlmParts& parts, const std::filesystem:
 struct Chat::Impl {
     ChatSettings settings;
     models::VisionLanguageModel model;
-    models::VlmPrompt prompt;  // its history grows
+    Prompt prompt;  // its history grows
 
     Impl(const ChatSettings& given, torch::Device device)
         : settings(given),
@@ -55,13 +56,13 @@ Chat::Chat(Chat&&) noexcept = default;
 std::string Chat::say(const std::string& question, const std::function<void(std::string_view)>& on_text) {
     auto& [settings, model, prompt] = *impl_;
     prompt.text = question;
-    models::GenerateOptions options{.max_new_tokens = settings.max_new_tokens,
-                                    .batch = 1,
-                                    .temperature = settings.temperature,
-                                    .top_p = settings.top_p,
-                                    .seed = settings.seed + prompt.history.size()};
-    options.on_text = [&](std::size_t, std::string_view text) { on_text(text); };
-    auto answer = model.generate(std::span(&prompt, 1), options).front();
+    const Options options{.max_new_tokens = settings.max_new_tokens,
+                          .batch = 1,
+                          .sampling = {.temperature = settings.temperature,
+                                       .top_p = settings.top_p,
+                                       .seed = settings.seed + prompt.history.size()},
+                          .on_text = [&](std::size_t, std::string_view text) { on_text(text); }};
+    auto answer = generate(model, std::span(&prompt, 1), options).front();
     prompt.history.push_back({question, answer});
     return answer;
 }

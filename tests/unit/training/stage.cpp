@@ -11,6 +11,7 @@
 #include "fixture.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/stop.hpp"
+#include "taskgalaxy/nn/generation/generate.hpp"
 #include "taskgalaxy/nn/models/vlm.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/storage/hdf5.hpp"
@@ -73,8 +74,10 @@ TEST(TrainStage, learns_counts_what_it_left_out_and_exports_a_model_that_loads) 
     EXPECT_EQ(names_before, names_after);
     EXPECT_TRUE(fs::exists(exported / "tokenizer.model"));
     const auto model = tg::models::VisionLanguageModel::load(exported);
-    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"How bright?", torch::zeros({3, 32, 32})}}).size(),
-              1u);
+    EXPECT_EQ(
+        tg::generation::generate(model, std::vector<tg::generation::Prompt>{{"How bright?", torch::zeros({3, 32, 32})}})
+            .size(),
+        1u);
 }
 
 TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {

@@ -1,6 +1,6 @@
 // What a vision-language model is made of, for those who train it or keep only a share of it: described from
 // config.json first (geometry and names, no memory), then filled unit by unit. A model family is one file
-// (src/nn/vlm_*.cpp) and one row of the table in vlm.cpp.
+// (vlm_*.cpp) and one row of the table in vlm.cpp.
 #pragma once
 
 #include <cstdint>
@@ -77,16 +77,5 @@ struct VlmParts {
 // cannot be read.
 torch::Tensor picture_tiles(std::span<const std::byte> file, const std::string& name,
                             const pictures::PictureRecipe& recipe, const pictures::DecodeOptions& options = {});
-
-// A prompt as ids: image_placeholder at each position of its picture.
-struct TokenPrompt {
-    std::vector<std::int64_t> ids;
-    torch::Tensor pixels{};  // [tiles,3,S,S], or undefined
-};
-struct GenerateOptions;
-// The new ids of each prompt, without the end token (nn/generate.cpp). `on_token`: each one, as soon as it is known.
-std::vector<std::vector<std::int64_t>> answer_tokens(
-    const VlmParts& parts, std::span<const TokenPrompt> prompts, const GenerateOptions& options,
-    const std::function<void(std::size_t prompt, std::int64_t id)>& on_token = {});
 
 }  // namespace tg::models

@@ -46,22 +46,13 @@ Tensor logits_of(tg::models::VlmParts& parts, const std::vector<std::int64_t>& g
     return parts.language.logits(x);
 }
 
-std::string trimmed_text(const tg::models::VisionLanguageModel& model, std::vector<std::int64_t> ids) {
-    std::erase_if(ids, [&](std::int64_t id) {
-        return std::find(model.parts().ends.begin(), model.parts().ends.end(), id) != model.parts().ends.end();
-    });
-    auto text = model.tokenizer().decode(ids);
-    const auto begin = text.find_first_not_of(" \n\t\r"), end = text.find_last_not_of(" \n\t\r");
-    return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
-}
-
 struct Case {
-    const char *folder, *figures, *question;
+    const char *folder, *figures;
 };
 class InternVl : public testing::TestWithParam<Case> {};
 
-TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
-    const auto [folder, name, question] = GetParam();
+TEST_P(InternVl, sees_projects_and_gives_the_logits_of_transformers) {
+    const auto [folder, name] = GetParam();
     const auto figures = std::string(name) + ".";
     const auto model = tg::models::VisionLanguageModel::load(folder_of(folder));
     auto& parts = model.parts();
@@ -75,22 +66,10 @@ TEST_P(InternVl, sees_projects_and_speaks_as_transformers_does) {
         difference(logits_of(parts, list(expected(figures + "ids")), *parts.tokenizer->id_of("<IMG_CONTEXT>"), pixels),
                    expected(figures + "logits")),
         1e-4);
-    if (!question) return;
-    // Three tiles make one picture.
-    std::string told;
-    tg::models::GenerateOptions options;
-    options.max_new_tokens = 16;
-    options.on_text = [&](std::size_t prompt, std::string_view text) {
-        EXPECT_EQ(prompt, 0u);
-        told += text;
-    };
-    const auto answer = model.generate(std::vector<tg::models::VlmPrompt>{{question, pixels, {}}}, options).front();
-    EXPECT_EQ(answer, trimmed_text(model, list(expected(figures + "answer"))));
-    EXPECT_THAT(told, testing::HasSubstr(answer));
 }
 INSTANTIATE_TEST_SUITE_P(All, InternVl,
-                         testing::Values(Case{"tiny-hf", "hf", "What is it?"}, Case{"tiny-qwen", "hf", nullptr},
-                                         Case{"tiny-internlm", "internlm", "What is it?"}),
+                         testing::Values(Case{"tiny-hf", "hf"}, Case{"tiny-qwen", "hf"},
+                                         Case{"tiny-internlm", "internlm"}),
                          [](const auto& row) { return std::string(row.param.folder).substr(5); });
 
 TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
@@ -114,9 +93,6 @@ TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
                              .slice(0, static_cast<std::int64_t>(ids.size() - after.size())),
                          expected("v1.logits")),
               1e-4);
-    EXPECT_EQ(
-        model.generate(std::vector<tg::models::VlmPrompt>{{"What is it?", pixels, {}}}, {.max_new_tokens = 12}).front(),
-        trimmed_text(model, list(expected("v1.answer"))));
 }
 
 TEST(InternVlConversations, have_the_ids_and_labels_of_the_reference) {

@@ -111,22 +111,6 @@ TEST_P(LanguageModels, in_bf16_stay_near_fp32_forward_and_backward) {
     }
 }
 
-TEST_P(LanguageModels, answer_greedily_as_transformers_does) {
-    const auto model = tg::models::VisionLanguageModel::load(fixtures("language") / GetParam());
-    auto ids = list(expected("language", GetParam() + ".answer"));
-    if (const auto end = std::find(ids.begin(), ids.end(), model.tokenizer().eos()); end != ids.end())
-        ids.erase(end, ids.end());
-    auto text = model.tokenizer().decode(ids);
-    text.erase(0, text.find_first_not_of(" \n\t\r"));
-    text.erase(text.find_last_not_of(" \n\t\r") + 1);
-    tg::models::GenerateOptions options;
-    options.max_new_tokens = 20;
-    EXPECT_EQ(model.generate(std::vector<tg::models::VlmPrompt>{{"Which bird is it?", {}}}, options)[0], text);
-    options.temperature = 0.8;
-    const std::vector<tg::models::VlmPrompt> prompts(3, {"Which bird is it?", {}});
-    EXPECT_EQ(model.generate(prompts, options), model.generate(prompts, options));
-}
-
 INSTANTIATE_TEST_SUITE_P(Families, LanguageModels, testing::Values("tiny-qwen2", "tiny-smol"),
                          [](const auto& family) { return family.param.substr(5); });
 

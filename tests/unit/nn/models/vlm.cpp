@@ -92,44 +92,6 @@ TEST(TinyLlava, computes_a_packed_row_as_its_sequences_alone) {
     EXPECT_LT(difference(packed.hidden.slice(0, 0, 5), packed.hidden.slice(0, 5 + n, 10 + n)), 1e-6);
 }
 
-TEST(TinyLlava, answers_greedily_as_transformers_does_whatever_the_batch) {
-    const auto wanted = expected("vlm", "generated");
-    const auto& tokenizer = model().tokenizer();
-    std::vector<std::int64_t> ids;
-    for (const auto id : list(wanted)) {
-        if (id == tokenizer.eos()) break;
-        ids.push_back(id);
-    }
-    const auto text = [&] {
-        auto t = tokenizer.decode(ids);
-        const auto begin = t.find_first_not_of(" \n\t\r"), end = t.find_last_not_of(" \n\t\r");
-        return begin == std::string::npos ? std::string() : t.substr(begin, end - begin + 1);
-    }();
-    const auto question = conversations()[0]["turns"][0][0].get<std::string>();
-    const auto pictures = expected("vlm", "pictures");
-    tg::models::GenerateOptions options;
-    options.max_new_tokens = 24;
-    for (const int batch : {1, 2, 8}) {
-        options.batch = batch;
-        std::vector<tg::models::VlmPrompt> prompts{{question, pictures[0]},
-                                                   {"What is this?", pictures[1]},
-                                                   {"Say something.", {}},
-                                                   {question, pictures[0]},
-                                                   {"And now?", pictures[2]}};
-        const auto answers = model().generate(prompts, options);
-        EXPECT_EQ(answers[0], text) << "batch " << batch;
-        EXPECT_EQ(answers[3], text) << "batch " << batch;
-        const auto alone = model().generate(std::span(prompts).subspan(1, 2), options);
-        EXPECT_EQ(answers[1], alone[0]);
-        EXPECT_EQ(answers[2], alone[1]);
-    }
-}
-
-TEST(TinyLlava, refuses_a_picture_of_another_size) {
-    EXPECT_THROW(model().generate(std::vector<tg::models::VlmPrompt>{{"What?", torch::zeros({3, 16, 16})}}),
-                 tg::InputError);
-}
-
 TEST(Conversations, have_the_ids_and_labels_of_the_reference) {
     for (const std::string mode : {"legacy", "new"}) {
         const auto folder = fs::temp_directory_path() / ("tg_tokenizer_" + mode + std::to_string(::getpid()));
