@@ -1,6 +1,6 @@
-// The forward pass of dense_attention.cpp: strips of a few queries, whose scores against all keys lie in the
+// The forward pass of attention_avx512.cpp: strips of a few queries, whose scores against all keys lie in the
 // first-level cache, where softmax finds them and the product with the values takes them. Only where
-// has_dense_product() says so.
+// can_dense_product() says so.
 #pragma once
 
 #include <algorithm>

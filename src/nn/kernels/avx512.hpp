@@ -1,6 +1,6 @@
-// Vectors of 16 floats for dense_product.cpp and dense_attention.cpp, which run only where has_dense_product() says so:
-// loads and stores in both number formats, exp and sigmoid. Stores under a mask are slow on some processors, hence
-// `whole`: all 16 lanes.
+// Vectors of 16 floats for the files named _avx512, which run only where can_dense_product() says so: loads and stores
+// in both number formats, exp and sigmoid. Stores under a mask are slow on some processors, hence `whole`: all 16
+// lanes.
 #pragma once
 
 #include <immintrin.h>
@@ -9,7 +9,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-#include "taskgalaxy/nn/kernels/narrow_product.hpp"
+#include "taskgalaxy/nn/kernels/number.hpp"
 
 // The instructions of avx512bf16 are reached only with numbers in bf16.
 #define TG_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))

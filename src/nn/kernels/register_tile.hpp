@@ -1,5 +1,5 @@
-// The innermost loops of dense_product.cpp and dense_attention.cpp: sums that stay in registers while two sides are
-// multiplied.
+// The innermost loops of dense_product_avx512.cpp and attention_avx512.cpp: sums that stay in registers while two sides
+// are multiplied.
 #pragma once
 
 #include <algorithm>

@@ -7,7 +7,7 @@
 
 #include "dense_tensors.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
+#include "taskgalaxy/nn/kernels/attention.hpp"
 
 namespace tg::layers {
 namespace {

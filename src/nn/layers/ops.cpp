@@ -6,7 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "dense_tensors.hpp"
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
+#include "taskgalaxy/nn/kernels/attention.hpp"
 #include "taskgalaxy/nn/kernels/rows.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
 

@@ -13,11 +13,10 @@
 #include <cstdint>
 #include <memory>
 
-#include "taskgalaxy/nn/kernels/narrow_product.hpp"
+#include "taskgalaxy/nn/kernels/number.hpp"
 
 namespace tg::kernels {
 
-enum class Number : std::uint8_t { f32, bf16 };
 enum class Activation : std::uint8_t { none, silu, gelu, gelu_tanh };  // gelu by erf, gelu_tanh by its approximation
 
 // Element (r, c) lies at data[r * row_stride + c * column_stride]; one of the two strides is 1.
@@ -62,12 +61,14 @@ private:
     std::unique_ptr<std::int32_t, Free> panels_;
 };
 
-// Whether this processor can, and is not served better by the libraries (Intel's by MKL in fp32, those with AMX by
-// oneDNN in bf16).
+// Whether this processor has the instructions. Nothing else below and in attention.hpp may be called where it has not.
+bool can_dense_product(Number number);
+// And is not served better by the libraries (Intel's by MKL in fp32, those with AMX by oneDNN in bf16).
 bool has_dense_product(Number number);
 
 // a [M, K], b [K, N], both of one number format. Runs on the threads of for_each_slice(); an element's bits depend
-// neither on their number nor on the other rows and columns. Free of torch; any thread.
+// neither on their number nor on the other rows and columns. No alignment is asked for. Any thread, also one that is
+// inside a slice: then that one alone works.
 void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target);
 // With the first K rows and `columns` columns of b (0: all); both may reach into the zeros.
 void dense_product(const MatrixView& a, const PackedMatrix& b, const ProductTarget& target, std::int64_t columns = 0);

@@ -1,10 +1,12 @@
-// The inner loops of the element-wise steps on CPUs: one row each, free of torch so that this file alone is built with
-// fast arithmetic and a clone for AVX-512 and AVX2. E is float or the 16 bits of a bfloat16; sums are fp32.
+// The inner loops of the element-wise steps on CPUs: one row each, in a file of its own that alone is built with fast
+// arithmetic and a clone for AVX-512 and AVX2. E is float or Bf16; sums are fp32. Numbers of a row lie behind each
+// other, at any alignment. Outputs overlap no input; rotate, cross_entropy, gelu and add work in place. On the calling
+// thread alone.
 #pragma once
 
 #include <cstdint>
 
-#include "taskgalaxy/nn/kernels/narrow_product.hpp"
+#include "taskgalaxy/nn/kernels/number.hpp"
 
 namespace tg::kernels::rows {
 

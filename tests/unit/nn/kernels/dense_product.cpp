@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,59 +11,10 @@
 
 #include <omp.h>
 
-#include "taskgalaxy/core/random.hpp"
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
+#include "unit/nn/kernels/matrix.hpp"
 
 namespace tg::kernels {
 namespace {
-
-float number_of(Bf16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
-Bf16 bf16_of(float x) {
-    const auto bits = std::bit_cast<std::uint32_t>(x);
-    return {static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)};
-}
-
-// Numbers in a matrix's own format, row by row or column by column.
-class Matrix {
-public:
-    Matrix(Number number, std::int64_t rows, std::int64_t columns, bool by_columns = false, std::uint64_t seed = 0)
-        : number_(number),
-          rows_(rows),
-          columns_(columns),
-          by_columns_(by_columns),
-          floats_(static_cast<std::size_t>(rows * columns)),
-          halves_(floats_.size()) {
-        RandomStream random(seed);
-        for (std::size_t i = 0; i < floats_.size(); ++i) {
-            const auto x = static_cast<float>(2 * random.unit() - 1);
-            halves_[i] = bf16_of(x);
-            floats_[i] = number == Number::f32 ? x : tg::kernels::number_of(halves_[i]);
-        }
-    }
-    // One column.
-    Matrix(Number number, const std::vector<float>& values) : Matrix(number, std::ssize(values), 1) {
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            halves_[i] = bf16_of(values[i]);
-            floats_[i] = number == Number::f32 ? values[i] : tg::kernels::number_of(halves_[i]);
-        }
-    }
-    void* data() { return number_ == Number::f32 ? static_cast<void*>(floats_.data()) : halves_.data(); }
-    MatrixView view() {
-        return {data(), number_, rows_, columns_, by_columns_ ? 1 : columns_, by_columns_ ? rows_ : 1};
-    }
-    ProductTarget target() { return {data(), number_, columns_}; }
-    double at(std::int64_t row, std::int64_t column) const {
-        const auto i = static_cast<std::size_t>(by_columns_ ? column * rows_ + row : row * columns_ + column);
-        return static_cast<double>(number_ == Number::f32 ? floats_[i] : tg::kernels::number_of(halves_[i]));
-    }
-
-private:
-    Number number_;
-    std::int64_t rows_, columns_;
-    bool by_columns_;
-    std::vector<float> floats_;
-    std::vector<Bf16> halves_;
-};
 
 double tolerance(Number number) { return number == Number::f32 ? 1e-5 : 4e-3; }
 
@@ -72,8 +22,7 @@ using Shape = std::tuple<std::int64_t, std::int64_t, std::int64_t>;  // M, N, K
 class DenseProduct : public ::testing::TestWithParam<std::tuple<Number, bool, bool, Shape>> {
 protected:
     void SetUp() override {
-        if (!has_dense_product(std::get<0>(GetParam())))
-            GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+        if (!can_dense_product(std::get<0>(GetParam()))) GTEST_SKIP() << "this processor has no AVX-512 for it";
     }
 };
 
@@ -144,8 +93,7 @@ INSTANTIATE_TEST_SUITE_P(of_many_shapes, DenseProduct,
 class DenseProductIn : public ::testing::TestWithParam<Number> {
 protected:
     void SetUp() override {
-        if (!has_dense_product(GetParam()))
-            GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+        if (!can_dense_product(GetParam())) GTEST_SKIP() << "this processor has no AVX-512 for it";
     }
     // Each of xs (rounded to the format) times one, in whole tiles and in parts of one.
     static Matrix activated(const std::vector<float>& xs, Activation activation) {
@@ -213,8 +161,7 @@ TEST_P(DenseProductIn, activations_of_no_number_are_none) {
 }
 
 TEST(dense_product, what_is_no_number_stays_none) {
-    if (!has_dense_product(Number::bf16))
-        GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
+    if (!can_dense_product(Number::bf16)) GTEST_SKIP() << "this processor has no AVX-512 for it";
     Matrix a(Number::bf16, 14, 32), b(Number::bf16, 32, 32), y(Number::bf16, 14, 32);
     static_cast<Bf16*>(a.data())[0] = bf16_of(std::numeric_limits<float>::quiet_NaN());
     static_cast<Bf16*>(a.data())[33] = bf16_of(std::numeric_limits<float>::infinity());
@@ -223,82 +170,6 @@ TEST(dense_product, what_is_no_number_stays_none) {
     EXPECT_TRUE(std::isinf(y.at(1, 5)));
     EXPECT_TRUE(std::isfinite(y.at(2, 5)));
 }
-
-// Attention as its definition says, in doubles.
-struct Expected {
-    std::vector<double> out, d_qkv;
-};
-Expected by_definition(const AttentionInput& input, Matrix& qkv, Matrix& d_out) {
-    const auto Q = input.query, D = input.size, row = input.row(), group = Q / input.key_value;
-    Expected expected{std::vector<double>(static_cast<std::size_t>(input.tokens() * Q * D)),
-                      std::vector<double>(static_cast<std::size_t>(input.tokens() * row))};
-    const double scale = 1 / std::sqrt(static_cast<double>(D));
-    for (std::size_t s = 0; s + 1 < input.starts.size(); ++s)
-        for (std::int64_t h = 0; h < Q; ++h)
-            for (auto t = input.starts[s]; t < input.starts[s + 1]; ++t) {
-                const auto k = (Q + h / group) * D, v = (Q + input.key_value + h / group) * D,
-                           last = input.causal ? t + 1 : input.starts[s + 1];
-                std::vector<double> share;
-                double total = 0;
-                for (auto u = input.starts[s]; u < last; ++u) {
-                    double score = 0;
-                    for (std::int64_t d = 0; d < D; ++d) score += qkv.at(t, h * D + d) * qkv.at(u, k + d);
-                    total += share.emplace_back(std::exp(score * scale));
-                }
-                double drawn = 0;
-                std::vector<double> d_share;
-                for (auto u = input.starts[s]; u < last; ++u) {
-                    auto& p = share[static_cast<std::size_t>(u - input.starts[s])];
-                    p /= total;
-                    double d_p = 0;
-                    for (std::int64_t d = 0; d < D; ++d) {
-                        expected.out[static_cast<std::size_t>((t * Q + h) * D + d)] += p * qkv.at(u, v + d);
-                        d_p += d_out.at(t, h * D + d) * qkv.at(u, v + d);
-                        expected.d_qkv[static_cast<std::size_t>(u * row + v + d)] += p * d_out.at(t, h * D + d);
-                    }
-                    drawn += p * d_share.emplace_back(d_p);
-                }
-                for (auto u = input.starts[s]; u < last; ++u) {
-                    const auto i = static_cast<std::size_t>(u - input.starts[s]);
-                    const double d_score = share[i] * (d_share[i] - drawn) * scale;
-                    for (std::int64_t d = 0; d < D; ++d) {
-                        expected.d_qkv[static_cast<std::size_t>(t * row + h * D + d)] += d_score * qkv.at(u, k + d);
-                        expected.d_qkv[static_cast<std::size_t>(u * row + k + d)] += d_score * qkv.at(t, h * D + d);
-                    }
-                }
-            }
-    return expected;
-}
-
-class DenseAttention : public ::testing::TestWithParam<std::tuple<Number, bool, std::int64_t>> {};
-
-TEST_P(DenseAttention, is_what_its_definition_says) {
-    const auto [number, causal, size] = GetParam();
-    if (!has_dense_product(number))
-        GTEST_SKIP() << "this processor has no AVX-512 for it, or libraries that serve it better";
-    const std::vector<std::int64_t> starts{0, 1, 18, 171};  // a strip is 7 queries, a block 140
-    Matrix qkv(number, starts.back(), 10 * size, false, 7), d_out(number, starts.back(), 6 * size, false, 8),
-        out(number, starts.back(), 6 * size), d_qkv(number, starts.back(), 10 * size);
-    const AttentionInput input{qkv.data(), number, 6, 2, size, starts, causal};
-    std::vector<float> log_sum_exp(static_cast<std::size_t>(6 * starts.back()));
-    attend(input, out.data(), log_sum_exp.data());
-    attend_backward(input, d_out.data(), out.data(), log_sum_exp.data(), d_qkv.data());
-    const auto expected = by_definition(input, qkv, d_out);
-    const double tolerance = number == Number::f32 ? 2e-5 : 3e-2;
-    for (std::int64_t t = 0; t < starts.back(); ++t) {
-        for (std::int64_t c = 0; c < 6 * size; ++c)
-            ASSERT_NEAR(out.at(t, c), expected.out[static_cast<std::size_t>(t * 6 * size + c)], tolerance)
-                << t << ' ' << c;
-        for (std::int64_t c = 0; c < 10 * size; ++c) {
-            const auto d = expected.d_qkv[static_cast<std::size_t>(t * 10 * size + c)];
-            ASSERT_NEAR(d_qkv.at(t, c), d, tolerance * (1 + std::abs(d))) << t << ' ' << c;
-        }
-    }
-}
-
-INSTANTIATE_TEST_SUITE_P(of_both_formats, DenseAttention,
-                         ::testing::Combine(::testing::Values(Number::f32, Number::bf16), ::testing::Bool(),
-                                            ::testing::Values(16, 33, 80)));
 
 }  // namespace
 }  // namespace tg::kernels

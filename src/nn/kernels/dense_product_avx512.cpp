@@ -360,11 +360,14 @@ void PackedMatrix::pack(const MatrixView& b) {
     pack_panels(b.transposed(), 0, b.columns, 0, b.rows, tile_columns, panels_.get());
 }
 
-bool has_dense_product(Number number) {
+bool can_dense_product(Number number) {
     static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (number == Number::f32) return avx512 && !__builtin_cpu_is("intel");
-    return avx512 && __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_supports("amx-bf16");
+    return avx512 && (number == Number::f32 || __builtin_cpu_supports("avx512bf16"));
+}
+bool has_dense_product(Number number) {
+    if (number == Number::f32) return can_dense_product(number) && !__builtin_cpu_is("intel");
+    return can_dense_product(number) && !__builtin_cpu_supports("amx-bf16");
 }
 
 void dense_product(const MatrixView& a, const MatrixView& b, const ProductTarget& target) {

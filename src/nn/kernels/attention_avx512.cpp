@@ -1,4 +1,4 @@
-#include "taskgalaxy/nn/kernels/dense_attention.hpp"
+#include "taskgalaxy/nn/kernels/attention.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
-// Attention of whole sequences where has_dense_product() says so; ATen's own kernels elsewhere. What causality hides is
-// never computed. Forward by strips of a few queries (attention_strip.hpp), backward by blocks of queries on
-// dense_product(), as in FlashAttention-2 (Dao 2023), but that all scores of a strip or block are kept: softmax needs
-// no second pass. Letters of shapes: S positions of a sequence, D size of a head.
+// Attention of whole sequences on processors with AVX-512 (can_dense_product()). What causality hides is never
+// computed. Forward by strips of a few queries (attention_strip.hpp), backward by blocks of queries on dense_product(),
+// as in FlashAttention-2 (Dao 2023), but that all scores of a strip or block are kept: softmax needs no second pass.
+// Letters of shapes: S positions of a sequence, D size of a head.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ struct AttentionInput {
     std::int64_t tokens() const { return starts.back(); }
 };
 
+// Outputs overlap no input. Both run on the threads of for_each_slice(); the bits do not depend on their number.
 // out: [tokens, query * size] of the input's number format; log_sum_exp: [query, tokens] or null.
 void attend(const AttentionInput& input, void* out, float* log_sum_exp);
 // d_out, out: [tokens, query * size]; d_qkv: as qkv, overwritten.
