@@ -49,5 +49,6 @@ if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
 endif()
 message(STATUS "libtorch with CUDA: ${TG_WITH_CUDA}")
 
-set(CMAKE_BUILD_RPATH ${TG_TORCH_ROOT}/lib)
+set(TG_CUDA_KERNELS_FOLDER ${PROJECT_BINARY_DIR}/lib)  # of src/cmake/Cuda.cmake
+set(CMAKE_BUILD_RPATH ${TG_TORCH_ROOT}/lib ${TG_CUDA_KERNELS_FOLDER})
 set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;${TG_TORCH_ROOT}/lib" ${TG_NCCL_FOLDER} ${TG_CUDART_FOLDER})

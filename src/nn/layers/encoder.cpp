@@ -5,9 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "dense_tensors.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/kernels/attention.hpp"
 
 namespace tg::layers {
 namespace {
@@ -90,32 +88,13 @@ Encoder::Encoder(WeightReader& weights, const std::string& name, const EncoderSh
     }
 }
 
-torch::Tensor Encoder::heads_of(const torch::Tensor& x) const {
-    return x.view({x.size(0), x.size(1), shape_.heads, x.size(2) / shape_.heads}).transpose(1, 2);
-}
-
-torch::Tensor Encoder::attended(const torch::Tensor& qkv, bool causal) const {
-    const auto B = qkv.size(0), T = qkv.size(1), h = shape_.hidden;
-    if (qkv.is_cpu() && kernels::has_dense_product(number_of(qkv))) {
-        std::vector<std::int64_t> starts;
-        for (std::int64_t b = 0; b <= B; ++b) starts.push_back(b * T);
-        auto out = torch::empty({B, T, h}, qkv.options());
-        kernels::attend({qkv.data_ptr(), number_of(qkv), shape_.heads, shape_.heads, h / shape_.heads, starts, causal},
-                        out.data_ptr(), nullptr);
-        return out;
-    }
-    const auto parts = qkv.chunk(3, -1);
-    return at::scaled_dot_product_attention(heads_of(parts[0]), heads_of(parts[1]), heads_of(parts[2]), {}, 0.0, causal)
-        .transpose(1, 2)
-        .reshape({B, T, h});
-}
-
 torch::Tensor Encoder::mlp(const Block& block, const torch::Tensor& x) const {
     return block.fc2(block.fc1(block.norm2(x), shape_.activation.activation), kernels::Activation::none, x);
 }
 
 torch::Tensor Encoder::whole_block(const Block& block, const torch::Tensor& x, bool causal) const {
-    return mlp(block, block.out(attended(block.qkv(block.norm1(x)), causal), kernels::Activation::none, x));
+    const auto attended = ops::attend_batch(block.qkv(block.norm1(x)), shape_.heads, causal);
+    return mlp(block, block.out(attended, kernels::Activation::none, x));
 }
 
 torch::Tensor Encoder::forward(torch::Tensor x, bool causal) const {

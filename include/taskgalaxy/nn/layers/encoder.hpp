@@ -81,10 +81,8 @@ private:
         LayerNorm norm1, norm2;
         Linear qkv, out, fc1, fc2;  // rows of qkv's weight: q, k, v
     };
-    torch::Tensor heads_of(const torch::Tensor& x) const;  // [B,T,H] -> [B,N,T,D]
     torch::Tensor attended_pooled(const torch::Tensor& x, bool causal,
                                   const torch::Tensor& rows) const;       // [B,T,H] -> [B,H]
-    torch::Tensor attended(const torch::Tensor& qkv, bool causal) const;  // [B,T,3H] -> [B,T,H]
     torch::Tensor mlp(const Block& block, const torch::Tensor& x) const;  // x + mlp(norm2(x))
     torch::Tensor whole_block(const Block& block, const torch::Tensor& x, bool causal) const;
 

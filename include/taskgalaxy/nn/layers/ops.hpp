@@ -1,6 +1,6 @@
-// The few element-wise steps and attentions of a LLaMA layer, forward and backward, and the norm of the vision towers.
-// One pass over memory on CPUs (fp32 and bf16, AVX-512 or AVX2 where the processor has it), plain ATen elsewhere. Sums
-// in fp32.
+// The steps that transformer layers are made of, forward and backward. Each has several implementations, by device,
+// processor, number format and shape; the fastest that can run is chosen (src/nn/layers/ops.cpp is the table), plain
+// torch where there is no other. Sums in fp32.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, Tensor* rstd 
 Tensor rms_norm_backward(const Tensor& d_y, const Tensor& x, const Tensor& weight, const Tensor& rstd,
                          const Tensor& d_residual, const Tensor& d_weight);
 
-// Rotates the first `heads` heads of every row of x [T, rows >= heads*D] in place, half-split layout; backward: by the
-// negative angle.
+// Rotates the first `heads` heads of every row of x [T, rows >= heads*D] in place, half-split layout (both halves of
+// a row of cos and sin [T, D] are alike); backward: by the negative angle.
 void rotate(Tensor& x, const Tensor& cos, const Tensor& sin, std::int64_t heads, bool backward = false);
 
 // silu(gate) * up of [T, 2F] -> [T, F].
@@ -48,6 +48,8 @@ Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_
               std::vector<Tensor>* log_sum_exp = nullptr);
 Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads,
                        std::span<const std::int64_t> starts, const std::vector<Tensor>& log_sum_exp);
+// Inference, of sequences of one length, with as many keys as queries: qkv [B,T,3H] -> [B,T,H].
+Tensor attend_batch(const Tensor& qkv, std::int64_t heads, bool causal);
 // One query a sequence: q [B, query * size] against the first lengths[b] rows of slot slots[b] of keys and values
 // [slots, key_value, room, size].
 Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, const Heads& heads,
