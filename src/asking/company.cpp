@@ -1,4 +1,4 @@
-#include "taskgalaxy/asking/company.hpp"
+#include "company.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -8,8 +8,6 @@
 #include <mutex>
 #include <thread>
 #include <unistd.h>
-
-#include "taskgalaxy/core/text.hpp"
 
 namespace tg::asking {
 namespace {
@@ -58,17 +56,20 @@ private:
 
 }  // namespace
 
-std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api) {
-    const auto hosts = split(ranks.broadcast<std::string>(join(ranks.gather<std::string>(host_name()), "\n")), '\n');
+std::vector<int> asking_ranks(const std::vector<std::string>& host_of_rank, const llm::ApiSettings& api) {
     std::map<std::string, int> nodes;
     std::vector<int> node_of_rank;
-    for (const auto& host : hosts)
+    for (const auto& host : host_of_rank)
         node_of_rank.push_back(nodes.emplace(host, static_cast<int>(nodes.size())).first->second);
+    auto asking = llm::api_ranks_of(api.ranks, node_of_rank);
+    std::sort(asking.begin(), asking.end());
+    return asking;
+}
+
+std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api) {
+    const auto hosts = ranks.broadcast(ranks.gather<std::string>(host_name()));
     std::vector<int> asking;
-    parallel::together(ranks, [&] {
-        asking = llm::api_ranks_of(api.ranks, node_of_rank);
-        std::sort(asking.begin(), asking.end());
-    });
+    parallel::together(ranks, [&] { asking = asking_ranks(hosts, api); });
     return asking;
 }
 

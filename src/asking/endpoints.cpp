@@ -46,10 +46,4 @@ void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::
     inputs.add(result_settings(settings));
 }
 
-void fold_together(const run::StageContext& context) {
-    parallel::together(context.ranks, [&] {
-        if (context.ranks.is_root()) llm::fold_answers(context.paths.journal());
-    });
-}
-
 }  // namespace tg::asking

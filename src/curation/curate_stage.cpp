@@ -11,9 +11,9 @@
 #include "expansion.hpp"
 #include "figures.hpp"
 #include "flow.hpp"
-#include "taskgalaxy/asking/company.hpp"
-#include "taskgalaxy/asking/costs.hpp"
 #include "taskgalaxy/asking/endpoints.hpp"
+#include "taskgalaxy/asking/expenses.hpp"
+#include "taskgalaxy/asking/inquiry.hpp"
 #include "taskgalaxy/asking/picture_desk.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
@@ -26,11 +26,6 @@
 
 namespace tg::curation {
 namespace {
-
-constexpr auto curate_costs = "costs/curate.json";
-
-// Thrown through the engine to end it when another rank failed; never leaves this file.
-struct Abandoned {};
 
 // What is asked about: the candidates of each image.
 struct Matches {
@@ -179,6 +174,23 @@ private:
     std::vector<Part*> whole_;
 };
 
+// The parts that are asked about by asker `number` of `askers`: every so manieth of those that are missing.
+std::vector<Share::Part> share_of(const storage::PartStore& store, int number, int askers,
+                                  const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) {
+    const auto file = storage::Hdf5File::open(matches_h5);
+    std::vector<Share::Part> parts;
+    for (auto i = static_cast<std::size_t>(number); i < store.missing().size(); i += static_cast<std::size_t>(askers)) {
+        const auto index = store.missing()[i];
+        const auto images = store.parts().part(index);
+        parts.push_back({index, images, file.read_rows<std::int64_t>("type", images.begin, images.size())});
+        for (const auto type : parts.back().types)
+            if (type >= static_cast<std::int64_t>(taxonomy.size()))
+                throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()),
+                                   "make it again with --redo match");
+    }
+    return parts;
+}
+
 // The images of a pilot: usable ones, evenly spread over the pool.
 std::function<bool(std::uint64_t)> pilot_of(const pool::Pool& pool, std::int64_t limit) {
     if (limit <= 0) return [](std::uint64_t) { return true; };
@@ -253,9 +265,8 @@ private:
         return refined > 0 && static_cast<double>(none) > settings_.refine.max_none_rate * static_cast<double>(refined);
     }
 
-    llm::EngineFigures ask(run::StageContext& context, const storage::PartStore& store,
-                           const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank,
-                           int api_ranks) const;
+    void ask(asking::Inquiry& inquiry, const run::StageContext& context, const storage::PartStore& store,
+             const taxonomy::Taxonomy& taxonomy, const Matches& matches) const;
     CurationFigures count(const storage::PartStore& store, const parallel::Communicator& ranks,
                           const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
 
@@ -275,143 +286,100 @@ void CurateStage::run(run::StageContext& context) {
         taxonomy = taxonomy::Taxonomy::read(context.paths.file("taxonomy.h5"));
         matches = Matches::shape_of(matches_h5);
     });
-    const auto asking = asking::asking_ranks(ranks, api_);
-    asking::fold_together(context);
-    const auto me = std::find(asking.begin(), asking.end(), ranks.rank());
+    asking::Inquiry inquiry(context, {.stage = "curate",
+                                      .steps = {"refine", "generate", "screen"},
+                                      .endpoints = endpoints_,
+                                      .endpoint_names = endpoint_names(),
+                                      .api = api_});
     const storage::PartStore store(context.paths.parts("curate"),
                                    {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)},
                                    context.fingerprint, ranks);
-    const auto engine_figures = ask(context, store, *taxonomy, matches, me != asking.end(),
-                                    static_cast<int>(me - asking.begin()), static_cast<int>(asking.size()));
-    asking::fold_together(context);
+    ask(inquiry, context, store, *taxonomy, matches);
 
     const auto figures = count(store, ranks, *taxonomy, matches_h5);
     const auto none = figures.images(ImageState::none), refined = none + figures.images(ImageState::kept_some);
     parallel::together(ranks, [&] {
         if (too_many_none(none, refined)) raise_none_alarm(none, refined);
     });
-    const auto costs =
-        asking::sum_costs(ranks, me != asking.end() ? &engine_figures : nullptr, {"refine", "generate", "screen"});
-    parallel::together(ranks, [&] {
-        if (ranks.is_root()) asking::write_costs(context.paths.file(curate_costs), costs);
-    });
+    if (ranks.is_root()) figures.log();
+    figures.add_to(context.figures);
+    inquiry.bill(context.figures);
     store.gather(context.paths.file("samples.h5"), [&](storage::Hdf5File& file) {
         figures.write(file, ranks.is_root());
         file.set_attribute("format", "taskgalaxy samples 1");
         file.set_attribute("keep_votes", settings_.screen.keep_votes);
         file.set_attribute("limit_items", settings_.refine.limit_items);
     });
-    if (ranks.is_root()) {
-        figures.log();
-        asking::log_costs(costs);
-    }
-    figures.add_to(context.figures);
-    asking::add_cost_figures(context.figures, costs);
 }
 
-llm::EngineFigures CurateStage::ask(run::StageContext& context, const storage::PartStore& store,
-                                    const taxonomy::Taxonomy& taxonomy, const Matches& matches, bool here, int api_rank,
-                                    int api_ranks) const {
+void CurateStage::ask(asking::Inquiry& inquiry, const run::StageContext& context, const storage::PartStore& store,
+                      const taxonomy::Taxonomy& taxonomy, const Matches& matches) const {
     const auto& ranks = context.ranks;
     std::optional<pool::Pool> pool;
     std::optional<Prompts> prompts;
     std::optional<Share> share;
     std::optional<Progress> progress;
-    std::atomic<bool> abandon{false};
     FlowCounts counts;
-    llm::EngineFigures figures;
-    std::mutex asking_mutex;
-    std::weak_ptr<const asking::EngineAsker> asking;  // for the main thread to look at
     const asking::SentPicture as_sent{api_.image_longest_side, api_.jpeg_quality};
     const auto part_of = [&](std::uint64_t image) { return store.parts().part_of(image); };
 
     parallel::together(ranks, [&] {
-        if (!here) return;
+        if (!inquiry.asks()) return;
         prompts.emplace(prompts_.folder);
         pool.emplace(context.paths.file("pool.h5"), pool_);
         if (pool->size() != matches.images)
             throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images),
                                "make the later file again with --redo embed");
-        const auto file = storage::Hdf5File::open(context.paths.file("matches.h5"));
-        std::vector<Share::Part> parts;
-        for (std::size_t i = static_cast<std::size_t>(api_rank); i < store.missing().size();
-             i += static_cast<std::size_t>(api_ranks)) {
-            const auto index = store.missing()[i];
-            const auto images = store.parts().part(index);
-            parts.push_back({index, images, file.read_rows<std::int64_t>("type", images.begin, images.size())});
-            for (const auto type : parts.back().types)
-                if (type >= static_cast<std::int64_t>(taxonomy.size()))
-                    throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()),
-                                       "make it again with --redo match");
-        }
-        share.emplace(std::move(parts), matches.k, *pool, pilot_of(*pool, settings_.refine.limit_items), as_sent);
+        share.emplace(share_of(store, inquiry.number(), inquiry.askers(), taxonomy, context.paths.file("matches.h5")),
+                      matches.k, *pool, pilot_of(*pool, settings_.refine.limit_items), as_sent);
         progress.emplace("curate", share->images(), "images");
     });
 
-    asking::Company company;
-    company.counts = [&] { return std::vector<std::int64_t>{counts.refined, counts.none}; };
-    company.look = [&](std::span<const std::int64_t> sums) {
+    const auto questions = [&](asking::Asker& asker) {
+        asking::PictureDesk desk(
+            [&](std::uint64_t image) { return pictures::decode(pool->read(image), pool->decode_options()); }, as_sent);
+        CurationFlow flow(
+            settings_, *prompts,
+            [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); },
+            [&](std::uint64_t image) { return desk.get(image); }, asker, counts,
+            [&](ImageResult&& result) {
+                const auto part = part_of(result.image);
+                share->take(std::move(result), part);
+            });
+        llm::throw_if_ended_early(asker.run([&] { return share->start_next(flow); }), "curate");
+    };
+    const auto write_whole_parts = [&] {
+        for (auto* part : share->whole_parts()) {
+            store.write(part->index, [&](storage::Hdf5File& out) {
+                write_part(out, part->results, matches.k, settings_.screen.judges.size());
+            });
+            *part = {part->index, part->images, {}};  // on disk now
+        }
+    };
+    std::int64_t shown = 0;
+    const auto show_progress = [&] {
+        const auto finished = counts.finished.load();
+        progress->add(static_cast<std::uint64_t>(finished - shown));
+        shown = finished;
+        const auto refined = counts.refined.load();
+        const auto live = inquiry.live_text();
+        progress->note(fmt::format(
+            "None {:.0f} %, {} samples, {} votes, {} kept{}",
+            refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined),
+            counts.generated.load(), counts.judged.load(), counts.kept.load(), live.empty() ? "" : ", " + live));
+    };
+    asking::Errand errand;
+    errand.work = [&] { inquiry.ask(questions); };
+    errand.serve = [&] {
+        write_whole_parts();
+        show_progress();
+    };
+    errand.counts = [&] { return std::vector<std::int64_t>{counts.refined, counts.none}; };
+    errand.look = [&](std::span<const std::int64_t> sums) {
         if (sums[0] >= settings_.refine.none_rate_after && too_many_none(sums[1], sums[0]))
             raise_none_alarm(sums[1], sums[0]);
     };
-    if (here) {
-        company.work = [&] {
-            const auto asker =
-                std::make_shared<asking::EngineAsker>(asking::chosen_endpoints(endpoints_, api_, endpoint_names()),
-                                                      api_, context.paths.journal(), api_rank, api_ranks);
-            {
-                const std::lock_guard lock(asking_mutex);
-                asking = asker;
-            }
-            asking::PictureDesk desk(
-                [&](std::uint64_t image) { return pictures::decode(pool->read(image), pool->decode_options()); },
-                as_sent);
-            CurationFlow flow(
-                settings_, *prompts,
-                [&](std::int64_t type) -> const std::string& { return taxonomy.path(static_cast<std::size_t>(type)); },
-                [&](std::uint64_t image) { return desk.get(image); }, *asker, counts,
-                [&](ImageResult&& result) {
-                    const auto part = part_of(result.image);
-                    share->take(std::move(result), part);
-                    if (abandon) throw Abandoned{};
-                });
-            const auto feed = [&] {
-                if (abandon) throw Abandoned{};
-                return share->start_next(flow);
-            };
-            try {
-                const auto end = asker->run(feed);
-                figures = asker->figures();
-                llm::throw_if_ended_early(end, "curate");
-            } catch (const Abandoned&) {  // the rank that failed says why
-            }
-        };
-        company.abandon = [&] { abandon = true; };
-        std::int64_t shown = 0;
-        company.serve = [&, shown]() mutable {
-            for (auto* part : share->whole_parts()) {
-                store.write(part->index, [&](storage::Hdf5File& out) {
-                    write_part(out, part->results, matches.k, settings_.screen.judges.size());
-                });
-                *part = {part->index, part->images, {}};  // on disk now
-            }
-            const auto finished = counts.finished.load();
-            progress->add(static_cast<std::uint64_t>(finished - shown));
-            shown = finished;
-            const auto refined = counts.refined.load();
-            std::string live;
-            {
-                const std::lock_guard lock(asking_mutex);
-                if (const auto asker = asking.lock()) live = ", " + asking::live_text(asker->figures());
-            }
-            progress->note(fmt::format(
-                "None {:.0f} %, {} samples, {} votes, {} kept{}",
-                refined == 0 ? 0.0 : 100.0 * static_cast<double>(counts.none) / static_cast<double>(refined),
-                counts.generated.load(), counts.judged.load(), counts.kept.load(), live));
-        };
-    }
-    asking::run_in_company(ranks, company);
-    return figures;
+    inquiry.run(std::move(errand));
 }
 
 CurationFigures CurateStage::count(const storage::PartStore& store, const parallel::Communicator& ranks,
@@ -464,7 +432,7 @@ std::vector<run::PlanLine> CurateStage::plan(const run::Paths& paths) const {
     if (std::filesystem::exists(samples_h5)) {
         const auto states = storage::Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
         load.pilot_images = static_cast<double>(states[0] + states[1] + states[2]);
-        load.pilot = asking::read_costs(paths.file(curate_costs));
+        load.pilot = asking::read_expenses(asking::expenses_file(paths, name()));
     }
     return estimate_curation(load, settings_, Prompts(prompts_.folder), endpoints_, api_);
 }

@@ -52,9 +52,10 @@ std::vector<StageLoad> assumed(const CurationLoad& load, const CurateSettings& s
 std::vector<StageLoad> from_pilot(const CurationLoad& load) {
     std::vector<StageLoad> shares;
     const auto scale = load.images / load.pilot_images;
-    for (const auto& [key, cost] : *load.pilot)
-        shares.push_back({key.first, key.second, scale * static_cast<double>(cost.asked),
-                          scale * static_cast<double>(cost.tokens_in), scale * static_cast<double>(cost.tokens_out)});
+    for (const auto& [key, expense] : *load.pilot)
+        shares.push_back({key.first, key.second, scale * static_cast<double>(expense.asked),
+                          scale * static_cast<double>(expense.tokens_in),
+                          scale * static_cast<double>(expense.tokens_out)});
     return shares;
 }
 

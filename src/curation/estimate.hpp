@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "taskgalaxy/asking/costs.hpp"
 #include "taskgalaxy/asking/endpoints.hpp"
+#include "taskgalaxy/asking/expenses.hpp"
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/run/stage.hpp"
@@ -18,8 +18,8 @@ struct CurationLoad {
     double candidates = 10;  // each
     // Assumptions until a pilot says better; the paper's own full run lies near them.
     double none_rate = 0.25;
-    double types_per_image = 2;            // kept by refinement, of the images that keep any
-    std::optional<asking::Costs> pilot{};  // tokens and requests as they were
+    double types_per_image = 2;               // kept by refinement, of the images that keep any
+    std::optional<asking::Expenses> pilot{};  // tokens and requests as they were
     double pilot_images = 0;
 };
 

@@ -5,16 +5,15 @@
 #include <fmt/format.h>
 #include <future>
 #include <optional>
+#include <tuple>
 
 #include "expansion.hpp"
-#include "taskgalaxy/asking/company.hpp"
-#include "taskgalaxy/asking/costs.hpp"
 #include "taskgalaxy/asking/endpoints.hpp"
+#include "taskgalaxy/asking/inquiry.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/llm/chat.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
 #include "taskgalaxy/storage/publish.hpp"
@@ -23,7 +22,45 @@
 namespace tg::curation {
 namespace {
 
-constexpr auto expand_costs = "costs/expand.json";
+// What rank 0 remembers of a taxonomy that another rank may have grown.
+struct GrowthCounts {
+    std::int64_t level1 = 0, level2 = 0, level3 = 0, leaves = 0;
+    std::int64_t answers = 0, failed = 0, exact_duplicates = 0, near_duplicates = 0;
+
+    static GrowthCounts of(const Expanded& grown) {
+        const auto levels = grown.taxonomy.level_counts();
+        const auto whole = [](std::size_t count) { return static_cast<std::int64_t>(count); };
+        return {.level1 = whole(levels[0]),
+                .level2 = whole(levels[1]),
+                .level3 = whole(levels[2]),
+                .leaves = whole(grown.taxonomy.leaves().size()),
+                .answers = grown.report.requests,
+                .failed = grown.report.failed,
+                .exact_duplicates = grown.report.exact_duplicates,
+                .near_duplicates = whole(grown.report.dropped.size())};
+    }
+    void add_to(run::Figures& figures) const {
+        const std::pair<const char*, std::int64_t> named[]{{"level1", level1},
+                                                           {"level2", level2},
+                                                           {"level3", level3},
+                                                           {"leaves", leaves},
+                                                           {"answers", answers},
+                                                           {"failed", failed},
+                                                           {"exact_duplicates", exact_duplicates},
+                                                           {"near_duplicates", near_duplicates}};
+        for (const auto& [name, count] : named) figures.emplace_back(name, static_cast<double>(count));
+    }
+    void log() const {
+        log::info(
+            "expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates "
+            "dropped; {} requests, {} failed",
+            level1, level2, level3, exact_duplicates, near_duplicates, answers, failed);
+    }
+    template <class Self> static auto fields(Self& c) {
+        return std::tie(c.level1, c.level2, c.level3, c.leaves, c.answers, c.failed, c.exact_duplicates,
+                        c.near_duplicates);
+    }
+};
 
 class ExpandStage final : public run::Stage {
 public:
@@ -69,17 +106,21 @@ public:
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override;
 
     void start_early(const run::StageContext& context) override {
-        asking_ = asking::asking_ranks(context.ranks, api_).front();
-        asking::fold_together(context);
-        if (context.ranks.rank() != asking_) return;
+        inquiry_.emplace(context, asking::InquiryPlan{.stage = "expand",
+                                                      .steps = {"expand"},
+                                                      .endpoints = endpoints_,
+                                                      .endpoint_names = {settings_.endpoint},
+                                                      .api = api_,
+                                                      .askers = asking::Askers::one});
+        if (!inquiry_->asks()) return;
         progress_.emplace("expand",
                           static_cast<std::uint64_t>(settings_.level1_target) +
                               static_cast<std::uint64_t>(settings_.level2_target) +
                               static_cast<std::uint64_t>(settings_.level3_target),
                           "task types");
-        grown_ = std::async(std::launch::async, [this, journal = context.paths.journal()] {
+        grown_ = std::async(std::launch::async, [this] {
             try {
-                return grow(journal);
+                return grow();
             } catch (...) {
                 if (!waited_for_) request_stop();  // the stages that run meanwhile need not finish first
                 throw;
@@ -101,72 +142,42 @@ public:
 
     void run(run::StageContext& context) override {
         const auto& ranks = context.ranks;
-        if (asking_ < 0) start_early(context);
+        if (!inquiry_) start_early(context);
         waited_for_ = true;
-        const bool here = ranks.rank() == asking_;
-        asking::Company company;
-        if (here) company.work = [&] { grown_.get(); };
-        asking::run_in_company(ranks, company);
-        asking::fold_together(context);
-        const auto* result = here ? &grown_.get().expanded : nullptr;
-        const auto* figures = here && grown_.get().figures ? &*grown_.get().figures : nullptr;
-
-        const auto costs = asking::sum_costs(ranks, figures, {"expand"});
-        std::string counted;
+        inquiry_->run({.work = [&] { grown_.get(); }});
+        GrowthCounts counts;
         parallel::together(ranks, [&] {
-            if (!here) return;
+            if (!inquiry_->asks()) return;
+            const auto& grown = grown_.get();
             progress_->finish();
-            storage::publish_text(context.paths.file("taxonomy.txt"), result->taxonomy.as_text());
+            storage::publish_text(context.paths.file("taxonomy.txt"), grown.taxonomy.as_text());
             storage::publish_hdf5(context.paths.file("taxonomy.h5"), [&](storage::Hdf5File& file) {
-                result->taxonomy.write(file);
-                write_report(file, result->report);
+                grown.taxonomy.write(file);
+                write_report(file, grown.report);
                 file.set_attribute("fingerprint", context.fingerprint);
             });
-            asking::write_costs(context.paths.file(expand_costs), costs);
-            const auto counts = result->taxonomy.level_counts();
-            const auto& report = result->report;
-            counted = fmt::format("{} {} {} {} {} {} {} {}", counts[0], counts[1], counts[2],
-                                  result->taxonomy.leaves().size(), report.requests, report.failed,
-                                  report.exact_duplicates, report.dropped.size());
-            log::info(
-                "expand: {} task types at level 1, {} at level 2, {} at level 3; {} exact and {} near-duplicates "
-                "dropped; {} requests, {} failed",
-                counts[0], counts[1], counts[2], report.exact_duplicates, report.dropped.size(), report.requests,
-                report.failed);
-            asking::log_costs(costs);
+            counts = GrowthCounts::of(grown);
+            counts.log();
         });
         // Rank 0's figures are kept, and the asking rank may be another.
-        const auto numbers = split_numbers(ranks.broadcast<std::string>(counted, asking_));
-        constexpr std::array names{"level1",  "level2", "level3",           "leaves",
-                                   "answers", "failed", "exact_duplicates", "near_duplicates"};
-        for (std::size_t i = 0; i < names.size(); ++i) context.figures.emplace_back(names[i], numbers.at(i));
-        asking::add_cost_figures(context.figures, costs);
+        ranks.broadcast(counts, inquiry_->first_rank()).add_to(context.figures);
+        inquiry_->bill(context.figures, inquiry_->first_rank());
     }
 
 private:
-    struct Grown {
-        Expanded expanded;
-        std::optional<llm::EngineFigures> figures;
-    };
-
     // On a thread of its own, on the rank that asks.
-    Grown grow(const std::filesystem::path& journal) {
+    Expanded grow() {
         const auto embedder = settings_.embedder == "clip" ? clip_.make() : taxonomy::lexical_embedder();
-        if (!settings_.ask) return {given_taxonomy(given(), settings_, embedder), {}};
+        if (!settings_.ask) return given_taxonomy(given(), settings_, embedder);
         const Prompts prompts(prompts_.folder);
-        asking::EngineAsker asker(asking::chosen_endpoints(endpoints_, api_, {settings_.endpoint}), api_, journal, 0,
-                                  1);
-        auto expanded = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) {
-            progress_->note(asking::live_text(asker.figures()));
-            progress_->add(static_cast<std::uint64_t>(fresh));
+        std::optional<Expanded> grown;
+        inquiry_->ask([&](asking::Asker& asker) {
+            grown = expand_taxonomy(given(), settings_, prompts, embedder, asker, [&](std::int64_t fresh) {
+                progress_->note(inquiry_->live_text());
+                progress_->add(static_cast<std::uint64_t>(fresh));
+            });
         });
-        return {std::move(expanded), asker.figures()};
-    }
-
-    static std::vector<double> split_numbers(const std::string& text) {
-        std::vector<double> numbers;
-        for (const auto& number : split(text, ' ')) numbers.push_back(std::stod(number));
-        return numbers;
+        return std::move(grown).value();
     }
 
     std::vector<std::string> given() const {
@@ -213,10 +224,10 @@ private:
     asking::Endpoints endpoints_;
     llm::ApiSettings api_;
     NameEmbedder clip_;
-    int asking_ = -1;  // the rank; known once the asking began
+    std::optional<asking::Inquiry> inquiry_;  // once the asking began
     std::optional<Progress> progress_;
     std::atomic<bool> waited_for_{false};
-    std::shared_future<Grown> grown_;
+    std::shared_future<Expanded> grown_;
 };
 
 std::vector<run::PlanLine> ExpandStage::plan(const run::Paths& paths) const {

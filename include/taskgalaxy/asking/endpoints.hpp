@@ -7,7 +7,6 @@
 
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/llm/settings.hpp"
-#include "taskgalaxy/run/stage.hpp"
 
 namespace tg::asking {
 
@@ -26,9 +25,5 @@ void check_reachable(const Endpoints& endpoints, const llm::ApiSettings& api, co
 
 // What decides an endpoint's answers: model and sampling, not urls, limits or prices.
 void add_endpoint(DigestBuilder& inputs, const Endpoints& endpoints, const std::string& name);
-
-// Folds the run's finished journals, on rank 0. Collective, before the first and after the last engine of a stage
-// lives: nobody may write journals meanwhile.
-void fold_together(const run::StageContext& context);
 
 }  // namespace tg::asking

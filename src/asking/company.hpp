@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "taskgalaxy/llm/settings.hpp"
@@ -13,7 +14,9 @@
 
 namespace tg::asking {
 
-// The ranks that ask, in ascending order, the same on every rank. Collective.
+// The ranks that ask, in ascending order; `host_of_rank` has one entry a rank. Throws UsageError as api_ranks_of().
+std::vector<int> asking_ranks(const std::vector<std::string>& host_of_rank, const llm::ApiSettings& api);
+// Collective; the same on every rank.
 std::vector<int> asking_ranks(const parallel::Communicator& ranks, const llm::ApiSettings& api);
 
 struct Company {
