@@ -23,7 +23,7 @@ struct Answerer::Impl {
 
     Impl(const std::filesystem::path& folder, const EvaluateSettings& settings, torch::Device device)
         : model(models::VisionLanguageModel::load(folder, device, layers::choose_dtype(settings.dtype, device))),
-          family(settings.prompts == "internvl" ? PromptFamily::internvl : PromptFamily::llava),
+          family(settings.prompts),
           batch(settings.batch),
           pictures_seen(model.image_size() > 0 ? 1 : 0),
           decoders(settings.threads > 0 ? static_cast<std::size_t>(settings.threads) : usable_cores()) {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <fmt/format.h>
-#include <future>
 #include <optional>
+#include <span>
 
 #include "answerer.hpp"
 #include "judge.hpp"
@@ -12,6 +12,8 @@
 #include "questions.hpp"
 #include "results.hpp"
 #include "suite.hpp"
+#include "taskgalaxy/asking/endpoints.hpp"
+#include "taskgalaxy/asking/inquiry.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -42,33 +44,35 @@ struct Benchmark {
     }
 };
 
+// A benchmark opened: every rank holds its questions (files are mapped, and texts are small beside a model).
+struct Paper {
+    const Benchmark* benchmark;
+    QuestionFile file;
+    std::string note;  // what a reader of the result must know about the file; rank 0 looks
+
+    std::span<const Question> questions(std::size_t count) const { return std::span(file.questions()).first(count); }
+};
+
 // Answers of one model to one benchmark, in parts until all are there, then in one file beside the parts until the
 // stage is done.
 struct Exam {
-    std::string model;
-    const Benchmark* benchmark;
+    Examinee model;
+    const Paper* paper;
     storage::PartStore parts;
     std::filesystem::path file;
+
+    const Benchmark& benchmark() const { return *paper->benchmark; }
+    // "tuned mmvet", "tuned.mmvet"
+    std::string label(char between) const { return fmt::format("{}{}{}", word_of(model), between, benchmark().name); }
 };
 
+// What came of an exam: the answers in question order, and the marks that rules, then the judge, gave them.
 struct Sheet {
     std::vector<std::string> predictions, problems;
     std::uint64_t pictures_left_out = 0;
     double seconds = 0;
+    std::vector<Mark> marks;
 };
-
-// Waits for `work` of rank 0, which runs beside the main thread; all ranks meet meanwhile, so that no watchdog takes
-// them for dead.
-void root_works_while_all_meet(const parallel::Communicator& ranks, const std::function<void()>& work) {
-    using namespace std::chrono_literals;
-    std::future<void> result;
-    if (ranks.is_root()) result = std::async(std::launch::async, work);
-    const auto busy = [&] { return ranks.is_root() && result.wait_for(200ms) != std::future_status::ready; };
-    while (ranks.any(busy())) {}
-    parallel::together(ranks, [&] {
-        if (result.valid()) result.get();
-    });
-}
 
 class EvaluateStage : public run::Stage {
 public:
@@ -94,7 +98,7 @@ public:
         return "benchmarks, answered by the model before and after fine-tuning";
     }
     std::vector<std::string> reads() const override {
-        return tests("tuned") ? std::vector<std::string>{"export/model"} : std::vector<std::string>{};
+        return tests(Examinee::tuned) ? std::vector<std::string>{"export/model"} : std::vector<std::string>{};
     }
     std::vector<std::string> writes() const override { return {"evaluation.h5", "export/predictions"}; }
 
@@ -106,8 +110,8 @@ public:
             run::add_file_identity(inputs, benchmark.settings.file);
             if (!benchmark.settings.answers.empty()) run::add_file_identity(inputs, benchmark.settings.answers);
         }
-        if (tests("base")) run::add_file_identity(inputs, base_model_);
-        if (!settings_.judge.empty()) inputs.add(endpoints_.at(settings_.judge).model);
+        if (tests(Examinee::base)) run::add_file_identity(inputs, base_model_);
+        if (!settings_.judge.empty()) asking::add_endpoint(inputs, endpoints_, settings_.judge);
     }
 
     void check() const override {
@@ -118,7 +122,7 @@ public:
                              known.empty() ? "the job has no endpoints" : "known: " + join(known, ", "));
         }
         if (settings_.models.empty()) throw UsageError("evaluate.models is empty", "name base, tuned or both");
-        if (tests("base") && !std::filesystem::exists(base_model_ / "config.json"))
+        if (tests(Examinee::base) && !std::filesystem::exists(base_model_ / "config.json"))
             throw InputError(fmt::format("evaluate.base_model: {} holds no config.json",
                                          base_model_.empty() ? "(nothing)" : base_model_.string()),
                              "give the folder of a Hugging Face model");
@@ -154,55 +158,79 @@ public:
     void run(run::StageContext& context) override;
 
 private:
-    bool tests(std::string_view model) const {
+    bool tests(Examinee model) const {
         return std::find(settings_.models.begin(), settings_.models.end(), model) != settings_.models.end();
     }
-    std::filesystem::path folder_of(const std::string& model, const run::Paths& paths) const {
-        return model == "base" ? base_model_ : paths.exported() / "model";
+    std::filesystem::path folder_of(Examinee model, const run::Paths& paths) const {
+        return model == Examinee::base ? base_model_ : paths.exported() / "model";
     }
     int tokens_for(const Benchmark& benchmark) const {
         if (benchmark.settings.max_new_tokens > 0) return benchmark.settings.max_new_tokens;
         return settings_.max_new_tokens > 0 ? settings_.max_new_tokens : benchmark.kind->max_new_tokens;
     }
-    Convention convention() const {
-        return settings_.convention == "official" ? Convention::official : Convention::vlmevalkit;
+    const JudgeProtocol* protocol_of(const Benchmark& benchmark) const {
+        return settings_.judge.empty() ? nullptr : judge_protocol(benchmark.kind->name);
     }
 
-    void sit(const Exam& exam, const QuestionFile& file, Answerer& answerer, const parallel::Communicator& ranks) const;
-    Sheet collect(const Exam& exam) const;
-    BenchmarkResult mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet, std::vector<Mark> marks,
-                         const std::string& note) const;
+    // The steps of run(), in order; collective but for the last.
+    std::vector<Paper> open_papers(const parallel::Communicator& ranks) const;
+    std::vector<Exam> set_exams(const std::vector<Paper>& papers, const run::StageContext& context) const;
+    void sit_exams(Examinee model, std::vector<Exam>& exams, const run::StageContext& context) const;
+    std::vector<Sheet> mark_by_rules(const std::vector<Exam>& exams, const parallel::Communicator& ranks,
+                                     bool here) const;
+    void mark_by_judge(const std::vector<Exam>& exams, std::vector<Sheet>& sheets, asking::Inquiry& inquiry,
+                       const parallel::Communicator& ranks) const;
+    void publish(const std::vector<Exam>& exams, const std::vector<Sheet>& sheets, run::StageContext& context) const;
+
     std::string note_on(const Benchmark& benchmark, const QuestionFile& file) const;
+    void sit(const Exam& exam, Answerer& answerer, const parallel::Communicator& ranks) const;
+    Sheet collect(const Exam& exam) const;
+    BenchmarkResult result_of(const Exam& exam, const Sheet& sheet) const;
 
     EvaluateSettings settings_;
     std::filesystem::path base_model_;
     std::vector<Benchmark> benchmarks_;
-    std::map<std::string, llm::EndpointSettings> endpoints_;
+    asking::Endpoints endpoints_;
     llm::ApiSettings api_;
 };
 
-// Every rank answers its parts; then they are joined in question order.
-void EvaluateStage::sit(const Exam& exam, const QuestionFile& file, Answerer& answerer,
-                        const parallel::Communicator& ranks) const {
-    storage::for_each_part(
-        exam.parts, ranks, fmt::format("evaluate {} {}", exam.model, exam.benchmark->name), "questions",
-        [&](std::uint64_t, parallel::Slice questions, storage::Hdf5File& out) {
-            const auto start = Clock::now();
-            const auto answers =
-                answerer.answer(file, questions, exam.benchmark->kind->prompt, tokens_for(*exam.benchmark));
-            out.write_texts("prediction", answers.texts);
-            out.write_texts("problem", answers.problems);
-            out.write("pictures_left_out", std::vector{answers.pictures_left_out});
-            out.write("seconds", std::vector{std::chrono::duration<double>(Clock::now() - start).count()});
-        });
+void EvaluateStage::run(run::StageContext& context) {
+    const auto& ranks = context.ranks;
+    const auto papers = open_papers(ranks);
+    auto exams = set_exams(papers, context);
+    for (const auto model : settings_.models) sit_exams(model, exams, context);
+
+    const bool judged =
+        std::any_of(exams.begin(), exams.end(), [&](const Exam& exam) { return protocol_of(exam.benchmark()); });
+    std::optional<asking::Inquiry> inquiry;
+    if (judged)
+        inquiry.emplace(context, asking::InquiryPlan{.stage = std::string(name()),
+                                                     .steps = {std::string(judge_step)},
+                                                     .endpoints = endpoints_,
+                                                     .endpoint_names = {settings_.judge},
+                                                     .api = api_});
+    auto sheets = mark_by_rules(exams, ranks, ranks.is_root() || (inquiry && inquiry->asks()));
+    run::Figures paid;
+    if (inquiry) {
+        mark_by_judge(exams, sheets, *inquiry, ranks);
+        inquiry->bill(paid);
+    }
+    parallel::together(ranks, [&] {
+        if (ranks.is_root()) publish(exams, sheets, context);
+    });
+    context.figures.insert(context.figures.end(), paid.begin(), paid.end());
 }
 
-Sheet EvaluateStage::collect(const Exam& exam) const {
-    const auto in = storage::Hdf5File::open(exam.file);
-    Sheet sheet{in.read_texts("prediction"), in.read_texts("problem")};
-    for (const auto left_out : in.read<std::uint64_t>("pictures_left_out")) sheet.pictures_left_out += left_out;
-    for (const auto seconds : in.read<double>("seconds")) sheet.seconds += seconds;
-    return sheet;
+std::vector<Paper> EvaluateStage::open_papers(const parallel::Communicator& ranks) const {
+    std::vector<Paper> papers;
+    parallel::together(ranks, [&] {
+        for (const auto& benchmark : benchmarks_) {
+            auto& paper = papers.emplace_back(&benchmark, benchmark.open(), std::string());
+            if (ranks.is_root()) paper.note = note_on(benchmark, paper.file);
+            if (!paper.note.empty()) log::warn("benchmark {}: {}", benchmark.name, paper.note);
+        }
+    });
+    return papers;
 }
 
 std::string EvaluateStage::note_on(const Benchmark& benchmark, const QuestionFile& file) const {
@@ -233,18 +261,141 @@ std::string EvaluateStage::note_on(const Benchmark& benchmark, const QuestionFil
     return join(notes, "; ");
 }
 
-BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, const Sheet& sheet,
-                                    std::vector<Mark> marks, const std::string& note) const {
-    const auto& kind = *exam.benchmark->kind;
-    const std::span questions(file.questions().data(), sheet.predictions.size());
-    BenchmarkResult result{exam.model, exam.benchmark->name, &kind};
-    result.in_mean = exam.benchmark->settings.in_mean;
-    result.headline = exam.benchmark->settings.headline;
-    result.questions = questions.size();
+// One for each model and benchmark, without questions where their answers were gathered by an earlier life.
+std::vector<Exam> EvaluateStage::set_exams(const std::vector<Paper>& papers, const run::StageContext& context) const {
+    const auto& ranks = context.ranks;
+    const auto folder = context.paths.parts(name());
+    const auto per_part = static_cast<std::uint64_t>(settings_.questions_per_part);
+    std::vector<Exam> exams;
+    for (const auto model : settings_.models)
+        for (const auto& paper : papers) {
+            const auto label = fmt::format("{}.{}", word_of(model), paper.benchmark->name);
+            const auto done = folder / (label + ".h5");
+            bool gathered = false;
+            parallel::together(ranks, [&] {
+                if (ranks.is_root() && std::filesystem::exists(done))
+                    gathered = storage::Hdf5File::open(done).text_attribute("fingerprint") == context.fingerprint;
+            });
+            const auto count = ranks.any(gathered) ? 0 : paper.benchmark->count(paper.file);
+            exams.push_back({model, &paper,
+                             storage::PartStore(folder / label, {count, per_part}, context.fingerprint, ranks), done});
+        }
+    return exams;
+}
+
+void EvaluateStage::sit_exams(Examinee model, std::vector<Exam>& exams, const run::StageContext& context) const {
+    std::optional<Answerer> answerer;  // loaded when the first question asks for it
+    for (auto& exam : exams) {
+        if (exam.model != model || exam.parts.parts().items() == 0) continue;
+        if (!answerer && !exam.parts.missing().empty())
+            parallel::together(context.ranks, [&] { answerer.emplace(folder_of(model, context.paths), settings_); });
+        if (answerer) sit(exam, *answerer, context.ranks);
+        exam.parts.gather(exam.file,
+                          [&](storage::Hdf5File& out) { out.set_attribute("fingerprint", context.fingerprint); });
+    }
+}
+
+// Every rank answers its parts.
+void EvaluateStage::sit(const Exam& exam, Answerer& answerer, const parallel::Communicator& ranks) const {
+    const auto& benchmark = exam.benchmark();
+    storage::for_each_part(exam.parts, ranks, "evaluate " + exam.label(' '), "questions",
+                           [&](std::uint64_t, parallel::Slice questions, storage::Hdf5File& out) {
+                               const auto start = Clock::now();
+                               const auto answers = answerer.answer(exam.paper->file, questions, benchmark.kind->prompt,
+                                                                    tokens_for(benchmark));
+                               const std::chrono::duration<double> seconds = Clock::now() - start;
+                               out.write_texts("prediction", answers.texts);
+                               out.write_texts("problem", answers.problems);
+                               out.write("pictures_left_out", std::vector{answers.pictures_left_out});
+                               out.write("seconds", std::vector{seconds.count()});
+                           });
+}
+
+// `here`: on rank 0, which publishes, and on the ranks that ask the judge. Texts only.
+std::vector<Sheet> EvaluateStage::mark_by_rules(const std::vector<Exam>& exams, const parallel::Communicator& ranks,
+                                                bool here) const {
+    std::vector<Sheet> sheets;
+    parallel::together(ranks, [&] {
+        if (!here) return;
+        for (const auto& exam : exams) {
+            auto& sheet = sheets.emplace_back(collect(exam));
+            const auto questions = exam.paper->questions(sheet.predictions.size());
+            for (std::size_t i = 0; i < questions.size(); ++i)
+                sheet.marks.push_back(
+                    exam.benchmark().kind->read(questions[i], sheet.predictions[i], settings_.convention));
+        }
+    });
+    return sheets;
+}
+
+Sheet EvaluateStage::collect(const Exam& exam) const {
+    const auto in = storage::Hdf5File::open(exam.file);
+    Sheet sheet{in.read_texts("prediction"), in.read_texts("problem")};
+    for (const auto left_out : in.read<std::uint64_t>("pictures_left_out")) sheet.pictures_left_out += left_out;
+    for (const auto seconds : in.read<double>("seconds")) sheet.seconds += seconds;
+    return sheet;
+}
+
+// The asking ranks share what rules could not read; rank 0's sheets get the marks.
+void EvaluateStage::mark_by_judge(const std::vector<Exam>& exams, std::vector<Sheet>& sheets, asking::Inquiry& inquiry,
+                                  const parallel::Communicator& ranks) const {
+    std::vector<JudgedExam> judged;
+    std::vector<std::size_t> places;  // of those in `sheets`
+    for (std::size_t e = 0; e < sheets.size(); ++e)
+        if (const auto* protocol = protocol_of(exams[e].benchmark())) {
+            const auto& sheet = sheets[e];
+            judged.push_back({protocol, exams[e].label(' '), exams[e].paper->questions(sheet.predictions.size()),
+                              sheet.predictions, sheet.marks});
+            places.push_back(e);
+        }
+    std::vector<JudgedMark> mine;
+    asking::Errand errand;
+    errand.work = [&] {
+        inquiry.ask([&](asking::Asker& asker) {
+            mine =
+                ask_judge(asker, settings_.judge, settings_.convention, judged, {inquiry.number(), inquiry.askers()});
+        });
+    };
+    inquiry.run(std::move(errand));
+    for (auto& of_rank : ranks.gather(mine))
+        for (auto& [exam, question, mark] : of_rank) sheets[places[exam]].marks[question] = std::move(mark);
+}
+
+// On rank 0.
+void EvaluateStage::publish(const std::vector<Exam>& exams, const std::vector<Sheet>& sheets,
+                            run::StageContext& context) const {
+    std::vector<BenchmarkResult> results;
+    for (std::size_t e = 0; e < exams.size(); ++e) {
+        const auto& sheet = sheets[e];
+        const auto questions = exams[e].paper->questions(sheet.predictions.size());
+        storage::publish_text(
+            context.paths.exported() / "predictions" / (exams[e].label('.') + ".tsv"),
+            predictions_tsv({questions.begin(), questions.end()}, sheet.predictions, sheet.marks, sheet.problems));
+        const auto& result = results.emplace_back(result_of(exams[e], sheet));
+        if (result.done()) {
+            log::info("{} {}: {:.2f} ({} questions, {} answers not understood)", result.model, result.benchmark,
+                      result.score(), result.questions, result.unread);
+            context.figures.emplace_back(exams[e].label('.'), result.score());
+        } else log::warn("{} {}: {}", result.model, result.benchmark, result.state);
+    }
+    storage::publish_hdf5(context.paths.file("evaluation.h5"),
+                          [&](storage::Hdf5File& out) { write_results(out, results, settings_); });
+    for (const auto& mean : mean_scores(results))
+        if (mean.name == "all benchmarks") context.figures.emplace_back(mean.model + ".mean", mean.value);
+    std::filesystem::remove_all(context.paths.parts(name()));
+}
+
+BenchmarkResult EvaluateStage::result_of(const Exam& exam, const Sheet& sheet) const {
+    const auto& benchmark = exam.benchmark();
+    const auto& kind = *benchmark.kind;
+    BenchmarkResult result{std::string(word_of(exam.model)), benchmark.name, &kind};
+    result.in_mean = benchmark.settings.in_mean;
+    result.headline = benchmark.settings.headline;
+    result.questions = sheet.predictions.size();
     result.seconds = sheet.seconds;
     std::vector<std::string> notes;
-    if (!note.empty()) notes.push_back(note);
-    for (const auto& mark : marks) result.unread += !mark.understood;
+    if (!exam.paper->note.empty()) notes.push_back(exam.paper->note);
+    for (const auto& mark : sheet.marks) result.unread += !mark.understood;
     const auto unseen = static_cast<std::uint64_t>(
         std::count_if(sheet.problems.begin(), sheet.problems.end(), [](const auto& p) { return !p.empty(); }));
     if (unseen > 0)
@@ -261,116 +412,10 @@ BenchmarkResult EvaluateStage::mark(const Exam& exam, const QuestionFile& file, 
     }
     result.note = join(notes, "; ");
     if (result.done()) {
-        result.figures = kind.summarise(questions, marks);
+        result.figures = kind.summarise(exam.paper->questions(sheet.predictions.size()), sheet.marks);
         common_scale(result.figures, result.headline);  // an unknown headline is said before hours of other work
     }
     return result;
-}
-
-void EvaluateStage::run(run::StageContext& context) {
-    const auto& ranks = context.ranks;
-    const auto folder = context.paths.parts("evaluate");
-
-    // Every rank reads the questions: files are mapped, and texts are small beside a model.
-    std::vector<QuestionFile> files;
-    std::vector<std::string> notes;
-    parallel::together(ranks, [&] {
-        for (const auto& benchmark : benchmarks_) {
-            files.push_back(benchmark.open());
-            notes.push_back(ranks.is_root() ? note_on(benchmark, files.back()) : "");
-            if (!notes.back().empty()) log::warn("benchmark {}: {}", benchmark.name, notes.back());
-        }
-    });
-
-    std::vector<Exam> exams;
-    for (const auto& model : settings_.models)
-        for (std::size_t b = 0; b < benchmarks_.size(); ++b) {
-            const auto label = fmt::format("{}.{}", model, benchmarks_[b].name);
-            const auto done = folder / (label + ".h5");
-            std::int64_t gathered = 0;
-            parallel::together(ranks, [&] {
-                if (ranks.is_root() && std::filesystem::exists(done))
-                    gathered = storage::Hdf5File::open(done).text_attribute("fingerprint") == context.fingerprint;
-            });
-            const auto count = ranks.sum(gathered) > 0 ? 0 : benchmarks_[b].count(files[b]);
-            exams.push_back(
-                {model, &benchmarks_[b],
-                 storage::PartStore(folder / label, {count, static_cast<std::uint64_t>(settings_.questions_per_part)},
-                                    context.fingerprint, ranks),
-                 done});
-        }
-
-    for (const auto& model : settings_.models) {
-        std::optional<Answerer> answerer;  // loaded when the first question asks for it
-        for (auto& exam : exams) {
-            if (exam.model != model || exam.parts.parts().items() == 0) continue;
-            const auto b = static_cast<std::size_t>(exam.benchmark - benchmarks_.data());
-            if (!answerer && !exam.parts.missing().empty())
-                parallel::together(ranks, [&] { answerer.emplace(folder_of(model, context.paths), settings_); });
-            if (answerer) sit(exam, files[b], *answerer, ranks);
-            exam.parts.gather(exam.file,
-                              [&](storage::Hdf5File& out) { out.set_attribute("fingerprint", context.fingerprint); });
-        }
-    }
-
-    // Marking is rank 0's: texts only.
-    std::vector<Sheet> sheets(exams.size());
-    std::vector<std::vector<Mark>> marks(exams.size());
-    std::vector<JudgedBenchmark> judged;
-    std::vector<std::vector<Question>> judged_questions(exams.size());
-    parallel::together(ranks, [&] {
-        if (!ranks.is_root()) return;
-        for (std::size_t e = 0; e < exams.size(); ++e) {
-            const auto& file = files[static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data())];
-            sheets[e] = collect(exams[e]);
-            for (std::size_t i = 0; i < sheets[e].predictions.size(); ++i)
-                marks[e].push_back(
-                    exams[e].benchmark->kind->read(file.questions()[i], sheets[e].predictions[i], convention()));
-            const auto* protocol = settings_.judge.empty() ? nullptr : judge_protocol(exams[e].benchmark->kind->name);
-            if (!protocol) continue;
-            judged_questions[e].assign(
-                file.questions().begin(),
-                file.questions().begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size()));
-            judged.push_back({protocol, fmt::format("{} {}", exams[e].model, exams[e].benchmark->name),
-                              &judged_questions[e], &sheets[e].predictions, &marks[e]});
-        }
-    });
-    JudgeCost cost;
-    if (ranks.any(!judged.empty()))
-        root_works_while_all_meet(ranks, [&] {
-            cost = judge_answers(judged, convention(), settings_.judge, endpoints_, api_, context.paths.journal());
-        });
-
-    parallel::together(ranks, [&] {
-        if (!ranks.is_root()) return;
-        std::vector<BenchmarkResult> results;
-        for (std::size_t e = 0; e < exams.size(); ++e) {
-            const auto b = static_cast<std::size_t>(exams[e].benchmark - benchmarks_.data());
-            const auto& questions = files[b].questions();
-            storage::publish_text(
-                context.paths.exported() / "predictions" /
-                    fmt::format("{}.{}.tsv", exams[e].model, exams[e].benchmark->name),
-                predictions_tsv(
-                    {questions.begin(), questions.begin() + static_cast<std::ptrdiff_t>(sheets[e].predictions.size())},
-                    sheets[e].predictions, marks[e], sheets[e].problems));
-            results.push_back(mark(exams[e], files[b], sheets[e], marks[e], notes[b]));
-            const auto& result = results.back();
-            if (result.done()) {
-                log::info("{} {}: {:.2f} ({} questions, {} answers not understood)", result.model, result.benchmark,
-                          result.score(), result.questions, result.unread);
-                context.figures.emplace_back(fmt::format("{}.{}", result.model, result.benchmark), result.score());
-            } else log::warn("{} {}: {}", result.model, result.benchmark, result.state);
-        }
-        storage::publish_hdf5(context.paths.file("evaluation.h5"),
-                              [&](storage::Hdf5File& out) { write_results(out, results, settings_); });
-        for (const auto& mean : mean_scores(results))
-            if (mean.name == "all benchmarks") context.figures.emplace_back(mean.model + ".mean", mean.value);
-        if (!judged.empty()) {
-            context.figures.emplace_back("judge.requests", static_cast<double>(cost.requests));
-            context.figures.emplace_back("judge.usd", cost.usd);
-        }
-        std::filesystem::remove_all(folder);
-    });
 }
 
 }  // namespace

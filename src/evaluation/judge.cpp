@@ -116,47 +116,38 @@ std::optional<std::pair<double, double>> score_pair_in(std::string_view reply) {
     return std::pair(*first, *second);
 }
 
-JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge,
-                        const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
-                        const std::filesystem::path& journal) {
-    llm::Engine engine({{judge, endpoints.at(judge)}}, api, journal, 0, 1);
-    for (auto& benchmark : benchmarks)
-        for (std::size_t i = 0; i < benchmark.questions->size(); ++i) {
-            auto& mark = (*benchmark.marks)[i];
-            if (mark.understood) continue;
-            const auto& question = (*benchmark.questions)[i];
-            ++benchmark.asked;
-            llm::Request request{.endpoint = judge,
-                                 .stage = "judge",
-                                 .item = fmt::format("{} question {}", benchmark.label, question.index),
-                                 .user = benchmark.protocol->ask(question, (*benchmark.predictions)[i]),
-                                 .max_tokens = benchmark.protocol->max_tokens};
-            const auto read = [&question, &benchmark, convention](std::string_view reply) {
-                return benchmark.protocol->read(question, reply, convention);
-            };
-            engine.submit(
-                std::move(request),
-                [read](std::string_view reply) {
-                    return read(reply) ? std::string() : std::string("the reply does not hold the score");
-                },
-                [read, &mark, &benchmark](llm::Reply reply) {
-                    if (reply.status == llm::Reply::Status::stopped) return;
-                    if (auto found = reply.status == llm::Reply::Status::answered ? read(reply.text) : std::nullopt)
-                        mark = std::move(*found);
-                    else ++benchmark.unread;
-                });
+std::vector<JudgedMark> ask_judge(asking::Asker& asker, const std::string& judge, Convention convention,
+                                  std::span<const JudgedExam> exams, JudgeShare share) {
+    std::vector<JudgedMark> judged;
+    const auto put = [&](std::uint64_t e, std::uint64_t q) {
+        const auto& exam = exams[e];
+        const auto& question = exam.questions[q];
+        const auto read = [&exam, &question, convention](std::string_view reply) {
+            return exam.protocol->read(question, reply, convention);
+        };
+        asker.submit(
+            {.endpoint = judge,
+             .stage = std::string(judge_step),
+             .item = fmt::format("{} question {}", exam.label, question.index),
+             .user = exam.protocol->ask(question, exam.predictions[q]),
+             .max_tokens = exam.protocol->max_tokens},
+            [read](std::string_view reply) {
+                return read(reply) ? std::string() : std::string("the reply does not hold the score");
+            },
+            [&judged, read, e, q](llm::Reply reply) {
+                if (reply.status != llm::Reply::Status::answered) return;
+                if (auto mark = read(reply.text)) judged.push_back({e, q, std::move(*mark)});
+            });
+    };
+    std::uint64_t unread = 0;
+    for (std::uint64_t e = 0; e < exams.size(); ++e)
+        for (std::uint64_t q = 0; q < exams[e].questions.size(); ++q) {
+            if (exams[e].marks[q].understood) continue;
+            if (unread++ % static_cast<std::uint64_t>(share.askers) == static_cast<std::uint64_t>(share.number))
+                put(e, q);
         }
-    llm::throw_if_ended_early(engine.run([] { return false; }), "evaluate: scoring by the judge");
-    const auto figures = engine.figures();
-    JudgeCost cost{.usd = figures.usd, .price_known = figures.price_known};
-    for (const auto& [where, counts] : figures.by_endpoint_and_stage) {
-        if (where.second != "judge") continue;
-        cost.requests += counts.sent;
-        cost.from_journal += counts.from_journal;
-        cost.usd = counts.usd + counts.usd_before;
-        cost.price_known = counts.price_known;
-    }
-    return cost;
+    llm::throw_if_ended_early(asker.run([] { return false; }), "evaluate: scoring by the judge");
+    return judged;
 }
 
 }  // namespace tg::evaluation

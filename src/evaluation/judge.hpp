@@ -3,17 +3,18 @@
 // result.
 #pragma once
 
-#include <filesystem>
-#include <map>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "questions.hpp"
 #include "suite.hpp"
-#include "taskgalaxy/llm/chat.hpp"
-#include "taskgalaxy/llm/settings.hpp"
+#include "taskgalaxy/asking/asker.hpp"
 
 namespace tg::evaluation {
 
@@ -32,25 +33,34 @@ std::optional<double> correctness_in(std::string_view reply);  // MM-Vet: one nu
 std::optional<std::pair<double, double>> score_pair_in(
     std::string_view reply);  // LLaVA-in-the-wild: two numbers on the first line
 
-struct JudgedBenchmark {
+// The answers of one model to one benchmark, read by rules.
+struct JudgedExam {
     const JudgeProtocol* protocol;
     std::string label;  // "tuned mmvet": for failure lines, and part of what an answer is kept under
-    const std::vector<Question>* questions;
-    const std::vector<std::string>* predictions;
-    std::vector<Mark>* marks;             // those not understood are asked for; answers are put here
-    std::uint64_t asked = 0, unread = 0;  // filled
+    std::span<const Question> questions;
+    std::span<const std::string> predictions;
+    std::span<const Mark> marks;  // those not understood are the judge's; the three spans are equally long
 };
 
-struct JudgeCost {
-    double usd = 0;
-    bool price_known = true;
-    std::uint64_t requests = 0, from_journal = 0;
+// What the judge made of one answer.
+struct JudgedMark {
+    std::uint64_t exam = 0, question = 0;  // places in the list of exams and in that exam
+    Mark mark;
+
+    template <class Self> static auto fields(Self& j) { return std::tie(j.exam, j.question, j.mark); }
 };
 
-// On one rank and any one thread (no MPI, no HDF5 inside). Throws EndpointError, and Stopped where the engine stopped
-// early.
-JudgeCost judge_answers(std::vector<JudgedBenchmark>& benchmarks, Convention convention, const std::string& judge,
-                        const std::map<std::string, llm::EndpointSettings>& endpoints, const llm::ApiSettings& api,
-                        const std::filesystem::path& journal);
+inline constexpr std::string_view judge_step = "judge";  // Request::stage of all of them
+
+// Which of the answers this rank puts to the judge: each `askers`-th of those that are its, from `number` on.
+struct JudgeShare {
+    int number = 0, askers = 1;
+};
+
+// Asks `judge` (an endpoint) about this rank's share, on one thread, no MPI and no HDF5 inside. The shares of all
+// askers together are the same marks, however many they are; a reply that cannot be read leaves no mark. Throws what
+// the engine throws, and where it ended early.
+std::vector<JudgedMark> ask_judge(asking::Asker& asker, const std::string& judge, Convention convention,
+                                  std::span<const JudgedExam> exams, JudgeShare share);
 
 }  // namespace tg::evaluation

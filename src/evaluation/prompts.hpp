@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "questions.hpp"
+#include "taskgalaxy/evaluation/settings.hpp"
 
 namespace tg::evaluation {
-
-enum class PromptFamily { llava, internvl };
 
 enum class PromptStyle {
     choice,        // hint, question, lettered options, "answer with the letter"

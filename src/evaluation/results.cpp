@@ -112,8 +112,8 @@ void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& 
     file.write_texts("means/name", mean_names);
     file.write("means/value", mean_values);
     file.write_texts("means/benchmarks", mean_of);
-    file.set_attribute("convention", settings.convention);
-    file.set_attribute("prompts", settings.prompts);
+    file.set_attribute("convention", std::string(word_of(settings.convention)));
+    file.set_attribute("prompts", std::string(word_of(settings.prompts)));
     file.set_attribute("judge", settings.judge);
 }
 

@@ -1,19 +1,27 @@
 #include "taskgalaxy/evaluation/settings.hpp"
 
 namespace tg::evaluation {
+namespace {
+
+const Words<Examinee> examinees{{"base", Examinee::base}, {"tuned", Examinee::tuned}};
+const Words<PromptFamily> families{{"llava", PromptFamily::llava}, {"internvl", PromptFamily::internvl}};
+const Words<Convention> conventions{{"vlmevalkit", Convention::vlmevalkit}, {"official", Convention::official}};
+
+}  // namespace
+
+std::string_view word_of(Examinee examinee) { return tg::word_of(examinees, examinee); }
+std::string_view word_of(PromptFamily family) { return tg::word_of(families, family); }
+std::string_view word_of(Convention convention) { return tg::word_of(conventions, convention); }
 
 void EvaluateSettings::describe(SettingsVisitor& v) {
     v.option("base_model", &base_model,
              "folder of the model before fine-tuning; default: the one that [train] starts from");
-    v.option("models", &models, "which models answer: base, tuned (what the train stage exported)",
-             one_of({"base", "tuned"}));
-    v.option("prompts", &prompts,
-             "whose wording of the questions: llava (v1.5's scripts) or internvl (VLMEvalKit's for InternVL-Chat)",
-             one_of({"llava", "internvl"}));
-    v.option("convention", &convention,
+    v.option("models", choice(&models, examinees), "which models answer: base, tuned (what the train stage exported)");
+    v.option("prompts", choice(&prompts, families),
+             "whose wording of the questions: llava (v1.5's scripts) or internvl (VLMEvalKit's for InternVL-Chat)");
+    v.option("convention", choice(&convention, conventions),
              "whose reading of the answers where tools differ: vlmevalkit (without a judge), or official (LLaVA's "
-             "scripts and the benchmarks' authors)",
-             one_of({"vlmevalkit", "official"}));
+             "scripts and the benchmarks' authors)");
     v.option("judge", &judge,
              "name of the [endpoint.NAME] that scores free answers; without one MM-Vet and LLaVA-in-the-wild are "
              "reported as not run and MathVista as a lower bound");

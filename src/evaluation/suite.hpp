@@ -7,10 +7,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "prompts.hpp"
 #include "questions.hpp"
+#include "taskgalaxy/evaluation/settings.hpp"
 
 namespace tg::evaluation {
 
@@ -21,6 +23,8 @@ struct Mark {
     bool understood =
         true;  // false: the answer could not be read (wrong without a judge; left out where a judge is what scores)
     double against = 0;  // LLaVA-in-the-wild: the judge's score of the reference answer
+
+    template <class Self> static auto fields(Self& m) { return std::tie(m.said, m.credit, m.understood, m.against); }
 };
 
 // One number of a result. 100 * value / full is its place on the common scale.
@@ -30,10 +34,6 @@ struct ScoreFigure {
     double full = 100;
     std::uint64_t items = 0;  // questions, groups or pictures it is the mean of
 };
-
-// Whose reading of answers counts where the tools differ: VLMEvalKit's without a judge, or the benchmark authors' /
-// LLaVA's scripts.
-enum class Convention { vlmevalkit, official };
 
 // Who scores: rules alone; rules, and a judge for what they cannot read (a lower bound without one); nobody but a
 // judge.

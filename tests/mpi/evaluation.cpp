@@ -156,7 +156,7 @@ TEST(Evaluation, counts_a_broken_picture_as_a_wrong_answer_and_says_so) {
                                                 "it?\tYes\n2\tbroken.jpg\tIs it?\tYes\n3\tnot_there.jpg\tIs it?\tYes\n";
     }
     world().barrier();
-    s.settings.models = {"base"};
+    s.settings.models = {evaluation::Examinee::base};
     s.benchmarks = {{"broken", {.kind = "yesno", .file = s.root / "broken.tsv"}}};
     s.evaluate(s.root / "broken_run", world());
     if (world().is_root()) {
@@ -186,7 +186,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     const auto url = world().broadcast<std::string>(judge ? judge->url() : "");
     s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "vet.tsv"}},
                     {"wild", {.kind = "llava_wild", .file = s.root / "wild.tsv"}}};
-    s.settings.models = {"base"};
+    s.settings.models = {evaluation::Examinee::base};
 
     // Without a judge: answered, kept, not scored.
     s.evaluate(s.root / "unjudged", world());
@@ -214,7 +214,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
 TEST(Evaluation, fails_on_every_rank_when_the_model_is_no_model) {
     auto s = school();
     s.settings.base_model = s.root;
-    s.settings.models = {"base"};
+    s.settings.models = {evaluation::Examinee::base};
     run::StageContext context{world(), run::Paths(s.root / "failed"), std::string(fingerprint)};
     const auto stage = evaluation::make_evaluate_stage(s.settings, s.benchmarks, {}, {}, {});
     EXPECT_THROW(stage->check(), InputError);

@@ -4,17 +4,31 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
 
 namespace tg::evaluation {
 
+// Who answers: the model before fine-tuning, or what the train stage exported.
+enum class Examinee { base, tuned };
+// Whose wording of the questions: LLaVA-v1.5's scripts, or VLMEvalKit's for InternVL-Chat.
+enum class PromptFamily { llava, internvl };
+// Whose reading of answers counts where the tools differ: VLMEvalKit's without a judge, or the benchmark authors' /
+// LLaVA's scripts.
+enum class Convention { vlmevalkit, official };
+
+// As a job file, a log line and a result say it.
+std::string_view word_of(Examinee examinee);
+std::string_view word_of(PromptFamily family);
+std::string_view word_of(Convention convention);
+
 struct EvaluateSettings {
     std::filesystem::path base_model;  // a Hugging Face folder; empty: the model that [train] starts from
-    std::vector<std::string> models = {"base", "tuned"};
-    std::string prompts = "llava";
-    std::string convention = "vlmevalkit";
+    std::vector<Examinee> models = {Examinee::base, Examinee::tuned};
+    PromptFamily prompts = PromptFamily::llava;
+    Convention convention = Convention::vlmevalkit;
     std::string judge;  // an [endpoint.NAME]; empty: judged benchmarks are reported as not run
     int max_new_tokens = 0;
     std::string pad_images = "auto";
