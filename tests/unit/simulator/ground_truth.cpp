@@ -5,9 +5,7 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <set>
 
-#include "taskgalaxy/asking/picture_desk.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/curation/answers.hpp"
@@ -242,53 +240,4 @@ TEST(the_simulated_model, answers_in_json_where_a_schema_asks_for_it) {
     call = call_with(prompts().judge(candidates[1], "q", "a"), 1);
     call.response_schema = curation::judge_schema();
     EXPECT_THAT(answer(call), testing::AnyOf(R"({"valid":0})", R"({"valid":1})"));
-}
-
-// --- pictures as they are sent
-
-TEST(a_picture_to_send, is_shrunk_to_the_longest_side_and_never_enlarged) {
-    const auto shrunk = asking::encode_for_chat(blotches(1, 300, 200), {100, 80});
-    EXPECT_EQ(shrunk.width, 100);
-    EXPECT_EQ(shrunk.height, 67);
-    EXPECT_EQ(shrunk.media_type, "image/jpeg");
-    EXPECT_EQ(asking::encode_for_chat(blotches(1, 30, 20), {100, 80}).width, 30);
-    EXPECT_EQ(asking::encode_for_chat(blotches(1, 500, 1), {100, 80}).height, 1);
-}
-
-TEST(base64, is_as_the_standard_says) {
-    const auto of = [](std::string_view text) { return asking::base64(std::as_bytes(std::span(text))); };
-    EXPECT_EQ(of(""), "");
-    EXPECT_EQ(of("f"), "Zg==");
-    EXPECT_EQ(of("fo"), "Zm8=");
-    EXPECT_EQ(of("foo"), "Zm9v");
-    EXPECT_EQ(of("foobar"), "Zm9vYmFy");
-    EXPECT_EQ(of("\xFF\xEF\xBE"), "/+++");
-}
-
-TEST(the_picture_desk, makes_each_picture_once_while_it_is_remembered) {
-    std::map<std::uint64_t, int> made;
-    asking::PictureDesk desk(
-        [&](std::uint64_t image) {
-            ++made[image];
-            return blotches(image, 20, 20);
-        },
-        {100, 80}, 2);
-    const auto first = desk.get(1);
-    EXPECT_EQ(desk.get(1), first);
-    desk.get(2), desk.get(1), desk.get(3);  // 2 was used longest ago
-    desk.get(1), desk.get(2);
-    EXPECT_EQ(made[1], 1);
-    EXPECT_EQ(made[2], 2);
-    asking::PictureDesk broken([](std::uint64_t) -> pictures::Image { throw InputError("no such picture"); },
-                               {100, 80});
-    EXPECT_THROW(broken.get(1), InputError);
-    EXPECT_THROW(broken.get(1), InputError);
-}
-
-TEST(the_digest_of_a_picture_as_sent, changes_with_size_and_quality) {
-    const auto file = digest_of("some file");
-    std::set<Digest> all{asking::digest_as_sent(file, {100, 80}), asking::digest_as_sent(file, {101, 80}),
-                         asking::digest_as_sent(file, {100, 81}),
-                         asking::digest_as_sent(digest_of("other"), {100, 80})};
-    EXPECT_EQ(all.size(), 4u);
 }
