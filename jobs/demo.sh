@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The demo: real pictures -> instruction dataset -> fine-tuned model -> report, in one command. Sets everything up first.
+# The demo: real pictures -> instruction dataset -> fine-tuned model -> report, in one command. Sets everything up
+# first.
 #   jobs/demo.sh [RANKS]      default 2; under 10 minutes the first time on 2 cores, 2 once built
-# The pictures are Debian's tuxpaint-stamps-default; the models that are "asked" are played by `taskgalaxy simulate`, which knows
-# the pictures' folders and captions and is wrong on purpose now and then. Killed? The same command goes on.
+# The pictures are Debian's tuxpaint-stamps-default; the models that are "asked" are played by `taskgalaxy simulate`,
+# which knows the pictures' folders and captions and is wrong on purpose now and then. Killed? The same command goes on.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"

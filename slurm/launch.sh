@@ -1,5 +1,6 @@
-# What the batch scripts share: start the program over the allocation, and come back after a stop. Sourced, after site.sh.
-# The program itself handles SIGUSR1 (sent by Slurm to every rank, see --signal in the scripts): it checkpoints and leaves with 75.
+# What the batch scripts share: start the program over the allocation, and come back after a stop. Sourced, after
+# site.sh. The program itself handles SIGUSR1 (sent by Slurm to every rank, see --signal in the scripts): it checkpoints
+# and leaves with 75.
 
 submitted_words=("$@")  # of the script that sources this
 
@@ -10,8 +11,8 @@ if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
   SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e)" +%s 2>/dev/null) && export SLURM_JOB_END_TIME || unset SLURM_JOB_END_TIME
 fi
 
-# Pictures are read several times (listed, embedded, shown to models, trained on): from a node's own disk that costs the site's file
-# system one reading. What is there already, after a requeue to the same node, is left alone.
+# Pictures are read several times (listed, embedded, shown to models, trained on): from a node's own disk that costs the
+# site's file system one reading. What is there already, after a requeue to the same node, is left alone.
 if [ -n "$TASKGALAXY_STAGE" ]; then
   srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && flock "$0" cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
 fi
@@ -25,7 +26,8 @@ if [ -n "${TASKGALAXY_WAIT_FOR:-}" ]; then
   [ -s "$TASKGALAXY_WAIT_FOR" ] || { echo "$TASKGALAXY_WAIT_FOR was not written within ${TASKGALAXY_WAIT_S:-3600} s; look at the log of the job that serves the model, or raise TASKGALAXY_WAIT_S" >&2; exit 4; }
 fi
 
-# Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell forwards it.
+# Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell
+# forwards it.
 forwarding() {
   "$@" &
   local child=$! code
@@ -38,8 +40,8 @@ forwarding() {
   return $code
 }
 
-# Slurm (22.05 at least) leaves the PMIx socket of a step behind, and a requeued job, whose steps are numbered from 0 again, cannot start
-# its step on the same node: empty steps take the numbers of $1 steps of each earlier life.
+# Slurm (22.05 at least) leaves the PMIx socket of a step behind, and a requeued job, whose steps are numbered from 0
+# again, cannot start its step on the same node: empty steps take the numbers of $1 steps of each earlier life.
 pass_used_steps() {
   local step
   for step in $(seq $((${SLURM_RESTART_COUNT:-0} * $1))); do srun --mpi=none --nodes=1 --ntasks=1 true; done
@@ -63,9 +65,9 @@ crashes() { scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.*taskgalax
 
 launch_and_return() { come_back launch "$@"; }
 
-# A command, then: 75 means checkpointed and to be continued: requeue this job, or submit its script again where requeueing is not
-# allowed. So does a rank or a node that was lost (a code above 128), though not for ever: a rank that dies of the same input
-# every time is for a person. The program's own failures (1 to 5) are final.
+# A command, then: 75 means checkpointed and to be continued: requeue this job, or submit its script again where
+# requeueing is not allowed. So does a rank or a node that was lost (a code above 128), though not for ever: a rank that
+# dies of the same input every time is for a person. The program's own failures (1 to 5) are final.
 come_back() {
   local code=0 lives=${SLURM_RESTART_COUNT:-0} lost
   lives=${TASKGALAXY_LIVES:-$lives}

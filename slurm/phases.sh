@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Submits a run as three dependent jobs, each on the nodes it needs: looking (GPU nodes), asking (one small CPU allocation: API calls
-# are limited by their endpoints, not by nodes), training (GPU nodes). Prints the job ids.
+# Submits a run as three dependent jobs, each on the nodes it needs: looking (GPU nodes), asking (one small CPU
+# allocation: API calls are limited by their endpoints, not by nodes), training (GPU nodes). Prints the job ids.
 #   slurm/phases.sh jobs/my.cfg [more words for `taskgalaxy run`]
 # Give each phase its resources in the environment, as words for sbatch:
 #   LOOK="--nodes=4 --gpus-per-task=1" ASK="--ntasks=1 --partition=cpu --time=3-00:00:00" TRAIN="--nodes=8 --gpus-per-task=1" slurm/phases.sh jobs/my.cfg

@@ -9,5 +9,6 @@
 : "${TASKGALAXY_STAGE:=}"                      # folders or files copied to each node's own disk first, for example "/data/shards"; name
 : "${TASKGALAXY_SCRATCH:=/tmp/taskgalaxy-$(id -un)}"   # ... them in the job file as tar:${TASKGALAXY_SCRATCH}/shards/*.tar; the same path in every life
 export TASKGALAXY_SCRATCH
-# For sbatch itself (account, partition) the usual variables serve: export SBATCH_ACCOUNT=... SBATCH_PARTITION=... before submitting.
-# Compute nodes without internet: export https_proxy=http://proxy.site:3128 no_proxy=.site; CA bundle: api.ca_bundle in the job file.
+# For sbatch itself (account, partition) the usual variables serve: export SBATCH_ACCOUNT=... SBATCH_PARTITION=...
+# before submitting. Compute nodes without internet: export https_proxy=http://proxy.site:3128 no_proxy=.site; CA
+# bundle: api.ca_bundle in the job file.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets everything up, builds, and runs every test: unit tests (parity with the Python references through committed fixtures), MPI
-# tests on 1, 2, 3 and 5 ranks, fault tests that kill the program or run it under a local Slurm, and the demo end to end. About 20 minutes
-# on 2 cores from a fresh clone.
+# Sets everything up, builds, and runs every test: unit tests (parity with the Python references through committed
+# fixtures), MPI tests on 1, 2, 3 and 5 ranks, fault tests that kill the program or run it under a local Slurm, and the
+# demo end to end. About 20 minutes on 2 cores from a fresh clone.
 #   tests/run.sh            all of it, release build
 #   tests/run.sh asan       the unit tests under address and undefined-behaviour sanitizers (or: tsan, debug)
 #   tests/run.sh release -R unit    further words go to ctest

@@ -51,9 +51,20 @@ def choices() -> list[dict]:
         # An option must be wrong: not the picture's own folder on any level, nor (for names) of its group.
         own = set(stamp.folder)
         pools = {
-            "kind": (stamp.folder[0], "What kind of thing does the picture show?", [kind for kind in kinds if kind not in own]),
-            "group": (group, "Which of these does the picture show?", [other for other in groups if other not in own and other != "cartoon"]),
-            "name": (stamp.noun, "Which of these does the picture show?", sorted({name for name, of in names if of != group and name != stamp.noun})),
+            "kind": (
+                stamp.folder[0], "What kind of thing does the picture show?",
+                [kind for kind in kinds if kind not in own],
+            ),
+            "group": (
+                group,
+                "Which of these does the picture show?",
+                [other for other in groups if other not in own and other != "cartoon"],
+            ),
+            "name": (
+                stamp.noun,
+                "Which of these does the picture show?",
+                sorted({name for name, of in names if of != group and name != stamp.noun}),
+            ),
         }
         for category, (answer, question, others) in pools.items():
             random_of = draws(category, stamp.path)
@@ -78,7 +89,9 @@ def yes_or_no() -> list[dict]:
 
     def add(stamp: pool.Stamp, group: str, answer: str, category: str) -> None:
         question = f"Is the picture about {group}?"
-        rows.append({"index": len(rows), "image_path": stamp.path, "question": question, "answer": answer, "category": category})
+        rows.append(
+            {"index": len(rows), "image_path": stamp.path, "question": question, "answer": answer, "category": category}
+        )
 
     for stamp in pool.held_out_pictures():
         own = {*stamp.folder, "cartoon"}

@@ -53,7 +53,10 @@ def main() -> None:
 
     pictures = sum(1 for _ in arguments.stamps.rglob("*.png"))
     if pictures != EXPECTED_PICTURES:
-        raise SystemExit(f"{arguments.stamps}: {pictures} pictures instead of {EXPECTED_PICTURES}; install tuxpaint-stamps-default 2022.06.04")
+        raise SystemExit(
+            f"{arguments.stamps}: {pictures} pictures instead of {EXPECTED_PICTURES}; install tuxpaint-stamps-default"
+            " 2022.06.04"
+        )
     chosen = held_out(arguments.stamps)
     target = Path(__file__).with_name("held_out.txt")
     target.write_text("".join(f"{path}\n" for path in chosen), encoding="utf-8")

@@ -15,7 +15,8 @@ WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
 
 
 def byte_symbols() -> list[str]:
-    """A printable character for each byte, in GPT-2's order: printable Latin-1 stands for itself, the rest follows from U+0100 on."""
+    """A printable character for each byte, in GPT-2's order: printable Latin-1 stands for itself, the rest follows from
+    U+0100 on."""
     itself = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     moved = [byte for byte in range(256) if byte not in itself]
     return [chr(byte) for byte in itself] + [chr(256 + n) for n in range(len(moved))]
@@ -80,6 +81,9 @@ def write_clip_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[
     write("special_tokens_map.json", special, indent=2)
     write(
         "tokenizer_config.json",
-        special | {"add_prefix_space": False, "do_lower_case": True, "errors": "replace", "model_max_length": 77, "tokenizer_class": "CLIPTokenizer"},
+        special | {
+            "add_prefix_space": False, "do_lower_case": True, "errors": "replace", "model_max_length": 77,
+            "tokenizer_class": "CLIPTokenizer",
+        },
         indent=2,
     )

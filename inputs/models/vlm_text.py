@@ -1,6 +1,7 @@
 """The words of the demo's vision-language model: its tokenizer, the texts it reads, samples as token ids.
 
-Samples follow LLaVA v1 (vicuna template, each piece around the picture tokenized alone, learnt from behind `ASSISTANT:` on).
+Samples follow LLaVA v1 (vicuna template, each piece around the picture tokenized alone, learnt from behind `ASSISTANT:`
+on).
 """
 
 import io
@@ -123,7 +124,10 @@ def learn_pieces(world: World) -> bytes:
     lines += ["Which of these does the picture show?", "What does the picture show?", "Is the picture about it?"] * 100
     for _ in range(6000):
         choice = world.choice_of_facts()
-        lines += [world.sentence(), as_text(choice.words), *choice.question.split("\n"), random.choice(("Yes", "No", *LETTERS))]
+        lines += [
+            world.sentence(), as_text(choice.words), *choice.question.split("\n"),
+            random.choice(("Yes", "No", *LETTERS)),
+        ]
     lines += [stamp.caption for stamp in world.stamps for _ in range(3)]
     lines += (pool.INPUTS / "seeds.txt").read_text(encoding="utf-8").split("\n") * 3
     for prompt in sorted((pool.INPUTS / "prompts").glob("*.txt")):
@@ -143,7 +147,10 @@ def write_tokenizer(folder: Path, pieces: bytes) -> None:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def added(content: str) -> dict:
-        return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+        return {
+            "content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False,
+            "special": True,
+        }
 
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     (folder / "tokenizer.model").write_bytes(pieces)
@@ -155,7 +162,8 @@ def write_tokenizer(folder: Path, pieces: bytes) -> None:
         "tokenizer_config.json",
         special
         | {
-            "add_bos_token": True, "add_eos_token": False, "clean_up_tokenization_spaces": False, "legacy": True, "model_max_length": 512,
+            "add_bos_token": True, "add_eos_token": False, "clean_up_tokenization_spaces": False, "legacy": True,
+            "model_max_length": 512,
             "padding_side": "right", "tokenizer_class": "LlamaTokenizer", "processor_class": "LlavaProcessor",
             "image_token": "<image>", "extra_special_tokens": {"image_token": "<image>"},
             "added_tokens_decoder": {str(id): added(content) for id, content in ids.items()},
@@ -164,7 +172,8 @@ def write_tokenizer(folder: Path, pieces: bytes) -> None:
 
 
 def fast_tokenizer(pieces: bytes):
-    """The same tokenizer for the `tokenizers` library, as LLaMA-2's tokenizer.json: transformers prefers it to tokenizer.model."""
+    """The same tokenizer for the `tokenizers` library, as LLaMA-2's tokenizer.json: transformers prefers it to
+    tokenizer.model."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 
     model = sentencepiece.SentencePieceProcessor(model_proto=pieces)
@@ -172,19 +181,30 @@ def fast_tokenizer(pieces: bytes):
     merges = []  # SentencePiece keeps no merges: every split of a piece into two pieces is one, best pieces first
     for piece, id in vocabulary.items():
         if not model.is_control(id) and not model.is_unknown(id) and not model.is_byte(id):
-            splits = [(piece[:i], piece[i:]) for i in range(1, len(piece)) if piece[:i] in vocabulary and piece[i:] in vocabulary]
+            splits = [
+                (piece[:i], piece[i:])
+                for i in range(1, len(piece))
+                if piece[:i] in vocabulary and piece[i:] in vocabulary
+            ]
             merges += sorted(splits, key=lambda split: (vocabulary[split[0]], vocabulary[split[1]]))
     fast = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    fast.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
-    fast.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", BOS)])
-    fast.add_special_tokens([AddedToken(content, normalized=False) for content in ("<unk>", "<s>", "</s>", "<image>", "<pad>")])
+    fast.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    fast.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", BOS)]
+    )
+    fast.add_special_tokens(
+        [AddedToken(content, normalized=False) for content in ("<unk>", "<s>", "</s>", "<image>", "<pad>")]
+    )
     return fast
 
 
 @dataclass
 class Guide:
-    """Where a choice's parts lie in its ids: the text, each option (letter, first word, end), the place that answers."""
+    """Where a choice's parts lie in its ids: the text, each option (letter, first word, end), the place that
+    answers."""
 
     text: tuple[int, int]
     options: list[tuple[int, int, int]]
@@ -207,8 +227,11 @@ class Encoder:
     def first(self, answer: str) -> int:
         return self.model.encode(answer)[0]
 
-    def chat(self, question: str, answer: str = "", image_tokens: int = 0, text: str = "", opening: list[int] | None = None):
-        """(ids, labels). The picture, or the text in its place, stands in front of the question. No answer: left open."""
+    def chat(
+        self, question: str, answer: str = "", image_tokens: int = 0, text: str = "", opening: list[int] | None = None
+    ):
+        """(ids, labels). The picture, or the text in its place, stands in front of the question. No answer: left
+        open."""
         shown = [IMAGE_ID] * image_tokens if image_tokens else self.model.encode(text)
         asked = [*(opening or self.opening), *shown, *self.model.encode(f"\n{question} ASSISTANT:")]
         said = [*self.model.encode(answer), EOS] if answer else []
@@ -225,10 +248,15 @@ class Encoder:
         for this, following in zip(lines[1:], lines[2:]):  # the first line is the question, the last the instruction
             dot = next(i for i in range(this, following) if self.model.id_to_piece(ids[i]).endswith("."))
             options.append((this + 1, dot + 1, following))
-        return ids, labels, Guide((begin, end), options, choice.answer, len(ids) - 1 - sum(label != IGNORED for label in labels))
+        return (
+            ids,
+            labels,
+            Guide((begin, end), options, choice.answer, len(ids) - 1 - sum(label != IGNORED for label in labels)),
+        )
 
     def plain(self, caption: str, image_tokens: int = 0, text: str = ""):
-        """(ids, labels) of LLaVA's stage 1: picture, or text in its place, then the caption and a newline, which are learnt."""
+        """(ids, labels) of LLaVA's stage 1: picture, or text in its place, then the caption and a newline, which are
+        learnt."""
         said = self.model.encode(f"{caption}\n")
         front = [BOS, *([IMAGE_ID] * image_tokens if image_tokens else self.model.encode(text))]
         return front + said, [IGNORED] * len(front) + said

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A true Slurm on one machine, for tests and for trying the scripts before a queue is waited for: one slurmctld and several slurmd
-# with node names and ports of their own, and a munged with a key and socket of its own. Everything lives in FOLDER, nothing of the
-# machine's own Slurm or munge is touched. Needs root and Debian's slurm-wlm and munge.
+# A true Slurm on one machine, for tests and for trying the scripts before a queue is waited for: one slurmctld and
+# several slurmd with node names and ports of their own, and a munged with a key and socket of its own. Everything lives
+# in FOLDER, nothing of the machine's own Slurm or munge is touched. Needs root and Debian's slurm-wlm and munge.
 #   slurm/testing/cluster.sh start FOLDER [NODES [CPUS]]   prints what to export; default 2 nodes of 2 CPUs
 #   slurm/testing/cluster.sh lose FOLDER NODE              kill -9 of a node: its slurmd and all that runs on it
 #   slurm/testing/cluster.sh back FOLDER NODE              the node starts again
@@ -23,7 +23,8 @@ need() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null 2>&1 || refuse "slurm-wlm and munge cannot be installed"
 }
 
-# A socket of its own: a munge socket in the usual place, left behind by a dead daemon, makes every MPI launch of the machine slow.
+# A socket of its own: a munge socket in the usual place, left behind by a dead daemon, makes every MPI launch of the
+# machine slow.
 start_munge() {
   dd if=/dev/urandom of="$folder/munge.key" bs=1024 count=1 2>/dev/null
   chmod 0400 "$folder/munge.key"
@@ -109,7 +110,8 @@ kill_steps() { for step in $(steps_on "${1:-}"); do kill_with_children "$step"; 
 # By the pid file, if that process still is the daemon.
 daemon() { [ -s "$folder/$1.pid" ] && grep -qzF "$folder" "/proc/$(cat "$folder/$1.pid")/cmdline" 2>/dev/null && cat "$folder/$1.pid"; }
 
-# By pid from the start: a daemon removes its pid file long before it is gone. munged goes last, the others need it to say goodbye.
+# By pid from the start: a daemon removes its pid file long before it is gone. munged goes last, the others need it to
+# say goodbye.
 stop() {
   local name pids=() pid
   for name in "$folder"/slurmd-*.pid "$folder/slurmctld.pid"; do pids+=($(daemon "$(basename "$name" .pid)" || true)); done

@@ -1,6 +1,7 @@
-# One static library a room. tg_room(NAME SOURCES a.cpp ... [TORCH_SOURCES b.cpp ...] USES tg_x lib ...) makes tg_NAME from src/NAME with
-# public headers under include/taskgalaxy/NAME (of nn/kernels: tg_kernels, from src/nn/kernels); private headers beside the sources are seen by this room alone. TORCH_SOURCES are those
-# that include libtorch, directly or through another header.
+# One static library a room. tg_room(NAME SOURCES a.cpp ... [TORCH_SOURCES b.cpp ...] USES tg_x lib ...) makes tg_NAME
+# from src/NAME with public headers under include/taskgalaxy/NAME (of nn/kernels: tg_kernels, from src/nn/kernels);
+# private headers beside the sources are seen by this room alone. TORCH_SOURCES are those that include libtorch,
+# directly or through another header.
 add_library(tg_options INTERFACE)
 target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch -Wno-missing-field-initializers
   # GCC 12 sees overflows in std::string's own operator+ (its bug 105329), and takes what a batch includes for headers.
@@ -28,8 +29,8 @@ function(tg_room path)
   tg_precompiled(${target} plain)
 endfunction()
 
-# Headers that cost more than a second each to parse (libtorch 35 s, nlohmann::json 5 s, googletest 2 s) are parsed once, in one of
-# three sets: plain, torch, test. Sources include what they use all the same.
+# Headers that cost more than a second each to parse (libtorch 35 s, nlohmann::json 5 s, googletest 2 s) are parsed
+# once, in one of three sets: plain, torch, test. Sources include what they use all the same.
 set(TG_PRECOMPILED_plain <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <string> <string_view> <thread> <vector>
   <fmt/format.h> <nlohmann/json.hpp>)
 set(TG_PRECOMPILED_torch ${PROJECT_SOURCE_DIR}/include/taskgalaxy/nn/layers/torch.hpp ${TG_PRECOMPILED_plain})

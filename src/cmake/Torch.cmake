@@ -1,5 +1,6 @@
 # libtorch as one hand-written imported target, `taskgalaxy::torch`. The CMake package inside the torch wheel refuses to
-# configure without a CUDA toolkit; linking the libraries directly needs none: the headers of CUDA and NCCL come with the wheels.
+# configure without a CUDA toolkit; linking the libraries directly needs none: the headers of CUDA and NCCL come with
+# the wheels.
 set(TG_PYTHON_DIR ${PROJECT_SOURCE_DIR}/.deps/python)
 set(TG_TORCH_CANDIDATES ${TORCH_DIR})
 foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
@@ -15,12 +16,15 @@ message(STATUS "libtorch: ${TG_TORCH_ROOT}")
 
 add_library(taskgalaxy_torch INTERFACE)
 add_library(taskgalaxy::torch ALIAS taskgalaxy_torch)
-# After the system's folders: the wheel brings a newer fmt, whose headers would not fit the fmt library that the rooms link.
+# After the system's folders: the wheel brings a newer fmt, whose headers would not fit the fmt library that the rooms
+# link.
 target_compile_options(taskgalaxy_torch INTERFACE "SHELL:-idirafter ${TG_TORCH_ROOT}/include" "SHELL:-idirafter ${TG_TORCH_ROOT}/include/torch/csrc/api/include")
 target_link_directories(taskgalaxy_torch INTERFACE ${TG_TORCH_ROOT}/lib)
-# The C++ library comes first, and by name: libtorch.so exports an older std::filesystem of its own, half of which is null.
+# The C++ library comes first, and by name: libtorch.so exports an older std::filesystem of its own, half of which is
+# null.
 target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed stdc++ -Wl,--as-needed torch torch_cpu c10 Threads::Threads)
-# The very OpenMP runtime that this libtorch uses, whatever its file is called: another one would not know that we are inside a region.
+# The very OpenMP runtime that this libtorch uses, whatever its file is called: another one would not know that we are
+# inside a region.
 file(GLOB TG_TORCH_GOMP ${TG_TORCH_ROOT}/lib/libgomp*.so*)
 if(TG_TORCH_GOMP)
   list(GET TG_TORCH_GOMP 0 TG_TORCH_GOMP)
@@ -29,7 +33,8 @@ else()
 endif()
 target_link_libraries(taskgalaxy_torch INTERFACE ${TG_TORCH_GOMP})
 
-# CUDA and NCCL, where this libtorch has them. The libraries carry $ORIGIN-relative paths to each other inside the wheel's tree.
+# CUDA and NCCL, where this libtorch has them. The libraries carry $ORIGIN-relative paths to each other inside the
+# wheel's tree.
 if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
   file(GLOB TG_CUDA_INCLUDES ${TG_TORCH_ROOT}/../nvidia/cu*/include)
   find_path(TG_CUDA_INCLUDE cuda_runtime_api.h PATHS ${TG_CUDA_INCLUDES} /usr/local/cuda/include)

@@ -2,9 +2,10 @@
 
     python3 tests/benchmarks/decode.py [--build build/release] [--folder FOLDER] [--json out.json]
 
-Without --folder it makes 24 photo-like JPEGs of the sizes that COCO and Flickr pools hold. Pillow and NumPy come from the running Python
-or, where it has none, from a virtual environment that the script makes under the build folder. Both sides start from bytes in memory
-and end with float32 [3, S, S], and are measured in processor time, the best of several rounds; Pillow's pixels are scaled and normalised by NumPy in one expression.
+Without --folder it makes 24 photo-like JPEGs of the sizes that COCO and Flickr pools hold. Pillow and NumPy come from
+the running Python or, where it has none, from a virtual environment that the script makes under the build folder. Both
+sides start from bytes in memory and end with float32 [3, S, S], and are measured in processor time, the best of several
+rounds; Pillow's pixels are scaled and normalised by NumPy in one expression.
 """
 
 import argparse
@@ -43,9 +44,15 @@ def make_photos(folder: Path, count: int) -> None:
     for i in range(count):
         width, height = sizes[i % len(sizes)]
         field = np.zeros((height, width, 3), np.float32)
-        for octave in range(2, 9):  # noise of falling strength at rising frequencies: spectrum and file size as of photographs
-            coarse = random.normal(size=(2**octave * height // 512 + 2, 2**octave * width // 512 + 2, 3)).astype(np.float32)
-            planes = [np.asarray(Image.fromarray(coarse[..., c]).resize((width, height), Image.BICUBIC)) for c in range(3)]
+        for octave in range(
+            2, 9
+        ):  # noise of falling strength at rising frequencies: spectrum and file size as of photographs
+            coarse = random.normal(size=(2**octave * height // 512 + 2, 2**octave * width // 512 + 2, 3)).astype(
+                np.float32
+            )
+            planes = [
+                np.asarray(Image.fromarray(coarse[..., c]).resize((width, height), Image.BICUBIC)) for c in range(3)
+            ]
             field += np.stack(planes, -1) * (90 / (octave - 1) ** 1.3)
         Image.fromarray(np.clip(field + 128, 0, 255).astype(np.uint8)).save(folder / f"{i:03}.jpg", quality=90)
 
@@ -99,28 +106,50 @@ def main() -> None:
         files = [path.read_bytes() for path in sorted(folder.iterdir())]
         for size in (224, 336):
             dump = Path(scratch) / "pixels"
-            ours = json.loads(subprocess.run([program, folder, str(size), str(arguments.repeats), "--dump", dump], check=True, capture_output=True, text=True).stdout)
-            fast = json.loads(subprocess.run([program, folder, str(size), str(arguments.repeats), "--fast"], check=True, capture_output=True, text=True).stdout)
+            ours = json.loads(
+                subprocess.run(
+                    [program, folder, str(size), str(arguments.repeats), "--dump", dump],
+                    check=True, capture_output=True, text=True,
+                ).stdout
+            )
+            fast = json.loads(
+                subprocess.run(
+                    [program, folder, str(size), str(arguments.repeats), "--fast"],
+                    check=True, capture_output=True, text=True,
+                ).stdout
+            )
             pixels = np.fromfile(dump, np.float32).reshape(len(files), 3, size, size)
             step = 1 / 255 / np.float32(STD).reshape(3, 1, 1)
-            apart = np.concatenate([(np.abs(pillow_pixels(data, size) - mine) / step).ravel() for data, mine in zip(files, pixels)])
-            results.append({
-                "size": size,
-                "pictures": len(files),
-                "mean_bytes": sum(map(len, files)) // len(files),
-                "pillow_ms": best_ms(files, arguments.repeats, lambda data: pillow_pixels(data, size)),
-                "pillow_decode_ms": best_ms(files, arguments.repeats, lambda data: Image.open(io.BytesIO(data)).convert("RGB")),
-                "ours_ms": ours["all_ms"],
-                "ours_decode_ms": ours["decode_ms"],
-                "ours_preprocess_ms": ours["preprocess_ms"],
-                "ours_fast_ms": fast["all_ms"],
-                "share_of_equal_pixels": float((apart < 0.01).mean()),
-                "largest_difference_in_255ths": float(apart.max()),
-            })
-    print(f"Pillow {PIL.__version__}, one thread, {results[0]['pictures']} JPEGs of {results[0]['mean_bytes'] / 1024:.0f} KiB on average; milliseconds of processor time a picture")
-    print(f"{'size':>5} {'Pillow':>8} {'(decode)':>9} {'ours':>8} {'(decode)':>9} {'faster':>7} {'DCT-scaled':>11} {'equal pixels':>13}")
+            apart = np.concatenate(
+                [(np.abs(pillow_pixels(data, size) - mine) / step).ravel() for data, mine in zip(files, pixels)]
+            )
+            results.append(
+                {
+                    "size": size, "pictures": len(files), "mean_bytes": sum(map(len, files)) // len(files),
+                    "pillow_ms": best_ms(files, arguments.repeats, lambda data: pillow_pixels(data, size)),
+                    "pillow_decode_ms": best_ms(
+                        files, arguments.repeats, lambda data: Image.open(io.BytesIO(data)).convert("RGB")
+                    ),
+                    "ours_ms": ours["all_ms"], "ours_decode_ms": ours["decode_ms"],
+                    "ours_preprocess_ms": ours["preprocess_ms"], "ours_fast_ms": fast["all_ms"],
+                    "share_of_equal_pixels": float((apart < 0.01).mean()),
+                    "largest_difference_in_255ths": float(apart.max()),
+                }
+            )
+    print(
+        f"Pillow {PIL.__version__}, one thread, {results[0]['pictures']} JPEGs of {results[0]['mean_bytes'] / 1024:.0f}"
+        " KiB on average; milliseconds of processor time a picture"
+    )
+    print(
+        f"{'size':>5} {'Pillow':>8} {'(decode)':>9} {'ours':>8} {'(decode)':>9} {'faster':>7} {'DCT-scaled':>11}"
+        f" {'equal pixels':>13}"
+    )
     for r in results:
-        print(f"{r['size']:>5} {r['pillow_ms']:>8.2f} {r['pillow_decode_ms']:>9.2f} {r['ours_ms']:>8.2f} {r['ours_decode_ms']:>9.2f} {r['pillow_ms'] / r['ours_ms']:>6.1f}x {r['ours_fast_ms']:>11.2f} {100 * r['share_of_equal_pixels']:>12.4f}%")
+        print(
+            f"{r['size']:>5} {r['pillow_ms']:>8.2f} {r['pillow_decode_ms']:>9.2f} {r['ours_ms']:>8.2f}"
+            f" {r['ours_decode_ms']:>9.2f} {r['pillow_ms'] / r['ours_ms']:>6.1f}x {r['ours_fast_ms']:>11.2f}"
+            f" {100 * r['share_of_equal_pixels']:>12.4f}%"
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps({"pillow": PIL.__version__, "results": results}, indent=2))
 

@@ -1,11 +1,14 @@
-"""Sharded fine-tuning side by side with PyTorch FSDP2 (fully_shard over gloo): the same LLaMA, tokens, ranks and threads, in one run.
+"""Sharded fine-tuning side by side with PyTorch FSDP2 (fully_shard over gloo): the same LLaMA, tokens, ranks and
+threads, in one run.
 
   PYTHONPATH=.deps/python:.deps/peers python tests/benchmarks/fsdp.py --bench build/release/tests/benchmarks/bench_sft
 
-Model: 8 layers, 512 wide, 32k vocabulary, random weights, fp32; 4 x 512 tokens a step over all ranks, one thread a rank. Ours with both
-shardings and FSDP2 take turns, `--rounds` times; the best of each is reported, with what ours waited for the other rank. FSDP2: every layer
-and the whole wrapped, AdamW(fused=True), its own prefetch. One rank of ours first: what the second brings.
+Model: 8 layers, 512 wide, 32k vocabulary, random weights, fp32; 4 x 512 tokens a step over all ranks, one thread a
+rank. Ours with both shardings and FSDP2 take turns, `--rounds` times; the best of each is reported, with what ours
+waited for the other rank. FSDP2: every layer and the whole wrapped, AdamW(fused=True), its own prefetch. One rank of
+ours first: what the second brings.
 """
+
 import argparse
 import os
 import pathlib
@@ -32,7 +35,12 @@ for layer in model.model.layers:
 fully_shard(model, mesh=mesh)
 model.train()
 V = model.config.vocab_size
-ids = torch.tensor([[(7 * r + 13 * c + r * c) % (V - 8) + 4 for c in range(length)] for r in range(batch * rank // size, batch * (rank + 1) // size)])
+ids = torch.tensor(
+    [
+        [(7 * r + 13 * c + r * c) % (V - 8) + 4 for c in range(length)]
+        for r in range(batch * rank // size, batch * (rank + 1) // size)
+    ]
+)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
 for step in range(steps):
     if step == 1:
@@ -54,7 +62,13 @@ dist.destroy_process_group()
 LAUNCH = r'''
 import os, subprocess, sys
 ranks, port = int(sys.argv[1]), sys.argv[2]
-all = [subprocess.Popen([sys.executable, *sys.argv[3:]], env={**os.environ, "RANK": str(r), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}) for r in range(ranks)]
+all = [
+    subprocess.Popen(
+        [sys.executable, *sys.argv[3:]],
+        env={**os.environ, "RANK": str(r), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+    )
+    for r in range(ranks)
+]
 sys.exit(max(p.wait() for p in all))
 '''
 
@@ -80,12 +94,16 @@ def main():
         (scratch / "theirs.py").write_text(THEIRS)
         (scratch / "launch.py").write_text(LAUNCH)
         words = [scratch / "model", batch, length, args.steps]
-        ours = lambda ranks, sharding: ["mpirun", "--oversubscribe", "-n", ranks, args.bench, "train", *words, "fp32", 1, sharding]
+        ours = lambda ranks, sharding: [
+            "mpirun", "--oversubscribe", "-n", ranks, args.bench, "train", *words, "fp32", 1, sharding,
+        ]
         runs = {
             "ours, 1 rank": lambda: ours(1, "optimizer"),
             f"ours, optimizer, {args.ranks} ranks": lambda: ours(args.ranks, "optimizer"),
             f"ours, full, {args.ranks} ranks": lambda: ours(args.ranks, "full"),
-            f"FSDP2, {args.ranks} ranks": lambda: [sys.executable, scratch / "launch.py", args.ranks, free_port(), scratch / "theirs.py", *words, 1],
+            f"FSDP2, {args.ranks} ranks": lambda: [
+                sys.executable, scratch / "launch.py", args.ranks, free_port(), scratch / "theirs.py", *words, 1,
+            ],
         }
         best, losses = {}, {}
         for _ in range(args.rounds):
@@ -96,10 +114,20 @@ def main():
         theirs, alone = best[f"FSDP2, {args.ranks} ranks"], best["ours, 1 rank"]
         reference = losses[f"FSDP2, {args.ranks} ranks"]
         for name, got in best.items():
-            line = f"{name:26} {got['tokens_per_s']:8.1f} tokens/s   {got['tokens_per_s'] / alone['tokens_per_s']:5.2f} of one rank   {got['tokens_per_s'] / theirs['tokens_per_s']:5.2f} of FSDP2   peak MiB {got['peak_mib']:.0f}"
+            line = (
+                f"{name:26} {got['tokens_per_s']:8.1f} tokens/s   {got['tokens_per_s'] / alone['tokens_per_s']:5.2f} of"
+                f" one rank   {got['tokens_per_s'] / theirs['tokens_per_s']:5.2f} of FSDP2   peak MiB"
+                f" {got['peak_mib']:.0f}"
+            )
             if "gather_wait_s" in got:
-                line += f"   waits a step: gather {got['gather_wait_s'] * 1e3:.0f} ms, reduce {got['reduce_wait_s'] * 1e3:.0f} ms, sums {got['sum_wait_s'] * 1e3:.0f} ms"
-                line += f"   largest relative loss difference {max(abs(x - y) / y for x, y in zip(losses[name], reference)):.1e}"
+                line += (
+                    f"   waits a step: gather {got['gather_wait_s'] * 1e3:.0f} ms, reduce"
+                    f" {got['reduce_wait_s'] * 1e3:.0f} ms, sums {got['sum_wait_s'] * 1e3:.0f} ms"
+                )
+                line += (
+                    "   largest relative loss difference"
+                    f" {max(abs(x - y) / y for x, y in zip(losses[name], reference)):.1e}"
+                )
             print(line, flush=True)
 
 

@@ -2,8 +2,9 @@
 
     python3 tests/benchmarks/match.py [--bench build/release/tests/benchmarks/embed_match_bench] [--json out.json]
 
-Queries a second of exact top-10 over 19,227 types of 768 components (TaskGalaxy's numbers), the best of `--rounds`; and whether the indices
-are the same. Where faiss and we differ, both scores are compared in double precision: its fp32 sums cannot tell such pairs apart.
+Queries a second of exact top-10 over 19,227 types of 768 components (TaskGalaxy's numbers), the best of `--rounds`; and
+whether the indices are the same. Where faiss and we differ, both scores are compared in double precision: its fp32 sums
+cannot tell such pairs apart.
 """
 
 import argparse
@@ -40,7 +41,11 @@ worst, differing = 0.0, np.argwhere(found != ours)
 for q, r in differing:
     score = lambda t: float(queries[q].astype(np.float64) @ types[t].astype(np.float64))
     worst = max(worst, abs(score(found[q, r]) - score(ours[q, r])))
-print(json.dumps({"queries_per_s": len(queries) / best, "indices_that_differ": len(differing), "largest_score_difference": worst}))
+print(
+    json.dumps(
+        {"queries_per_s": len(queries) / best, "indices_that_differ": len(differing), "largest_score_difference": worst}
+    )
+)
 """
 
 
@@ -58,21 +63,34 @@ def main() -> None:
     env = environment(args.threads, "numpy", "faiss")
     best: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-c", MAKE, folder, str(args.types), str(args.queries), str(args.dim)], env=env, check=True)
+        subprocess.run(
+            [sys.executable, "-c", MAKE, folder, str(args.types), str(args.queries), str(args.dim)], env=env, check=True
+        )
         for _ in range(args.rounds):
             for name in ("auto", "fp32", "faiss"):
                 if name == "faiss":
                     figures = last_json([sys.executable, "-c", FAISS, folder, args.dim, args.k, args.threads], env)
                 else:
-                    figures = last_json([args.bench, "match", f"{folder}/types.f32", f"{folder}/queries.f32", args.dim, args.k, name], env)
+                    figures = last_json(
+                        [args.bench, "match", f"{folder}/types.f32", f"{folder}/queries.f32", args.dim, args.k, name],
+                        env,
+                    )
                 if figures["queries_per_s"] > best.get(name, {"queries_per_s": 0})["queries_per_s"]:
                     best[name] = figures
     print(f"top-{args.k} of {args.types} x {args.dim}, {args.queries} queries, {args.threads} threads")
     for name, figures in best.items():
-        print(f"  {figures.get('arithmetic', name):6} {figures['queries_per_s']:9.0f} queries/s   {figures['queries_per_s'] / best['faiss']['queries_per_s']:5.2f} x faiss")
-    print(f"  indices that differ from faiss: {best['faiss']['indices_that_differ']}, their scores by at most {best['faiss']['largest_score_difference']:.1e}")
+        print(
+            f"  {figures.get('arithmetic', name):6} {figures['queries_per_s']:9.0f} queries/s  "
+            f" {figures['queries_per_s'] / best['faiss']['queries_per_s']:5.2f} x faiss"
+        )
+    print(
+        f"  indices that differ from faiss: {best['faiss']['indices_that_differ']}, their scores by at most"
+        f" {best['faiss']['largest_score_difference']:.1e}"
+    )
     if args.json:
-        args.json.write_text(json.dumps({"settings": {k: str(v) for k, v in vars(args).items()}, "figures": best}, indent=2) + "\n")
+        args.json.write_text(
+            json.dumps({"settings": {k: str(v) for k, v in vars(args).items()}, "figures": best}, indent=2) + "\n"
+        )
 
 
 main()

@@ -1,10 +1,13 @@
-"""A million requests through the whole program: memory of the rank that asks, size of what it keeps, and how long `status` takes.
+"""A million requests through the whole program: memory of the rank that asks, size of what it keeps, and how long
+`status` takes.
 
     python3 tests/benchmarks/million.py [--copies 134] [--ranks 2]
 
-The pool is `--copies` times Debian's 796 stamps (hard links, so no disk is needed): about 9.5 requests a picture, for refinement, questions
-and three judges each. The simulator answers. Prints a line every half minute and a JSON of the figures at the end.
+The pool is `--copies` times Debian's 796 stamps (hard links, so no disk is needed): about 9.5 requests a picture, for
+refinement, questions and three judges each. The simulator answers. Prints a line every half minute and a JSON of the
+figures at the end.
 """
+
 import argparse
 import json
 import os
@@ -76,15 +79,28 @@ def main():
                 told = time.monotonic()
                 seconds, line = timed_status(run)
                 slowest = max(slowest, seconds)
-                print(f"{told - began:.0f} s: peak {peak:.0f} MiB, journal {size_mib(run, 'journal/*.journal'):.0f} MiB, status in {seconds:.2f} s: {line}", flush=True)
+                print(
+                    f"{told - began:.0f} s: peak {peak:.0f} MiB, journal {size_mib(run, 'journal/*.journal'):.0f} MiB,"
+                    f" status in {seconds:.2f} s: {line}",
+                    flush=True,
+                )
         output = process.stdout.read()
         assert process.returncode == 0, output[-3000:]
         wall = time.monotonic() - began
         slowest = max(slowest, timed_status(run)[0])
         requests = json.loads((run / "costs/curate.json").read_text())
         print(*[line for line in output.splitlines() if " by " in line], sep="\n")
-        print(json.dumps({"pictures": pictures, "seconds": round(wall), "peak_mib": round(peak), "slowest_status_s": round(slowest, 2), "folded_mib": round(size_mib(run, "journal/*.h5")),
-                          "folded_files": len(list(run.glob("journal/*.h5"))), "journal_mib_left": round(size_mib(run, "journal/*.journal")), "costs": requests}))
+        print(
+            json.dumps(
+                {
+                    "pictures": pictures, "seconds": round(wall), "peak_mib": round(peak),
+                    "slowest_status_s": round(slowest, 2), "folded_mib": round(size_mib(run, "journal/*.h5")),
+                    "folded_files": len(list(run.glob("journal/*.h5"))),
+                    "journal_mib_left": round(size_mib(run, "journal/*.journal")),
+                    "costs": requests,
+                }
+            )
+        )
     return 0
 
 

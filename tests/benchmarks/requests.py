@@ -2,12 +2,15 @@
 
     python3 tests/benchmarks/requests.py PATH/bench_requests [speed|limits|memory] [--minutes 3]
 
-speed:  both clients, one after the other and again, against the same static server: 64 requests in flight, 40 KB pictures.
-limits: the stand-in server enforces 3,000 requests (or a number of tokens) a minute second by second; what share of it is used,
-        and how many requests are refused, with the limit told right, as tokens, by three processes, told twice too high, not told.
+speed:  both clients, one after the other and again, against the same static server: 64 requests in flight, 40 KB
+pictures. limits: the stand-in server enforces 3,000 requests (or a number of tokens) a minute second by second; what
+share of it is used,
+        and how many requests are refused, with the limit told right, as tokens, by three processes, told twice too
+        high, not told.
 memory: a million requests fed; the peak of the process.
 The openai package is looked for on PYTHONPATH (with its httpx, pydantic, ...). Prints one line a measurement.
 """
+
 import argparse
 import asyncio
 import json
@@ -61,8 +64,13 @@ async def ask_with_openai(url, count, in_flight, image_bytes):
 
     async def one(number):
         async with places:
-            content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": f"question {number}"}]
-            reply = await client.chat.completions.create(model="stand-in", messages=[{"role": "user", "content": content}])
+            content = [
+                {"type": "image_url", "image_url": {"url": picture}},
+                {"type": "text", "text": f"question {number}"},
+            ]
+            reply = await client.chat.completions.create(
+                model="stand-in", messages=[{"role": "user", "content": content}]
+            )
             assert reply.choices[0].message.content.startswith("answer")
 
     await asyncio.gather(*(one(n) for n in range(in_flight)))  # connections are open now
@@ -83,9 +91,20 @@ def speed(bench, folder, scale):
         result = figures(ask(bench, folder, url, items=requests, concurrency=64, image_bytes=40_000, queued_items=4000))
         assert result["answered"] == requests, result
         ours.append((result["requests_per_s"], result["cpu_s"] / requests))
-        print("speed: " + ", ".join(f"{name} {rate:.0f}/s, {cpu * 1e6:.0f} us of CPU each" for name, (rate, cpu) in (("AsyncOpenAI", theirs[-1]), ("engine", ours[-1]))) + f" (peak {result['peak_mib']:.0f} MiB)", flush=True)
+        print(
+            "speed: "
+            + ", ".join(
+                f"{name} {rate:.0f}/s, {cpu * 1e6:.0f} us of CPU each"
+                for name, (rate, cpu) in (("AsyncOpenAI", theirs[-1]), ("engine", ours[-1]))
+            )
+            + f" (peak {result['peak_mib']:.0f} MiB)",
+            flush=True,
+        )
     stop_server(server)
-    print(f"speed: median of the ratios {statistics.median(o[0] / t[0] for o, t in zip(ours, theirs)):.1f} in requests/s, {statistics.median(t[1] / o[1] for o, t in zip(ours, theirs)):.1f} in CPU time")
+    print(
+        f"speed: median of the ratios {statistics.median(o[0] / t[0] for o, t in zip(ours, theirs)):.1f} in requests/s,"
+        f" {statistics.median(t[1] / o[1] for o, t in zip(ours, theirs)):.1f} in CPU time"
+    )
 
 
 def limits(bench, folder, minutes, only):
@@ -94,9 +113,15 @@ def limits(bench, folder, minutes, only):
     # name, server, client, processes, allowed requests a second (None: by tokens)
     cases = [
         ("told 3,000/min", dict(requests_per_minute=3000), dict(requests_per_minute=3000, concurrency=200), 1),
-        ("told 3,000/min, 3 processes", dict(requests_per_minute=3000), dict(requests_per_minute=3000, concurrency=200), 3),
+        (
+            "told 3,000/min, 3 processes", dict(requests_per_minute=3000),
+            dict(requests_per_minute=3000, concurrency=200), 3,
+        ),
         ("told 60,000 tokens/min", dict(tokens_per_minute=60_000), dict(tokens_per_minute=60_000, concurrency=200), 1),
-        ("told twice too high", dict(requests_per_minute=3000, limit_headers="false"), dict(requests_per_minute=6000, concurrency=200), 1),
+        (
+            "told twice too high", dict(requests_per_minute=3000, limit_headers="false"),
+            dict(requests_per_minute=6000, concurrency=200), 1,
+        ),
         ("told nothing, no headers", dict(requests_per_minute=3000, limit_headers="false"), dict(), 1),
         ("told nothing, headers", dict(requests_per_minute=3000), dict(), 1),
     ]
@@ -104,7 +129,13 @@ def limits(bench, folder, minutes, only):
         if only and only not in name:
             continue
         server, url = start_server(bench, "serve", folder, latency_ms=500, threads=1000, **server_settings)
-        clients = [ask(bench, folder, url, items=10**9, seconds=seconds, warm_up_s=warm_up, sender=r, senders=processes, queued_items=100, **client_settings) for r in range(processes)]
+        clients = [
+            ask(
+                bench, folder, url, items=10**9, seconds=seconds, warm_up_s=warm_up, sender=r, senders=processes,
+                queued_items=100, **client_settings,
+            )
+            for r in range(processes)
+        ]
         results = [figures(c) for c in clients]
         stop_server(server)
         total = {k: sum(r[k] for r in results) for k in ("answered_after_warm_up", "sent", "rate_limited", "failed")}
@@ -113,8 +144,12 @@ def limits(bench, folder, minutes, only):
             allowed = server_settings["tokens_per_minute"] / a_request * minutes
         else:
             allowed = server_settings["requests_per_minute"] * minutes
-        print(f"limits: {name}: {100 * total['answered_after_warm_up'] / allowed:.2f} % of the allowed requests used over {minutes} min after {warm_up} s, "
-              f"{total['rate_limited']} of {total['sent']} refused ({100 * total['rate_limited'] / total['sent']:.2f} %), {total['failed']} lost", flush=True)
+        print(
+            f"limits: {name}: {100 * total['answered_after_warm_up'] / allowed:.2f} % of the allowed requests used over"
+            f" {minutes} min after {warm_up} s, {total['rate_limited']} of {total['sent']} refused"
+            f" ({100 * total['rate_limited'] / total['sent']:.2f} %), {total['failed']} lost",
+            flush=True,
+        )
 
 
 def memory(bench, folder):
@@ -124,8 +159,12 @@ def memory(bench, folder):
         result = figures(ask(bench, folder, url, items=items, concurrency=64, journal=journal))
         again = figures(ask(bench, folder, url, items=items, concurrency=64, journal=journal))
         assert again["from_journal"] == items and again["sent"] == 0, again
-        print(f"memory: {items} requests: peak {result['peak_mib']:.0f} MiB, {result['requests_per_s']:.0f}/s, {result['cpu_s'] / items * 1e6:.0f} us of CPU each; "
-              f"again from the journal: peak {again['peak_mib']:.0f} MiB, {again['wall_s']:.1f} s", flush=True)
+        print(
+            f"memory: {items} requests: peak {result['peak_mib']:.0f} MiB, {result['requests_per_s']:.0f}/s,"
+            f" {result['cpu_s'] / items * 1e6:.0f} us of CPU each; again from the journal: peak {again['peak_mib']:.0f}"
+            f" MiB, {again['wall_s']:.1f} s",
+            flush=True,
+        )
     stop_server(server)
 
 

@@ -1,12 +1,15 @@
 """Fine-tuning and greedy answering side by side with transformers on the same machine, weights, tokens and threads.
 
-  PYTHONPATH=.deps/python:.deps/peers python tests/benchmarks/sft.py --bench build/release/tests/benchmarks/bench_sft [--only train]
+  PYTHONPATH=.deps/python:.deps/peers python tests/benchmarks/sft.py --bench build/release/tests/benchmarks/bench_sft \
+      [--only train]
 
-Models: an 8-layer, 512-wide, 32k-vocabulary LLaMA with random weights (4 x 512 tokens a step) and SmolLM2-135M's geometry (2 x 512).
-Ours and theirs take turns, `--rounds` times; the best of each is reported, with the peak memory of its process.
-Theirs: the model's own forward with labels, backward, torch.optim.AdamW(fused=True); bf16: weights and activations in bf16 with
-autocast off (their fastest here), moments as torch keeps them. Answers: generate() at the batch that suits it best.
+Models: an 8-layer, 512-wide, 32k-vocabulary LLaMA with random weights (4 x 512 tokens a step) and SmolLM2-135M's
+geometry (2 x 512). Ours and theirs take turns, `--rounds` times; the best of each is reported, with the peak memory of
+its process. Theirs: the model's own forward with labels, backward, torch.optim.AdamW(fused=True); bf16: weights and
+activations in bf16 with autocast off (their fastest here), moments as torch keeps them. Answers: generate() at the
+batch that suits it best.
 """
+
 import argparse
 import json
 import pathlib
@@ -16,15 +19,31 @@ import sys
 import tempfile
 
 SHAPES = {
-    "llama-8x512": (dict(vocab_size=32000, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=8, rms_norm_eps=1e-5), 4, 512),
-    "smollm2-135m": (dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True, rope_theta=1e5, rms_norm_eps=1e-5), 2, 512),
+    "llama-8x512": (
+        dict(
+            vocab_size=32000, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8,
+            num_key_value_heads=8, rms_norm_eps=1e-5,
+        ),
+        4,
+        512,
+    ),
+    "smollm2-135m": (
+        dict(
+            vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+            num_key_value_heads=3, tie_word_embeddings=True, rope_theta=1e5, rms_norm_eps=1e-5,
+        ),
+        2,
+        512,
+    ),
 }
 THEIRS = r'''
 import resource, sys, time, torch
 from transformers import LlamaForCausalLM
 what, folder = sys.argv[1:3]
 if what == "train":
-    batch, length, steps, precision, threads = int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), sys.argv[6], int(sys.argv[7])
+    batch, length, steps, precision, threads = (
+        int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), sys.argv[6], int(sys.argv[7]),
+    )
 else:
     prompts, length, new, batch, precision, threads = (int(a) if a.isdigit() else a for a in sys.argv[3:9])
 torch.set_num_threads(threads)
@@ -46,7 +65,10 @@ if what == "train":
     print(f"tokens_per_s {batch * length * (steps - 1) / (time.perf_counter() - start):.1f}")
 else:
     model.eval()
-    go = lambda part: model.generate(part, attention_mask=torch.ones_like(part), max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0)
+    go = lambda part: model.generate(
+        part, attention_mask=torch.ones_like(part), max_new_tokens=new, min_new_tokens=new, do_sample=False,
+        pad_token_id=0,
+    )
     go(ids[:1])
     start = time.perf_counter()
     for first in range(0, prompts, batch):
@@ -87,7 +109,10 @@ def side_by_side(title, ours, theirs, key, rounds):
             if got[key] > best[i].get(key, 0):
                 best[i] = got
     a, b = best
-    line = f"{title:34} ours {a[key]:9.1f}   transformers {b[key]:9.1f}   ratio {a[key] / b[key]:5.2f}   peak MiB {a['peak_mib']:.0f} / {b['peak_mib']:.0f}"
+    line = (
+        f"{title:34} ours {a[key]:9.1f}   transformers {b[key]:9.1f}   ratio {a[key] / b[key]:5.2f}   peak MiB"
+        f" {a['peak_mib']:.0f} / {b['peak_mib']:.0f}"
+    )
     if losses[0]:
         line += f"   largest relative loss difference {max(abs(x - y) / y for x, y in zip(*losses)):.1e}"
     print(line, flush=True)
@@ -101,7 +126,14 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=["train", "answer"])
     parser.add_argument("--model", choices=list(SHAPES))
-    parser.add_argument("--precision", choices=["fp32", "bf16"], help="of training; both if not given. On a CPU without bf16 instructions transformers takes minutes a step in bf16")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        help=(
+            "of training; both if not given. On a CPU without bf16 instructions transformers takes minutes a step in"
+            " bf16"
+        ),
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -115,11 +147,17 @@ def main():
             if args.only != "answer":
                 for precision in [args.precision] if args.precision else ["fp32", "bf16"]:
                     words = ["train", folder, batch, length, args.steps, precision, args.threads]
-                    side_by_side(f"{name} train {precision} tokens/s", [args.bench, *words], [sys.executable, script, *words], "tokens_per_s", args.rounds)
+                    side_by_side(
+                        f"{name} train {precision} tokens/s", [args.bench, *words], [sys.executable, script, *words],
+                        "tokens_per_s", args.rounds,
+                    )
             if args.only != "train" and name == "llama-8x512":
                 for size in (16, 32, 64):
                     words = ["answer", folder, 64, 128, 32, size, "fp32", args.threads]
-                    side_by_side(f"{name} answers/s, batch {size}", [args.bench, *words], [sys.executable, script, *words], "answers_per_s", args.rounds)
+                    side_by_side(
+                        f"{name} answers/s, batch {size}", [args.bench, *words], [sys.executable, script, *words],
+                        "answers_per_s", args.rounds,
+                    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What users get wrong or meet: one clear line each and the right exit code; a bad picture is recorded and the run goes on."""
+"""What users get wrong or meet: one clear line each and the right exit code; a bad picture is recorded and the run goes
+on."""
+
 import os
 import pathlib
 import subprocess
@@ -34,8 +36,12 @@ with tempfile.TemporaryDirectory() as scratch:
     victim = sorted(pool.rglob("*.png"))[3]
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     with Simulator(pool) as simulator:
-        Job(scratch / "d", simulator.url, *here, stages="ingest,expand,embed,match,refine,generate,screen,export").run(2)
-        dump = subprocess.run(["h5dump", "-d", "/status", "-y", "-w", "0", str(scratch / "d/pool.h5")], capture_output=True, text=True).stdout
+        Job(scratch / "d", simulator.url, *here, stages="ingest,expand,embed,match,refine,generate,screen,export").run(
+            2
+        )
+        dump = subprocess.run(
+            ["h5dump", "-d", "/status", "-y", "-w", "0", str(scratch / "d/pool.h5")], capture_output=True, text=True
+        ).stdout
         bad = [v for v in dump.split("DATA {")[1].split("}")[0].replace(",", " ").split() if v != "0"]
         assert len(bad) == 1, f"one picture is cut, {len(bad)} are recorded as unusable"
         status = subprocess.run([program(), "status", str(scratch / "d")], capture_output=True, text=True)
@@ -45,7 +51,13 @@ with tempfile.TemporaryDirectory() as scratch:
         # A full disk: a small file system of its own, where this may be mounted.
         disk = scratch / "disk"
         disk.mkdir()
-        if os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode == 0:
+        if (
+            os.geteuid() == 0
+            and subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True
+            ).returncode
+            == 0
+        ):
             try:
                 output = Job(disk / "run", simulator.url, *here, "pool.items_per_part=4").run(2, expect=5, timeout=300)
                 expect(output, "full disk, exit 5", str(disk), "No space left")
@@ -56,4 +68,7 @@ with tempfile.TemporaryDirectory() as scratch:
 
         # Changed settings are not mixed into results of others.
         output = Job(scratch / "d", simulator.url, *here, "match.k=4").run(2, expect=2)
-        expect(output, "changed setting, exit 2", "stage match was done with other settings", "match.k 20 -> 4", "--redo match")
+        expect(
+            output, "changed setting, exit 2", "stage match was done with other settings", "match.k 20 -> 4",
+            "--redo match",
+        )

@@ -12,7 +12,10 @@ with tempfile.TemporaryDirectory() as scratch:
     with Simulator(STAMPS) as simulator:
         summary = Job(run, simulator.url).run(2)
     print(summary[-2000:])
-    for name in ("report/index.html", "export/train.json", "export/train.internvl.jsonl", "export/README.md", "export/model/config.json", "evaluation.h5"):
+    for name in (
+        "report/index.html", "export/train.json", "export/train.internvl.jsonl", "export/README.md",
+        "export/model/config.json", "evaluation.h5",
+    ):
         assert (run / name).stat().st_size > 0, f"{name} is missing or empty"
     page = (run / "report/index.html").read_text()
     assert "<script src" not in page and 'href="http' not in page, "the report is not self-contained"
@@ -21,7 +24,9 @@ with tempfile.TemporaryDirectory() as scratch:
     trained_on = {sample["image"] for sample in json.loads((run / "export/train.json").read_text())}
     assert trained_on and not trained_on & held_out, "held-out pictures are in the training file"
 
-    hits, chance = map(float, re.search(r"own folder among the first 10 for ([\d.]+) %.* ([\d.]+) % by chance", summary).groups())
+    hits, chance = map(
+        float, re.search(r"own folder among the first 10 for ([\d.]+) %.* ([\d.]+) % by chance", summary).groups()
+    )
     assert hits > 4 * chance, f"matching is hardly better than chance: {hits} % against {chance} %"
     precision, recall = map(float, re.search(r"precision ([\d.]+) %, recall ([\d.]+) %", summary).groups())
     assert precision > 50 and recall > 80, f"screening: precision {precision} %, recall {recall} %"
@@ -30,5 +35,7 @@ with tempfile.TemporaryDirectory() as scratch:
 
     again = Job(run, simulator.url).run(2)  # with no simulator any more: nothing is left to ask
     assert all(f"{stage}: done before" in again for stage in ("ingest", "curate", "train", "report")), again
-    status = json.loads(subprocess.run([program(), "status", str(run), "--json"], capture_output=True, text=True, check=True).stdout)
+    status = json.loads(
+        subprocess.run([program(), "status", str(run), "--json"], capture_output=True, text=True, check=True).stdout
+    )
     assert all(stage["done"] for stage in status["stages"].values()), status

@@ -1,4 +1,6 @@
-"""Runs the whole program as its users do (mpirun, a job file, a simulator beside it), kills it, and compares run directories."""
+"""Runs the whole program as its users do (mpirun, a job file, a simulator beside it), kills it, and compares run
+directories."""
+
 import os
 import pathlib
 import random
@@ -34,7 +36,8 @@ def small_pool(folder, every=8):
 
 
 def descendants(pid):
-    """Every process below `pid`, from /proc; mpirun's ranks are in sessions of their own, so a process group is not enough."""
+    """Every process below `pid`, from /proc; mpirun's ranks are in sessions of their own, so a process group is not
+    enough."""
     children = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -83,7 +86,9 @@ class Job:
     """One run directory and the settings and variables of the environment it is run with."""
 
     def __init__(self, folder, simulator_url, *settings, stages=None, job="jobs/demo.cfg", variables=None):
-        self.folder, self.url, self.settings, self.stages, self.job = pathlib.Path(folder), simulator_url, settings, stages, job
+        self.folder, self.url, self.settings, self.stages, self.job = (
+            pathlib.Path(folder), simulator_url, settings, stages, job,
+        )
         self.variables = dict(variables or {})
 
     def command(self, ranks, extra=(), words=()):
@@ -98,7 +103,10 @@ class Job:
                 "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", **self.variables}
 
     def start(self, ranks, extra=(), words=()):
-        return subprocess.Popen(self.command(ranks, extra, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=self.environment(), text=True)
+        return subprocess.Popen(
+            self.command(ranks, extra, words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT,
+            env=self.environment(), text=True,
+        )
 
     def run(self, ranks, extra=(), expect=0, timeout=900):
         return self.finish(self.start(ranks, extra), expect, timeout)

@@ -1,5 +1,6 @@
-"""kill -9 of the whole job in three stages (embedding, asking, training), each time going on with another number of ranks where the
-stage allows it: the final results equal those of a run that was left alone."""
+"""kill -9 of the whole job in three stages (embedding, asking, training), each time going on with another number of
+ranks where the stage allows it: the final results equal those of a run that was left alone."""
+
 import pathlib
 import tempfile
 
@@ -29,7 +30,10 @@ with tempfile.TemporaryDirectory() as scratch:
     scratch = pathlib.Path(scratch)
     pool = small_pool(scratch / "pool", every=6)
     # Small parts and often-saved checkpoints, so that there is something to lose and to find again in each stage.
-    settings = [f"pool.sources=folder:{pool}", "pool.items_per_part=8", "embed.images_per_part=8", "refine.images_per_part=8", "train.checkpoint_steps=2", "train.max_steps=12"]
+    settings = [
+        f"pool.sources=folder:{pool}", "pool.items_per_part=8", "embed.images_per_part=8", "refine.images_per_part=8",
+        "train.checkpoint_steps=2", "train.max_steps=12",
+    ]
     with Simulator(pool, "simulator.latency_ms=30") as simulator:
         calm = Job(scratch / "calm", simulator.url, *settings)
         calm.run(2)

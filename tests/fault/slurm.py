@@ -1,6 +1,8 @@
-"""Real jobs on a real (local) Slurm: two nodes under srun and mpirun, requeues, scancel --signal, a node that is lost and one that is
-back before Slurm misses it, the lock on a run directory, dependent phases, an array and a scaling study, each but the last against the results of a calm run. Skipped, with the reason, where Slurm cannot be
-installed or started."""
+"""Real jobs on a real (local) Slurm: two nodes under srun and mpirun, requeues, scancel --signal, a node that is lost
+and one that is back before Slurm misses it, the lock on a run directory, dependent phases, an array and a scaling
+study, each but the last against the results of a calm run. Skipped, with the reason, where Slurm cannot be installed or
+started."""
+
 import os
 import pathlib
 import subprocess
@@ -12,7 +14,10 @@ from program import ROOT, Simulator, program, same_bytes, same_hdf5, small_pool
 
 RESULTS = ("pool.h5", "taxonomy.h5", "image_embeddings.h5", "text_embeddings.h5", "matches.h5", "samples.h5")
 LOOK_AND_ASK = ("--stages", "ingest,expand,embed,match,refine,generate,screen,export")
-SMALL = ("pool.items_per_part=4", "embed.images_per_part=4", "expand.level1_target=8", "expand.level2_target=24", "expand.level3_target=48", "train.max_steps=4", "benchmark.stamps.limit=20", "benchmark.stamps_yesno.limit=20")
+SMALL = (
+    "pool.items_per_part=4", "embed.images_per_part=4", "expand.level1_target=8", "expand.level2_target=24",
+    "expand.level3_target=48", "train.max_steps=4", "benchmark.stamps.limit=20", "benchmark.stamps_yesno.limit=20",
+)
 DEMO = "jobs/demo.cfg"
 TWO_BY_TWO = ("--nodes=2", "--ntasks-per-node=2")
 ALONE = ("--nodes=1", "--ntasks-per-node=1")
@@ -64,7 +69,10 @@ def requeues(job):
 
 
 def submit(script, *words, options=(), **variables):
-    result = shell("sbatch", "--parsable", "--output", logs / "job-%j.log", *options, ROOT / "slurm" / script, *words, env={**os.environ, **variables}, cwd=ROOT)
+    result = shell(
+        "sbatch", "--parsable", "--output", logs / "job-%j.log", *options, ROOT / "slurm" / script, *words,
+        env={**os.environ, **variables}, cwd=ROOT,
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout.split(";")[0].strip()
 
@@ -77,18 +85,24 @@ def log_of(job):
 def until(condition, what, timeout=120, job=None):
     end = time.time() + timeout
     while not condition():
-        assert time.time() < end, f"{what} did not happen within {timeout} s" + (f"\n{shown(job)}{log_of(job)[-3000:]}" if job else "")
+        assert time.time() < end, f"{what} did not happen within {timeout} s" + (
+            f"\n{shown(job)}{log_of(job)[-3000:]}" if job else ""
+        )
         time.sleep(0.1)
 
 
 def amid(job, run):
-    """Waits until `job` has its pictures and asks: a state that lasts, however fast the machine, unlike a file that is there for a moment."""
+    """Waits until `job` has its pictures and asks: a state that lasts, however fast the machine, unlike a file that is
+    there for a moment."""
     until(lambda: (run / "pool.h5").exists() and list(run.glob("journal/*")), "the first question", job=job)
-    assert field(job, "JobState") == "RUNNING", f"job {job} was over too soon: nothing is tested\n{shown(job)}{log_of(job)[-3000:]}"
+    assert (
+        field(job, "JobState") == "RUNNING"
+    ), f"job {job} was over too soon: nothing is tested\n{shown(job)}{log_of(job)[-3000:]}"
 
 
 def ended(job, timeout=300):
-    """The final state of a job. One that waits to be begun again is let go at once instead of after Slurm's two minutes."""
+    """The final state of a job. One that waits to be begun again is let go at once instead of after Slurm's two
+    minutes."""
     state, waits = "", 0
 
     def over():
@@ -112,7 +126,11 @@ def completed(job):
 
 
 def sets(folder, *more):
-    return ["--set", f"run.folder={folder}", *(word for s in (f"pool.sources=folder:{pool}", *SMALL, *more) for word in ("--set", s))]
+    return [
+        "--set",
+        f"run.folder={folder}",
+        *(word for s in (f"pool.sources=folder:{pool}", *SMALL, *more) for word in ("--set", s)),
+    ]
 
 
 def same_results(run):
@@ -134,21 +152,30 @@ with tempfile.TemporaryDirectory() as scratch:
     logs.mkdir()
     pool = small_pool(scratch / "pool", every=24)
     with Cluster(scratch / "slurm") as cluster, Simulator(pool, "simulator.latency_ms=20") as simulator:
-        os.environ.update(TASKGALAXY=program(), TASKGALAXY_ROOT=str(ROOT), TASKGALAXY_SIMULATOR=simulator.url, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1",
-                          OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", TASKGALAXY_MPIRUN_OPTIONS="--oversubscribe")
+        os.environ.update(
+            TASKGALAXY=program(), TASKGALAXY_ROOT=str(ROOT), TASKGALAXY_SIMULATOR=simulator.url, OMP_NUM_THREADS="1",
+            OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", TASKGALAXY_MPIRUN_OPTIONS="--oversubscribe",
+        )
 
         calm = scratch / "calm"
         completed(submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(calm), options=TWO_BY_TWO))
         tell("2 nodes x 2 tasks under srun --mpi=pmix: done")
 
         by_mpirun = scratch / "mpirun"
-        completed(submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(by_mpirun), options=TWO_BY_TWO, TASKGALAXY_LAUNCH="mpirun"))
+        completed(
+            submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(by_mpirun), options=TWO_BY_TWO, TASKGALAXY_LAUNCH="mpirun")
+        )
         same_results(by_mpirun)
         tell("the same under mpirun: equal results")
 
-        # Slurm's own limit of a minute, of which the program keeps all but some seconds for its stop; asking alone takes longer.
+        # Slurm's own limit of a minute, of which the program keeps all but some seconds for its stop; asking alone
+        # takes longer.
         often = scratch / "often"
-        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(often, "run.stop_margin_s=50", asking_takes(minutes=1)), options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"))
+        job = submit(
+            "run.sbatch", DEMO, *LOOK_AND_ASK,
+            *sets(often, "run.stop_margin_s=50", asking_takes(minutes=1)),
+            options=(*TWO_BY_TWO, "--time=1", "--signal=USR1@1"),
+        )
         completed(job)
         assert requeues(job) >= 2, f"only {requeues(job)} requeues: nothing was tested\n{log_of(job)}"
         same_results(often)
@@ -156,7 +183,10 @@ with tempfile.TemporaryDirectory() as scratch:
 
         # Where requeueing is not allowed the script is submitted again, with its words and size.
         cancelled = scratch / "signal"
-        job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(cancelled, asking_takes(minutes=0.25)), options=(*TWO_BY_TWO, "--no-requeue"))
+        job = submit(
+            "run.sbatch", DEMO, *LOOK_AND_ASK, *sets(cancelled, asking_takes(minutes=0.25)),
+            options=(*TWO_BY_TWO, "--no-requeue"),
+        )
         amid(job, cancelled)
         sent = time.time()
         shell("scancel", "--signal=USR1", job)
@@ -165,7 +195,8 @@ with tempfile.TemporaryDirectory() as scratch:
         completed(log_of(job).split("Submitted batch job")[1].split()[0])
         same_results(cancelled)
 
-        # Slurm misses a node after SlurmdTimeout; one that is back before that, with its tasks gone, only the ranks themselves can miss.
+        # Slurm misses a node after SlurmdTimeout; one that is back before that, with its tasks gone, only the ranks
+        # themselves can miss.
         for name, back_at_once in (("lost", False), ("blinked", True)):
             lost = scratch / name
             job = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(lost, asking_takes(minutes=0.25)), options=TWO_BY_TWO)
@@ -176,9 +207,14 @@ with tempfile.TemporaryDirectory() as scratch:
             if back_at_once:
                 cluster.do("back", "n2")
             until(lambda: requeues(job), "the requeue after the loss of a node", 90, job)
-            tell(f"a node killed with all its ranks{', back at once' if back_at_once else ''}: requeued after {time.time() - sent:.1f} s")
+            tell(
+                f"a node killed with all its ranks{', back at once' if back_at_once else ''}: requeued after"
+                f" {time.time() - sent:.1f} s"
+            )
             if back_at_once:
-                assert "is gone (its process or node died)" in log_of(job), f"the ranks did not miss it\n{log_of(job)[-3000:]}"
+                assert "is gone (its process or node died)" in log_of(
+                    job
+                ), f"the ranks did not miss it\n{log_of(job)[-3000:]}"
             else:
                 cluster.do("back", "n2")
             completed(job)
@@ -190,18 +226,32 @@ with tempfile.TemporaryDirectory() as scratch:
         first = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(shared), options=ALONE)
         until(lambda: (shared / "run.h5").exists(), "the first job's start", job=first)
         second = submit("run.sbatch", DEMO, *LOOK_AND_ASK, *sets(shared), options=ALONE)
-        refusal = next((line for line in log_of(second).splitlines() if "in use by" in line), "") if ended(second) == "FAILED" else ""
+        refusal = (
+            next((line for line in log_of(second).splitlines() if "in use by" in line), "")
+            if ended(second) == "FAILED"
+            else ""
+        )
         assert f"(Slurm job {first})" in refusal, f"the second job on one run directory:\n{log_of(second)}"
         tell("two jobs on one run directory, the second: " + refusal)
 
         chain = scratch / "chain"
-        phases = shell(ROOT / "slurm/phases.sh", DEMO, *sets(chain), cwd=ROOT,
-                       env={**os.environ, "SBATCH_OUTPUT": str(logs / "job-%j.log"), "LOOK": "--nodes=2", "ASK": " ".join(ALONE), "TRAIN": "--nodes=2"})
+        phases = shell(
+            ROOT / "slurm/phases.sh", DEMO, *sets(chain), cwd=ROOT,
+            env={
+                **os.environ, "SBATCH_OUTPUT": str(logs / "job-%j.log"), "LOOK": "--nodes=2", "ASK": " ".join(ALONE),
+                "TRAIN": "--nodes=2",
+            },
+        )
         assert phases.returncode == 0, phases.stderr
         points = scratch / "points.txt"
-        points.write_text("".join(f"{' '.join(LOOK_AND_ASK)} {' '.join(sets('')[2:])} --set match.k={k}\n" for k in (3, 5, 20)))
+        points.write_text(
+            "".join(f"{' '.join(LOOK_AND_ASK)} {' '.join(sets('')[2:])} --set match.k={k}\n" for k in (3, 5, 20))
+        )
         array = submit("study.sbatch", DEMO, points, scratch / "study", options=("--array=1-3%2", *ALONE))
-        scaling = submit("scaling/scaling.sbatch", scratch / "scaling", DEMO, pool, "1,2", "--repeats", "1", "--items", "32", "--items-per-rank", "16", "--types", "64", options=("--nodes=1", "--ntasks-per-node=2"))
+        scaling = submit(
+            "scaling/scaling.sbatch", scratch / "scaling", DEMO, pool, "1,2", "--repeats", "1", "--items", "32",
+            "--items-per-rank", "16", "--types", "64", options=("--nodes=1", "--ntasks-per-node=2"),
+        )
         completed(first)
         same_results(shared)
         for job in phases.stdout.split():

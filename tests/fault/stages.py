@@ -1,8 +1,10 @@
-"""Each stage of a run on four ranks, struck at a random moment of its work: SIGUSR1 to every rank ends with 75 in seconds; kill -9 of one rank
-ends the others with one clear line. The same command then goes on, and its results equal those of a run that was left alone.
+"""Each stage of a run on four ranks, struck at a random moment of its work: SIGUSR1 to every rank ends with 75 in
+seconds; kill -9 of one rank ends the others with one clear line. The same command then goes on, and its results equal
+those of a run that was left alone.
 
     python3 tests/fault/stages.py [STAGE ...]
 """
+
 import json
 import os
 import pathlib
@@ -16,9 +18,14 @@ import time
 from program import Job, Simulator, descendants, kill_tree, program, same_bytes, same_hdf5, seeded, small_pool
 
 RANKS = 4
-HANG_S = 60  # nothing here takes a quarter of it; the goals of 10 s and 30 s are printed, not asserted: the machine may be busy
-RESULTS = {"ingest": ["pool.h5"], "embed_images": ["image_embeddings.h5"], "expand": ["taxonomy.h5"], "embed_texts": ["text_embeddings.h5"], "match": ["matches.h5"],
-           "curate": ["samples.h5"], "export": ["export/train.json"], "train": ["export/model/model.safetensors"], "evaluate": ["evaluation.h5"], "report": ["report/index.html"]}
+# nothing here takes a quarter of it; the goals of 10 s and 30 s are printed, not asserted: the machine may be busy
+HANG_S = 60
+RESULTS = {
+    "ingest": ["pool.h5"], "embed_images": ["image_embeddings.h5"], "expand": ["taxonomy.h5"],
+    "embed_texts": ["text_embeddings.h5"], "match": ["matches.h5"], "curate": ["samples.h5"],
+    "export": ["export/train.json"], "train": ["export/model/model.safetensors"], "evaluate": ["evaluation.h5"],
+    "report": ["report/index.html"],
+}
 # What would make the stage shorter, second time round.
 WORK_OF = {"expand": ["journal"], "curate": ["journal"], "train": ["checkpoints"]}
 chance = seeded("stages")
@@ -28,14 +35,23 @@ wanted = sys.argv[1:] or list(RESULTS)
 def ranks_of(process):
     """The ranks' processes, without mpirun's helpers."""
     name = pathlib.Path(program()).name
-    return [pid for pid in descendants(process.pid) if pathlib.Path(f"/proc/{pid}/exe").exists() and os.readlink(f"/proc/{pid}/exe").endswith("/" + name)]
+    return [
+        pid
+        for pid in descendants(process.pid)
+        if pathlib.Path(f"/proc/{pid}/exe").exists() and os.readlink(f"/proc/{pid}/exe").endswith("/" + name)
+    ]
 
 
 def strike(job, extra, delay, hit):
-    """One life, hit `delay` seconds after it came to its stage, or just before that where `delay` is 0. Exit code, seconds from the hit to the end, output."""
+    """One life, hit `delay` seconds after it came to its stage, or just before that where `delay` is 0. Exit code,
+    seconds from the hit to the end, output."""
     process, log = job.start(RANKS, words=extra), job.folder / "log/rank-0.log"
     end = time.time() + HANG_S
-    while not (log.exists() and (delay == 0 or "run directory" in log.read_text())) and process.poll() is None and time.time() < end:
+    while (
+        not (log.exists() and (delay == 0 or "run directory" in log.read_text()))
+        and process.poll() is None
+        and time.time() < end
+    ):
         time.sleep(0.002)
     time.sleep(delay)
     struck = time.time()
@@ -69,9 +85,11 @@ def compare(stage, calm, run):
 
 
 def struck_in(stage, calm, job, seconds, hit):
-    """Takes a copy of the calm run back to the beginning of the stage, hits it there, and goes on. The hit life's exit code, seconds from the
-    hit to its end, and output."""
-    for share in (0.8, 0.4, 0.2, 0, 0, 0):  # a moment near the end of a short stage may come too late; an earlier one is tried then
+    """Takes a copy of the calm run back to the beginning of the stage, hits it there, and goes on. The hit life's exit
+    code, seconds from the hit to its end, and output."""
+    for share in (
+        0.8, 0.4, 0.2, 0, 0, 0,
+    ):  # a moment near the end of a short stage may come too late; an earlier one is tried then
         shutil.rmtree(job.folder, ignore_errors=True)
         shutil.copytree(calm.folder, job.folder, ignore=shutil.ignore_patterns("log", *WORK_OF.get(stage, ())))
         code, took, output = strike(job, ["--redo", stage], chance.random() * seconds * share, hit)
@@ -85,19 +103,33 @@ def struck_in(stage, calm, job, seconds, hit):
 with tempfile.TemporaryDirectory() as scratch:
     scratch = pathlib.Path(scratch)
     pool = small_pool(scratch / "pool", every=8)
-    settings = [f"pool.sources=folder:{pool}", "pool.items_per_part=4", "embed.images_per_part=4", "embed.texts_per_part=4", "embed.batch=4", "match.images_per_part=4", "refine.images_per_part=8",
-                "expand.level1_target=8", "expand.level2_target=40", "expand.level3_target=120", "train.checkpoint_steps=2", "train.max_steps=12", "train.micro_batch=2", "train.global_batch=8",
-                "evaluate.questions_per_part=8", "benchmark.stamps.limit=40", "benchmark.stamps_yesno.limit=40"]
+    settings = [
+        f"pool.sources=folder:{pool}", "pool.items_per_part=4", "embed.images_per_part=4", "embed.texts_per_part=4",
+        "embed.batch=4", "match.images_per_part=4", "refine.images_per_part=8", "expand.level1_target=8",
+        "expand.level2_target=40", "expand.level3_target=120", "train.checkpoint_steps=2", "train.max_steps=12",
+        "train.micro_batch=2", "train.global_batch=8", "evaluate.questions_per_part=8", "benchmark.stamps.limit=40",
+        "benchmark.stamps_yesno.limit=40",
+    ]
     with Simulator(pool, "simulator.latency_ms=20") as simulator:
         calm = Job(scratch / "calm", simulator.url, *settings)
         calm.run(RANKS)
-        status = json.loads(subprocess.run([program(), "status", str(calm.folder), "--json"], capture_output=True, text=True, check=True).stdout)
+        status = json.loads(
+            subprocess.run(
+                [program(), "status", str(calm.folder), "--json"], capture_output=True, text=True, check=True
+            ).stdout
+        )
         for stage in wanted:
-            job, seconds = Job(scratch / "struck", simulator.url, *settings, stages=stage), status["stages"][stage]["seconds"]
+            job, seconds = (
+                Job(scratch / "struck", simulator.url, *settings, stages=stage),
+                status["stages"][stage]["seconds"],
+            )
             code, took, output = struck_in(stage, calm, job, seconds, signal_all)
             assert code == 75, f"{stage}: exit code {code} after SIGUSR1:\n{output[-3000:]}"
             print(f"{stage}: SIGUSR1 to exit 75 in {took:.1f} s; equal results after going on", flush=True)
             code, took, output = struck_in(stage, calm, job, seconds, kill_one)
             told = [line for line in output.splitlines() if "exited on signal 9" in line]
             assert code == 137 and len(told) == 1, f"{stage}: exit code {code} after the kill:\n{output[-3000:]}"
-            print(f"{stage}: one rank of {RANKS} killed, the others gone in {took:.1f} s; equal results after going on", flush=True)
+            print(
+                f"{stage}: one rank of {RANKS} killed, the others gone in {took:.1f} s; equal results after going on",
+                flush=True,
+            )

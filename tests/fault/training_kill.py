@@ -1,9 +1,10 @@
-"""Fine-tuning killed at random moments, again and again: on the same number of ranks the losses and the weights end as the same bits as
-those of a run left alone; on another number of ranks the losses agree within 1e-5; SIGUSR1 ends with 75 and a checkpoint; a broken
-checkpoint is named and the one before is used.
+"""Fine-tuning killed at random moments, again and again: on the same number of ranks the losses and the weights end as
+the same bits as those of a run left alone; on another number of ranks the losses agree within 1e-5; SIGUSR1 ends with
+75 and a checkpoint; a broken checkpoint is named and the one before is used.
 
     python3 tests/fault/training_kill.py [--kills 20]
 """
+
 import argparse
 import csv
 import json
@@ -22,16 +23,34 @@ KILLS, STEPS = parser.parse_args().kills, 90
 
 
 def make_job(folder):
-    texts = [line for line in (ROOT / "inputs/seeds.txt").read_text().splitlines() if line.strip() and not line.startswith("#")]
-    samples = [{"id": str(i), "conversations": [{"from": "human", "value": f"What is task {i}?"}, {"from": "gpt", "value": texts[i % len(texts)]}]} for i in range(160)]
+    texts = [
+        line
+        for line in (ROOT / "inputs/seeds.txt").read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    samples = [
+        {
+            "id": str(i),
+            "conversations": [
+                {"from": "human", "value": f"What is task {i}?"},
+                {"from": "gpt", "value": texts[i % len(texts)]},
+            ],
+        }
+        for i in range(160)
+    ]
     (folder / "data.json").write_text(json.dumps(samples))
-    (folder / "job.cfg").write_text(f"[train]\nmodel = {ROOT}/tests/fixtures/vlm/tiny-llava\ndata = {folder}/data.json\nimage_root = {folder}\n"
-                                    f"global_batch = 8\nmicro_batch = 2\nmax_steps = {STEPS}\nlearning_rate = 1e-3\ncheckpoint_steps = 3\n")
+    (folder / "job.cfg").write_text(
+        f"[train]\nmodel = {ROOT}/tests/fixtures/vlm/tiny-llava\ndata = {folder}/data.json\nimage_root = {folder}\n"
+        f"global_batch = 8\nmicro_batch = 2\nmax_steps = {STEPS}\nlearning_rate = 1e-3\ncheckpoint_steps = 3\n"
+    )
     return folder / "job.cfg"
 
 
 def curve(run):
-    return [(row["step"], float(row["loss"]), float(row["grad_norm"])) for row in csv.DictReader((run / "training_log.csv").open())]
+    return [
+        (row["step"], float(row["loss"]), float(row["grad_norm"]))
+        for row in csv.DictReader((run / "training_log.csv").open())
+    ]
 
 
 def checkpoints(run):

@@ -1,4 +1,6 @@
-"""SmolLM2-135M-Instruct as a Hugging Face folder: the package holds a GGUF file, transformers turns it into fp32 weights."""
+"""SmolLM2-135M-Instruct as a Hugging Face folder: the package holds a GGUF file, transformers turns it into fp32
+weights."""
+
 import os
 import pathlib
 import subprocess
@@ -27,10 +29,19 @@ def environment(purpose="model", more_packages=()):
     subprocess.run([ROOT / "jobs/setup.sh", "peers"], check=True)
     stamp = FOLDER / f".installed-{purpose}"
     if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", FOLDER, *PACKAGES, *more_packages], check=True)
+        subprocess.run(
+            [
+                sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", FOLDER, *PACKAGES,
+                *more_packages,
+            ],
+            check=True,
+        )
         stamp.touch()
     paths = [str(ROOT / ".deps" / name) for name in ("python", "peers", "peers-training", "serve")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    return {
+        **os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
 
 
 def smollm2(env):
