@@ -28,7 +28,8 @@ install_packages() {
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -ne 0 ]; then
-    printf 'Missing Debian packages; ask an administrator for, or install in a container:\n  apt-get install %s\n' "${missing[*]}" >&2
+    printf 'Missing Debian packages; ask an administrator for, or install in a container:\n  apt-get install %s\n' \
+      "${missing[*]}" >&2
     printf 'On a cluster with modules: docs/install.md\n' >&2
     exit 3
   fi
@@ -43,7 +44,8 @@ pip_into() {
   shift 2
   [ -e "$stamp" ] && return
   say "installing $* under ${folder#"$root"/}"
-  python3 -m pip --version >/dev/null 2>&1 || { echo "Python's pip is missing: apt-get install python3-pip" >&2; exit 3; }
+  python3 -m pip --version >/dev/null 2>&1 ||
+    { echo "Python's pip is missing: apt-get install python3-pip" >&2; exit 3; }
   mkdir -p "$folder"
   python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --upgrade --target "$folder" "$@"
   touch "$stamp"
@@ -60,17 +62,20 @@ deps() {
 
 # Versions are those the fixtures and parity figures were made with. --no-deps keeps a second torch out.
 peers() {
-  pip_into "$root/.deps/peers" peers-2 --no-deps anyio==4.16.0 certifi==2026.10.18 click==8.5.1 h11==0.16.0 hf_xet==1.8.0 httpcore2==2.16.2 httpx2==2.16.2 \
-    huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 packaging==26.3 pillow==13.0.0 protobuf==7.36.2 pyyaml==6.0.3 regex==2026.11.15 requests==2.34.2 \
-    rich==15.0.0 safetensors==0.8.0 sentencepiece==0.2.3 shellingham==1.5.4 sniffio==1.3.1 tokenizers==0.23.3 tqdm==4.70.1 transformers==5.23.0 \
+  pip_into "$root/.deps/peers" peers-2 --no-deps anyio==4.16.0 certifi==2026.10.18 click==8.5.1 h11==0.16.0 \
+    hf_xet==1.8.0 httpcore2==2.16.2 httpx2==2.16.2 huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 packaging==26.3 \
+    pillow==13.0.0 protobuf==7.36.2 pyyaml==6.0.3 regex==2026.11.15 requests==2.34.2 rich==15.0.0 safetensors==0.8.0 \
+    sentencepiece==0.2.3 shellingham==1.5.4 sniffio==1.3.1 tokenizers==0.23.3 tqdm==4.70.1 transformers==5.23.0 \
     truststore==0.10.5 typer==0.29.2
-  pip_into "$root/.deps/peers-training" peers-training-1 --no-deps absl-py==2.5.1 accelerate==1.15.0 peft==0.21.2 psutil==7.2.2 tensorboard==2.21.0
+  pip_into "$root/.deps/peers-training" peers-training-1 --no-deps absl-py==2.5.1 accelerate==1.15.0 \
+    peft==0.21.2 psutil==7.2.2 tensorboard==2.21.0
 }
 
 build() {
   local preset=${1:-release}
   say "building ($preset)"
-  cmake --preset "$preset" ${TORCH_DIR:+-DTORCH_DIR="$TORCH_DIR"} >"/tmp/taskgalaxy-configure-$$.log" 2>&1 || { tail -n 20 "/tmp/taskgalaxy-configure-$$.log" >&2; exit 1; }
+  cmake --preset "$preset" ${TORCH_DIR:+-DTORCH_DIR="$TORCH_DIR"} >"/tmp/taskgalaxy-configure-$$.log" 2>&1 ||
+    { tail -n 20 "/tmp/taskgalaxy-configure-$$.log" >&2; exit 1; }
   rm -f "/tmp/taskgalaxy-configure-$$.log"
   cmake --build --preset "$preset" -- --quiet
 }

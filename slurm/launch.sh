@@ -8,13 +8,16 @@ submitted_words=("$@")  # of the script that sources this
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
 # Newer Slurms tell a job when it ends; to an older one the question is put, so that the program knows the time left.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e)" +%s 2>/dev/null) && export SLURM_JOB_END_TIME || unset SLURM_JOB_END_TIME
+  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e)" +%s 2>/dev/null) &&
+    export SLURM_JOB_END_TIME || unset SLURM_JOB_END_TIME
 fi
 
 # Pictures are read several times (listed, embedded, shown to models, trained on): from a node's own disk that costs the
 # site's file system one reading. What is there already, after a requeue to the same node, is left alone.
 if [ -n "$TASKGALAXY_STAGE" ]; then
-  srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 bash -c 'mkdir -p "$0" && flock "$0" cp --recursive --update --target-directory="$0" "$@"' "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
+  srun --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+    bash -c 'mkdir -p "$0" && flock "$0" cp --recursive --update --target-directory="$0" "$@"' \
+    "$TASKGALAXY_SCRATCH" $TASKGALAXY_STAGE
 fi
 
 # A model served beside the run (slurm/serve.sbatch) takes minutes to load; the file says that it answers.
@@ -23,7 +26,11 @@ if [ -n "${TASKGALAXY_WAIT_FOR:-}" ]; then
     [ ! -s "$TASKGALAXY_WAIT_FOR" ] || break
     sleep 5
   done
-  [ -s "$TASKGALAXY_WAIT_FOR" ] || { echo "$TASKGALAXY_WAIT_FOR was not written within ${TASKGALAXY_WAIT_S:-3600} s; look at the log of the job that serves the model, or raise TASKGALAXY_WAIT_S" >&2; exit 4; }
+  if [ ! -s "$TASKGALAXY_WAIT_FOR" ]; then
+    echo "$TASKGALAXY_WAIT_FOR was not written within ${TASKGALAXY_WAIT_S:-3600} s;" \
+      "look at the log of the job that serves the model, or raise TASKGALAXY_WAIT_S" >&2
+    exit 4
+  fi
 fi
 
 # Runs a command and returns its exit code. It gets no signal from --signal without "B:"; with "B:USR1" this shell
@@ -75,16 +82,19 @@ come_back() {
   if [ $code -gt 128 ]; then
     lost=$(($(crashes) + 1))
     if [ $lost -gt "$TASKGALAXY_MAX_CRASHES" ]; then
-      echo "ranks or nodes were lost $lost times (exit code $code); look at log/rank-*.log in the run directory before submitting again" >&2
+      echo "ranks or nodes were lost $lost times (exit code $code);" \
+        "look at log/rank-*.log in the run directory before submitting again" >&2
       return $code
     fi
-    echo "a rank or node was lost (exit code $code), time $lost of $TASKGALAXY_MAX_CRASHES; going on from what is on disk" >&2
+    echo "a rank or node was lost (exit code $code), time $lost of $TASKGALAXY_MAX_CRASHES;" \
+      "going on from what is on disk" >&2
     scontrol update JobId="$SLURM_JOB_ID" Comment="taskgalaxy_crashes:$lost"
   elif [ $code -ne 75 ]; then
     return $code
   fi
   if [ "$lives" -ge "$TASKGALAXY_MAX_REQUEUES" ]; then
-    echo "stopped $lives times; raise TASKGALAXY_MAX_REQUEUES in slurm/site.sh if the run still makes progress (taskgalaxy status)" >&2
+    echo "stopped $lives times;" \
+      "raise TASKGALAXY_MAX_REQUEUES in slurm/site.sh if the run still makes progress (taskgalaxy status)" >&2
     return 1
   fi
   if scontrol requeue "$SLURM_JOB_ID"; then
@@ -92,7 +102,9 @@ come_back() {
     sleep 120
   else
     # Options of the first sbatch line are not known any more: size, time and log are this job's.
-    TASKGALAXY_LIVES=$((lives + 1)) sbatch --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_NTASKS" --time="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%l)" \
-      --partition="$SLURM_JOB_PARTITION" --output="$(scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.* StdOut=\([^ ]*\).*/\1/p')" --no-requeue "$0" "${submitted_words[@]}"
+    TASKGALAXY_LIVES=$((lives + 1)) sbatch --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_NTASKS" \
+      --time="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%l)" --partition="$SLURM_JOB_PARTITION" \
+      --output="$(scontrol --oneliner show job "$SLURM_JOB_ID" | sed -n 's/.* StdOut=\([^ ]*\).*/\1/p')" \
+      --no-requeue "$0" "${submitted_words[@]}"
   fi
 }

@@ -20,7 +20,8 @@ refuse() { echo "$*" >&2; exit 77; }
 need() {
   [ "$(id -u)" -eq 0 ] || refuse "a local Slurm needs root"
   command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v munged >/dev/null ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null 2>&1 || refuse "slurm-wlm and munge cannot be installed"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null 2>&1 ||
+    refuse "slurm-wlm and munge cannot be installed"
 }
 
 # A socket of its own: a munge socket in the usual place, left behind by a dead daemon, makes every MPI launch of the
@@ -28,12 +29,19 @@ need() {
 start_munge() {
   dd if=/dev/urandom of="$folder/munge.key" bs=1024 count=1 2>/dev/null
   chmod 0400 "$folder/munge.key"
-  munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" --log-file="$folder/munged.log" --seed-file="$folder/munge.seed" 2>"$folder/munged.out" &&
-    munge --socket="$folder/munge.socket" -n | unmunge --socket="$folder/munge.socket" >/dev/null || refuse "munged does not start: $(tail -n 1 "$folder/munged.out")"
+  munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+    --log-file="$folder/munged.log" --seed-file="$folder/munge.seed" 2>"$folder/munged.out" &&
+    munge --socket="$folder/munge.socket" -n | unmunge --socket="$folder/munge.socket" >/dev/null ||
+    refuse "munged does not start: $(tail -n 1 "$folder/munged.out")"
 }
 
 # One port number each for slurmctld and the nodes, all free at this moment.
-free_ports() { python3 -c 'import socket, sys; held=[socket.socket() for _ in range(int(sys.argv[1]))]; [s.bind(("127.0.0.1", 0)) for s in held]; print(*[s.getsockname()[1] for s in held])' "$1"; }
+free_ports() {
+  python3 -c 'import socket, sys
+held = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in held: s.bind(("127.0.0.1", 0))
+print(*[s.getsockname()[1] for s in held])' "$1"
+}
 
 write_conf() {
   local nodes=$1 cpus=$2 host memory ports n
@@ -76,8 +84,10 @@ SlurmdLogFile=$folder/slurmd-%n.log
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
   for n in $(seq "$nodes"); do
-    echo "NodeName=n$n NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[n]} CPUs=$cpus RealMemory=$memory State=UNKNOWN" >>"$conf"
-    mkdir -p "$folder/spool/n$n" "$folder/tmp/n$n"  # one /tmp a node: PMIx makes folders there by the name of the step alone
+    printf '%s ' "NodeName=n$n NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[n]} CPUs=$cpus" >>"$conf"
+    echo "RealMemory=$memory State=UNKNOWN" >>"$conf"
+    # One /tmp a node: PMIx makes folders there by the name of the step alone.
+    mkdir -p "$folder/spool/n$n" "$folder/tmp/n$n"
   done
 }
 
@@ -108,13 +118,18 @@ kill_with_children() {
 kill_steps() { for step in $(steps_on "${1:-}"); do kill_with_children "$step"; done; }
 
 # By the pid file, if that process still is the daemon.
-daemon() { [ -s "$folder/$1.pid" ] && grep -qzF "$folder" "/proc/$(cat "$folder/$1.pid")/cmdline" 2>/dev/null && cat "$folder/$1.pid"; }
+daemon() {
+  [ -s "$folder/$1.pid" ] && grep -qzF "$folder" "/proc/$(cat "$folder/$1.pid")/cmdline" 2>/dev/null &&
+    cat "$folder/$1.pid"
+}
 
 # By pid from the start: a daemon removes its pid file long before it is gone. munged goes last, the others need it to
 # say goodbye.
 stop() {
   local name pids=() pid
-  for name in "$folder"/slurmd-*.pid "$folder/slurmctld.pid"; do pids+=($(daemon "$(basename "$name" .pid)" || true)); done
+  for name in "$folder"/slurmd-*.pid "$folder/slurmctld.pid"; do
+    pids+=($(daemon "$(basename "$name" .pid)" || true))
+  done
   if daemon slurmctld >/dev/null; then
     timeout 5 scancel --full --user="$(id -un)" 2>/dev/null || true
     for _ in $(seq 50); do [ -z "$(steps_on)" ] && break; sleep 0.1; done
@@ -131,7 +146,9 @@ end() {
   for pid in "$@"; do kill "$pid" 2>/dev/null || true; done
   for _ in $(seq 50); do
     alive=()
-    for pid in "$@"; do grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || [ ! -e "/proc/$pid" ] || alive+=("$pid"); done
+    for pid in "$@"; do
+      grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || [ ! -e "/proc/$pid" ] || alive+=("$pid")
+    done
     [ ${#alive[@]} -gt 0 ] || return 0
     sleep 0.2
   done

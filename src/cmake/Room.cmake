@@ -3,9 +3,11 @@
 # private headers beside the sources are seen by this room alone. TORCH_SOURCES are those that include libtorch,
 # directly or through another header.
 add_library(tg_options INTERFACE)
-target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch -Wno-missing-field-initializers
+target_compile_options(tg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Winvalid-pch
+  -Wno-missing-field-initializers
   # GCC 12 sees overflows in std::string's own operator+ (its bug 105329), and takes what a batch includes for headers.
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict -Wno-maybe-uninitialized -Wno-subobject-linkage>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict -Wno-maybe-uninitialized
+  -Wno-subobject-linkage>)
 
 function(tg_room path)
   cmake_parse_arguments(ROOM "" "" "SOURCES;TORCH_SOURCES;USES" ${ARGN})
@@ -31,8 +33,8 @@ endfunction()
 
 # Headers that cost more than a second each to parse (libtorch 35 s, nlohmann::json 5 s, googletest 2 s) are parsed
 # once, in one of three sets: plain, torch, test. Sources include what they use all the same.
-set(TG_PRECOMPILED_plain <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <string> <string_view> <thread> <vector>
-  <fmt/format.h> <nlohmann/json.hpp>)
+set(TG_PRECOMPILED_plain <algorithm> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <string>
+  <string_view> <thread> <vector> <fmt/format.h> <nlohmann/json.hpp>)
 set(TG_PRECOMPILED_torch ${PROJECT_SOURCE_DIR}/include/taskgalaxy/nn/layers/torch.hpp ${TG_PRECOMPILED_plain})
 set(TG_PRECOMPILED_test <gtest/gtest.h> <gmock/gmock.h> ${TG_PRECOMPILED_plain})
 

@@ -8,9 +8,11 @@ foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
 endforeach()
 list(APPEND TG_TORCH_CANDIDATES ${TG_PYTHON_DIR}/torch)
 
-find_path(TG_TORCH_ROOT include/torch/csrc/api/include/torch/torch.h PATHS ${TG_TORCH_CANDIDATES} NO_DEFAULT_PATH NO_CACHE)
+find_path(TG_TORCH_ROOT include/torch/csrc/api/include/torch/torch.h PATHS ${TG_TORCH_CANDIDATES}
+  NO_DEFAULT_PATH NO_CACHE)
 if(NOT TG_TORCH_ROOT)
-  message(FATAL_ERROR "libtorch not found; run jobs/setup.sh, or give -DTORCH_DIR=/path/to/libtorch (looked in: ${TG_TORCH_CANDIDATES})")
+  message(FATAL_ERROR "libtorch not found; run jobs/setup.sh, or give -DTORCH_DIR=/path/to/libtorch "
+    "(looked in: ${TG_TORCH_CANDIDATES})")
 endif()
 message(STATUS "libtorch: ${TG_TORCH_ROOT}")
 
@@ -18,11 +20,13 @@ add_library(taskgalaxy_torch INTERFACE)
 add_library(taskgalaxy::torch ALIAS taskgalaxy_torch)
 # After the system's folders: the wheel brings a newer fmt, whose headers would not fit the fmt library that the rooms
 # link.
-target_compile_options(taskgalaxy_torch INTERFACE "SHELL:-idirafter ${TG_TORCH_ROOT}/include" "SHELL:-idirafter ${TG_TORCH_ROOT}/include/torch/csrc/api/include")
+target_compile_options(taskgalaxy_torch INTERFACE "SHELL:-idirafter ${TG_TORCH_ROOT}/include"
+  "SHELL:-idirafter ${TG_TORCH_ROOT}/include/torch/csrc/api/include")
 target_link_directories(taskgalaxy_torch INTERFACE ${TG_TORCH_ROOT}/lib)
 # The C++ library comes first, and by name: libtorch.so exports an older std::filesystem of its own, half of which is
 # null.
-target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed stdc++ -Wl,--as-needed torch torch_cpu c10 Threads::Threads)
+target_link_libraries(taskgalaxy_torch INTERFACE -Wl,--no-as-needed stdc++ -Wl,--as-needed
+  torch torch_cpu c10 Threads::Threads)
 # The very OpenMP runtime that this libtorch uses, whatever its file is called: another one would not know that we are
 # inside a region.
 file(GLOB TG_TORCH_GOMP ${TG_TORCH_ROOT}/lib/libgomp*.so*)
@@ -40,7 +44,8 @@ if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
   find_path(TG_CUDA_INCLUDE cuda_runtime_api.h PATHS ${TG_CUDA_INCLUDES} /usr/local/cuda/include)
   find_path(TG_NCCL_INCLUDE nccl.h PATHS ${TG_TORCH_ROOT}/../nvidia/nccl/include /usr/local/cuda/include)
   file(GLOB TG_CUDA_LIBRARY_FOLDERS ${TG_TORCH_ROOT}/../nvidia/cu*/lib)
-  find_library(TG_CUDART NAMES libcudart.so.13 libcudart.so.12 cudart PATHS ${TG_CUDA_LIBRARY_FOLDERS} ${TG_TORCH_ROOT}/../nvidia/cuda_runtime/lib /usr/local/cuda/lib64)
+  find_library(TG_CUDART NAMES libcudart.so.13 libcudart.so.12 cudart
+    PATHS ${TG_CUDA_LIBRARY_FOLDERS} ${TG_TORCH_ROOT}/../nvidia/cuda_runtime/lib /usr/local/cuda/lib64)
   find_library(TG_NCCL NAMES libnccl.so.2 nccl PATHS ${TG_TORCH_ROOT}/../nvidia/nccl/lib /usr/local/cuda/lib64)
   if(TG_CUDA_INCLUDE AND TG_NCCL_INCLUDE AND TG_CUDART AND TG_NCCL)
     set(TG_WITH_CUDA ON)

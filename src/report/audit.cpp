@@ -71,11 +71,13 @@ const key = "taskgalaxy-audit-" + document.title, ratings = JSON.parse(localStor
 const show = () => { document.getElementById("count").textContent = Object.keys(ratings).length; };
 for (const box of document.querySelectorAll("input[type=radio]")) {
   if (ratings[box.name] === box.value) box.checked = true;
-  box.addEventListener("change", () => { ratings[box.name] = box.value; localStorage.setItem(key, JSON.stringify(ratings)); show(); });
+  box.addEventListener("change", () => { ratings[box.name] = box.value; localStorage.setItem(key, )js"
+                                           R"js(JSON.stringify(ratings)); show(); });
 }
 document.getElementById("save").addEventListener("click", () => {
   const lines = ["row,rating"];
-  for (const card of document.querySelectorAll("[data-row]")) lines.push(card.dataset.row + "," + (ratings[card.dataset.row] ?? ""));
+  for (const card of document.querySelectorAll("[data-row]")) )js"
+                                           R"js(lines.push(card.dataset.row + "," + (ratings[card.dataset.row] ?? ""));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([lines.join("\r\n") + "\r\n"], {type: "text/csv"}));
   link.download = "ratings.csv";

@@ -336,7 +336,6 @@ void SafetensorsFolder::read_rows(std::string_view name, std::uint64_t first, st
 }
 
 // ---- writing
-// ----------------------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -190,8 +190,9 @@ int serve_static(Words words) {
     const auto port_file = taken<std::string>(words, "port_file", "");
     nothing_left(words);
     install_stop_handlers();
-    const std::string body =
-        R"({"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"answer"},"finish_reason":"stop"}],"usage":{"prompt_tokens":800,"completion_tokens":2,"total_tokens":802}})";
+    const std::string body = R"({"id":"x","object":"chat.completion","created":0,"model":"m","choices":[{"index":0,)"
+                             R"("message":{"role":"assistant","content":"answer"},"finish_reason":"stop"}],)"
+                             R"("usage":{"prompt_tokens":800,"completion_tokens":2,"total_tokens":802}})";
     const std::string response = fmt::format(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
     const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), epoll = ::epoll_create1(0);

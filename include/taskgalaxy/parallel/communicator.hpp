@@ -73,7 +73,6 @@ public:
 
     // The MPI_Comm, as an opaque pointer to it; only storage asks, for parallel HDF5. Null where MPI is not running.
     virtual const void* native() const = 0;
-
 };
 
 // A single process without MPI: every collective is the identity.

@@ -209,7 +209,8 @@ TEST(a_generation, drops_wrong_labels_extra_samples_and_missing_or_empty_fields)
 
 TEST(a_generation, takes_other_field_names_and_answers_that_are_no_text) {
     const auto answer = read_generate_answer(
-        R"([{"Task Type": "Town ~ Road Signs", "Question": "How many?", "Answer": 3}, {"type": "naming birds", "q": "Which?", "a": ["a crow", "a hen"]}])",
+        R"([{"Task Type": "Town ~ Road Signs", "Question": "How many?", "Answer": 3}, {"type": "naming birds", )"
+        R"("q": "Which?", "a": ["a crow", "a hen"]}])",
         types);
     ASSERT_TRUE(answer.samples[0] && answer.samples[1]);
     EXPECT_EQ(answer.samples[1]->answer, "3");

@@ -158,7 +158,8 @@ TEST(manifest_source, reads_every_layout_of_records) {
     folder.write(
         "llava.json",
         R"([{"id": "1", "image": "data/coco/b.jpg", "conversations": [{"from": "human", "value": "<image>\nimage?"}]},
-                                   {"id": "2", "conversations": []}, {"id": "3", "image": ["data/a.jpg", "data/c.jpg"]}, {"id": "4", "image": "data/a.jpg"}])");
+                                   {"id": "2", "conversations": []}, {"id": "3", "image": ["data/a.jpg",
+                                   "data/c.jpg"]}, {"id": "4", "image": "data/a.jpg"}])");
     folder.write("lines.jsonl",
                  "{\"image\": \"data/a.jpg\", \"width\": 3}\n\n{\"text\": \"none\"}\n{\"messages\": [{\"content\": "
                  "[{\"type\": \"image\", \"image\": \"data/q.jpg\"}]}]}\n");

@@ -20,7 +20,8 @@ struct Row {
 }  // namespace
 
 TEST(messages, bring_back_what_was_sent) {
-    const std::vector<Row> sent{{"a\0b", 0.1, Colour::blue, {{{"x", 1}, {1, 2, std::int64_t{1} << 40}}, {{"", -1}, {}}}},
+    constexpr auto large = std::int64_t{1} << 40;
+    const std::vector<Row> sent{{"a\0b", 0.1, Colour::blue, {{{"x", 1}, {1, 2, large}}, {{"", -1}, {}}}},
                                 {"", -0.0},
                                 {std::string(1000, 'z'), 1e300, Colour::red}};
     const auto got = from_message<std::vector<Row>>(to_message(sent));

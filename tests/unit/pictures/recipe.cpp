@@ -13,13 +13,17 @@ ImageRecipe recipe_of(std::string_view json) {
 }
 
 TEST(ImageRecipe, reads_CLIP_in_its_old_and_new_spelling) {
-    for (
-        const auto* json :
-        {R"({"crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true, "feature_extractor_type": "CLIPFeatureExtractor",
-                                "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "size": 224})",
-         R"({"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_convert_rgb": true, "do_normalize": true, "do_rescale": true, "do_resize": true,
-                                "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711], "image_processor_type": "CLIPImageProcessor",
-                                "resample": 3, "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 224}})"}) {
+    for (const auto* json :
+         {R"({"crop_size": 224, "do_center_crop": true, "do_normalize": true, "do_resize": true,
+        "feature_extractor_type": "CLIPFeatureExtractor",
+                                "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954,
+                                0.26130258, 0.27577711], "resample": 3, "size": 224})",
+          R"({"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_convert_rgb": true,
+         "do_normalize": true, "do_rescale": true, "do_resize": true,
+                                "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954,
+                                0.26130258, 0.27577711], "image_processor_type": "CLIPImageProcessor",
+                                "resample": 3, "rescale_factor": 0.00392156862745098,
+                                "size": {"shortest_edge": 224}})"}) {
         const auto recipe = recipe_of(json);
         EXPECT_EQ(recipe.resize, ImageRecipe::Resize::shortest_edge);
         EXPECT_EQ(recipe.size, 224);
@@ -33,22 +37,26 @@ TEST(ImageRecipe, reads_CLIP_in_its_old_and_new_spelling) {
 
 TEST(ImageRecipe, reads_SigLIP_and_ViT_as_a_direct_resize) {
     const auto recipe = recipe_of(
-        R"({"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "SiglipImageProcessor",
-                                      "image_std": [0.5, 0.5, 0.5], "resample": 2, "rescale_factor": 0.00392156862745098, "size": {"height": 384, "width": 384}})");
+        R"({"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
+        "image_processor_type": "SiglipImageProcessor",
+                                      "image_std": [0.5, 0.5, 0.5], "resample": 2,
+                                      "rescale_factor": 0.00392156862745098, "size": {"height": 384, "width": 384}})");
     EXPECT_EQ(recipe.resize, ImageRecipe::Resize::exact);
     EXPECT_EQ(recipe.size, 384);
     EXPECT_EQ(recipe.filter, Filter::bilinear);
 }
 
 TEST(ImageRecipe, reads_LLaVA_padding_and_InternVL) {
-    EXPECT_TRUE(
-        recipe_of(
-            R"({"do_pad": true, "size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}, "image_processor_type": "LlavaImageProcessor",
+    EXPECT_TRUE(recipe_of(
+                    R"({"do_pad": true, "size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336},
+            "image_processor_type": "LlavaImageProcessor",
                               "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]})")
-            .pad_square);
+                    .pad_square);
     const auto intern = recipe_of(
-        R"({"crop_size": 448, "do_center_crop": true, "do_normalize": true, "do_resize": true, "feature_extractor_type": "CLIPFeatureExtractor",
-                                      "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 448})");
+        R"({"crop_size": 448, "do_center_crop": true, "do_normalize": true, "do_resize": true,
+        "feature_extractor_type": "CLIPFeatureExtractor",
+                                      "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
+                                      "resample": 3, "size": 448})");
     EXPECT_EQ(intern.size, 448);
     EXPECT_EQ(intern.resize, ImageRecipe::Resize::shortest_edge);
 }

@@ -225,7 +225,9 @@ struct SyntheticRun {
         });
         storage::publish_text(
             paths.file("costs") / "curate.json",
-            R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,"sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,"usd":0.25,"price_known":true}])");
+            R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,)"
+            R"("sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,)"
+            R"("usd":0.25,"price_known":true}])");
         storage::publish_text(paths.file("job.cfg"), "[match]\nk = 4\n");
     }
 

@@ -170,19 +170,19 @@ TEST_F(SafetensorsTest, lies_in_the_header_are_named) {
 
 TEST_F(SafetensorsTest, tensors_may_neither_overlap_nor_leave_gaps_nor_appear_twice) {
     EXPECT_THAT(
-        error_of_header(
-            R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
-            12),
+        error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],)"
+                        R"("data_offsets":[4,12]}})",
+                        12),
         HasSubstr("tensor 'b' overlaps"));
     EXPECT_THAT(
-        error_of_header(
-            R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}})",
-            16),
+        error_of_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],)"
+                        R"("data_offsets":[12,16]}})",
+                        16),
         HasSubstr("tensor 'b' leaves a gap"));
     EXPECT_THAT(
-        error_of_header(
-            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-            4),
+        error_of_header(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],)"
+                        R"("data_offsets":[0,4]}})",
+                        4),
         HasSubstr("tensor 'a' appears twice"));
 }
 
