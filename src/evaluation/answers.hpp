@@ -15,7 +15,6 @@
 namespace tg::evaluation {
 
 // --- Options
-// -----------------------------------------------------------------------------------------------------------------------
 // The letter that the answer names; 'Z': the model declined (wrong for certain); nothing: undecided, wrong unless a
 // judge is asked. VLMEvalKit's matching without a judge: letters as whole words, then "answer is X", then the one
 // option text that occurs.
@@ -29,14 +28,12 @@ std::optional<char> option_science_qa(std::string_view prediction, std::span<con
 std::optional<char> option_mmmu(std::string_view prediction, std::span<const Option> options);
 
 // --- Yes and no
-// --------------------------------------------------------------------------------------------------------------------
 std::optional<bool> yes_no_word(
     std::string_view prediction);  // VLMEvalKit: exactly one of the words after cleaning punctuation
 std::optional<bool> yes_no_mme(std::string_view prediction);  // MME's script: in the first four characters
 bool yes_no_pope(std::string_view prediction);  // POPE's script: any no/not in the first sentence, else yes
 
 // --- Short answers
-// -----------------------------------------------------------------------------------------------------------------
 enum class VqaNorm { vlmevalkit, llava };  // they differ in periods, commas, question marks and 's
 std::string vqa_normalised(std::string_view text, VqaNorm norm);
 // Mean over the references of min(1, matches among the others / 3), in [0,1].

@@ -127,7 +127,8 @@ protected:
         if (entry.name != wanted) return;
         found = true;
         complaint = set_from_text(entry.value, text);
-        if (!complaint && entry.rule.holds && !entry.rule.holds(entry.value)) complaint = "must be " + entry.rule.allowed;
+        if (complaint || !entry.rule.holds || entry.rule.holds(entry.value)) return;
+        complaint = "must be " + entry.rule.allowed;
     }
 };
 
@@ -184,8 +185,8 @@ void read_endpoints_file(const std::filesystem::path& path, std::map<std::string
             throw UsageError(fmt::format("{}: unknown key '{}'", where, setter.wanted),
                              "`taskgalaxy help endpoint` lists them");
         if (setter.complaint)
-            throw UsageError(fmt::format("{}: {} = '{}': {}", where, setter.wanted, excerpt(setter.text, 60),
-                                         *setter.complaint));
+            throw UsageError(
+                fmt::format("{}: {} = '{}': {}", where, setter.wanted, excerpt(setter.text, 60), *setter.complaint));
     }
 }
 

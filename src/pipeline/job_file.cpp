@@ -157,8 +157,8 @@ void assign(const std::vector<Section>& sections, const std::vector<Assignment>&
                              suggestion(place.option, found.names));
         const auto value = expand_environment(assignment.value, assignment);
         if (const auto complaint = set_from_text(found.entry->value, value))
-            throw UsageError(fmt::format("{}: {} = {}: {}", assignment.where, assignment.key, excerpt(value, 60),
-                                         *complaint));
+            throw UsageError(
+                fmt::format("{}: {} = {}: {}", assignment.where, assignment.key, excerpt(value, 60), *complaint));
         if (const auto& rule = found.entry->rule; rule.holds && !rule.holds(found.entry->value))
             throw UsageError(fmt::format("{}: {} = {}: must be {}", assignment.where, assignment.key,
                                          excerpt(value, 60), rule.allowed));

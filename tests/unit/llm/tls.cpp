@@ -48,9 +48,9 @@ class TlsServer {
 public:
     explicit TlsServer(const Certificate& certificate) : server_(certificate.x509, certificate.key) {
         server_.Post("/v1/chat/completions", [](const httplib::Request&, httplib::Response& response) {
-            response.set_content(
-                R"({"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}})",
-                "application/json");
+            response.set_content(R"({"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}],)"
+                                 R"("usage":{"prompt_tokens":1,"completion_tokens":1}})",
+                                 "application/json");
         });
         port_ = server_.bind_to_any_port("127.0.0.1");
         thread_ = std::thread([this] { server_.listen_after_bind(); });

@@ -23,7 +23,8 @@ HttpOutcome transport(int problem) {
 }
 
 constexpr auto good =
-    R"({"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}})";
+    R"({"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":11,)"
+    R"("completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}})";
 
 }  // namespace
 

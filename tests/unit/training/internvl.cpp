@@ -82,10 +82,10 @@ TEST(InternVlStage, learns_from_pictures_of_several_tiles_with_and_without_the_c
         const auto bytes = tg::pictures::encode_jpeg(image, 90);
         std::ofstream(scratch.path() / (std::to_string(i % 4) + ".jpg"), std::ios::binary)
             .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        data
-            << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i % 4
-            << R"(.jpg", "conversations": [{"from": "human", "value": "How wide is it?"}, {"from": "gpt", "value": "About )"
-            << width << R"("}]})";
+        data << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i % 4
+             << R"(.jpg", "conversations": [{"from": "human", "value": "How wide is it?"}, {"from": "gpt", )"
+                R"("value": "About )"
+             << width << R"("}]})";
     }
     data << "]";
     data.close();

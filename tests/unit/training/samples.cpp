@@ -33,15 +33,18 @@ std::vector<tg::training::Sample> all_of(const std::vector<std::string>& words) 
 
 std::string plain_sample(const std::string& id, const std::string& image = "") {
     return fmt::format(
-        R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})",
+        R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", )"
+        R"("value": "one"}}]}})",
         id, image.empty() ? "" : fmt::format(R"("image": "{}", )", image));
 }
 
 TEST(SampleSet, reads_llavas_list_and_drops_a_leading_answer) {
     const tg::fixture::Scratch scratch("json");
     const auto samples = all_of({written(scratch, R"( [
-        {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"}, {"from": "gpt", "value": "A \"}]{ cat\\."}]} ,
-        {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"}, {"from": "gpt", "value": "Yes"}]}])")});
+        {"id": "a", "image": "x/y.png", "conversations": [{"from": "human", "value": "What is <image> this?"},
+        {"from": "gpt", "value": "A \"}]{ cat\\."}]} ,
+        {"id": 7, "conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Hi <image>"},
+        {"from": "gpt", "value": "Yes"}]}])")});
     ASSERT_EQ(samples.size(), 2u);
     EXPECT_EQ(samples[0].image, "x/y.png");
     EXPECT_EQ(samples[0].turns[0].question, "What is <image> this?") << "marks stay: the model's family places them";
@@ -53,17 +56,18 @@ TEST(SampleSet, reads_llavas_list_and_drops_a_leading_answer) {
 
 TEST(SampleSet, reads_internvls_lines_and_data_lists) {
     const tg::fixture::Scratch scratch("jsonl");
-    const auto lines = written(
-        scratch,
-        plain_sample("a", "b.png") + "\n\n" + plain_sample("t") + "\r\n" +
-            R"({"image": ["one.png"], "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]})",
-        "data.jsonl");
-    const auto list = written(
-        scratch,
-        fmt::format(
-            R"({{"set": {{"annotation": "{}", "root": "pictures/", "repeat_time": 0.5, "length": 3, "data_augment": false}}}})",
-            lines.string()),
-        "meta.json");
+    const auto lines =
+        written(scratch,
+                plain_sample("a", "b.png") + "\n\n" + plain_sample("t") + "\r\n" +
+                    R"({"image": ["one.png"], "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", )"
+                    R"("value": "a"}]})",
+                "data.jsonl");
+    const auto list =
+        written(scratch,
+                fmt::format(R"({{"set": {{"annotation": "{}", "root": "pictures/", "repeat_time": 0.5, "length": 3, )"
+                            R"("data_augment": false}}}})",
+                            lines.string()),
+                "meta.json");
     const auto samples = all_of({lines});
     ASSERT_EQ(samples.size(), 3u);
     EXPECT_EQ(samples[0].image, "b.png");
@@ -116,7 +120,8 @@ TEST(SampleSet, of_hostile_hands_is_refused_or_cut_in_one_line) {
         {R"([{"id": "a", "conversations": [{"from": 1, "value": "x"}, {"from": "gpt", "value": "y"}]}])", "data.json"},
         {R"([{"id": "a", "conversations": ["x", "y"]}])", "data.json"},
         {R"([5])", "data.json"},
-        {R"([{"id": "a", "image": ["x.png", "y.png"], "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "y"}]}])",
+        {R"([{"id": "a", "image": ["x.png", "y.png"], "conversations": [{"from": "human", "value": "x"}, )"
+         R"({"from": "gpt", "value": "y"}]}])",
          "not one path"},
         {R"([{"id": "a", "conversations": [{"from": "gpt", "value": "y"}]}])", "no question with an answer"},
         {"[{\"id\": \"\xff\xfe\"}]", "data.json"},

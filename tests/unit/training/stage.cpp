@@ -29,15 +29,15 @@ tg::training::TrainSettings job(const fs::path& folder, int samples) {
         const auto bytes = tg::pictures::encode_jpeg(image, 90);
         std::ofstream(folder / (std::to_string(i) + ".jpg"), std::ios::binary)
             .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-        json
-            << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i
-            << R"(.jpg", "conversations": [{"from": "human", "value": "<image>\nHow bright?"}, {"from": "gpt", "value": "About )"
-            << i * 9 << R"("}]})";
+        json << (i ? "," : "") << R"({"id": ")" << i << R"(", "image": ")" << i
+             << R"(.jpg", "conversations": [{"from": "human", "value": "<image>\nHow bright?"}, {"from": "gpt", )"
+                R"("value": "About )"
+             << i * 9 << R"("}]})";
     }
-    json
-        << R"(, {"id": "lost", "image": "not_there.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Nothing"}]})";
-    json
-        << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Me"}]}])";
+    json << R"(, {"id": "lost", "image": "not_there.jpg", "conversations": [{"from": "human", )"
+            R"("value": "<image>\nWhat?"}, {"from": "gpt", "value": "Nothing"}]})";
+    json << R"(, {"id": "text", "conversations": [{"from": "human", "value": "Who?"}, {"from": "gpt", )"
+            R"("value": "Me"}]}])";
     tg::training::TrainSettings settings;
     settings.model = tg::fixture::model;
     settings.data = {folder / "data.json"};

@@ -65,14 +65,14 @@ std::vector<Harm> harms() {
          "model.safetensors"},
         {"a header length that overflows", bpe, weights(weights_file("{}", 8, ~std::uint64_t{0})), "model.safetensors"},
         {"overlapping offsets", bpe,
-         weights(weights_file(
-             R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
-             12)),
+         weights(weights_file(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],)"
+                              R"("data_offsets":[4,12]}})",
+                              12)),
          "model.safetensors"},
         {"a gap between tensors", bpe,
-         weights(weights_file(
-             R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})",
-             12)),
+         weights(weights_file(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],)"
+                              R"("data_offsets":[8,12]}})",
+                              12)),
          "model.safetensors"},
         {"a shape that overflows", bpe,
          weights(weights_file(
