@@ -15,15 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint_format.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "trainer.hpp"
 #include "training_log.hpp"
 
 namespace tg::training {
 
-// Of float bits at global index `first` on: sums over parts, in any order, give the sum over the whole; a single
-// changed bit or a swapped pair changes it. Part of the file format.
-std::uint64_t checkpoint_checksum(std::span<const float> values, std::uint64_t first);
+class CheckpointWriter;
 
 class Checkpoints {
 public:
@@ -46,9 +45,10 @@ public:
     void remove_all();  // training is complete
 
 private:
-    class Writing;
     std::vector<std::int64_t> steps() const;  // newest first; rank 0's listing
     std::filesystem::path file(std::int64_t step) const;
+    // On rank 0: the file of a new one under its temporary name, all but the state in it.
+    CheckpointPlaces make_file(std::int64_t step, Trainer& trainer, const TrainingLog& log) const;
     void remove_foreign() const;
     std::int64_t read(std::int64_t step, Trainer& trainer, TrainingLog& log) const;
 
@@ -57,7 +57,7 @@ private:
     int keep_;
     const parallel::Communicator& ranks_;
     std::int64_t aside_bytes_;
-    std::unique_ptr<Writing> writing_;
+    std::unique_ptr<CheckpointWriter> writing_;
 };
 
 }  // namespace tg::training

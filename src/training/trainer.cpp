@@ -92,96 +92,145 @@ void Trainer::begin_reduction(ShardedUnit& unit, bool last) {
     reducing_ = &unit;
 }
 
-Trainer::Sums Trainer::forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last) {
-    auto& language = parts_.language;
-    const bool some = batch.tokens() > 0, learn = scale.has_value();
-    const bool through_language = learn;  // gradients pass the language model even where only the projector learns
-    const bool pictures = some && batch.image_rows.numel() > 0;
-    const auto device = options_.device;
-    const auto ids = batch.ids.to(device), image_rows = batch.image_rows.to(device);
+// One micro-batch through the model and, where it learns, back: the order of all gathers and reductions, whatever the
+// batch holds (an empty one computes nothing and takes part in all of them).
+class Trainer::Pass {
+public:
+    // `scale`: of the loss, for learning; empty: the loss alone. `last`: micro-batch of the step.
+    Pass(Trainer& trainer, const MicroBatch& batch, std::optional<double> scale, bool last)
+        : t_(trainer),
+          language_(trainer.parts_.language),
+          batch_(batch),
+          scale_(scale),
+          last_(last),
+          ids_(batch.ids.to(trainer.options_.device)),
+          image_rows_(batch.image_rows.to(trainer.options_.device)),
+          features_(t_.projector_ ? t_.seen(batch, pictures_) : Tensor()),
+          walk_(order()),
+          inputs_(t_.layers_.size()),
+          kept_(t_.layers_.size()) {}
 
-    Tensor x;
-    models::Packing packing;
-    layers::Projector::Kept projector_kept;
-    std::vector<ShardedUnit*> order{embeddings_};
-    if (projector_) order.push_back(projector_);
-    order.insert(order.end(), layers_.begin(), layers_.end());
-    order.push_back(head_);
-    if (through_language) {
-        order.insert(order.end(), layers_.rbegin(), layers_.rend());
-        if (projector_) order.push_back(projector_);
-    }
-    const auto features =
-        projector_ ? seen(batch, pictures) : Tensor();  // before any gather: a sharded tower has its own
-    Walk walk(std::move(order));
-    walk.use(*embeddings_);  // stays until the end where it is the output matrix too
-    if (some) x = language.embed(ids), packing = language.pack(batch.starts);
-    const bool tied = language.config.tied_embeddings;
-    if (!tied) embeddings_->release();
-    if (projector_) {
-        walk.use(*projector_);
-        if (pictures)
-            x.index_copy_(0, image_rows, parts_.projector->forward(features, learn ? &projector_kept : nullptr));
-        projector_->release();
-    }
-
-    std::vector<Tensor> inputs(layers_.size());
-    std::vector<models::DecoderLayer::Kept> kept(layers_.size());
-    for (std::size_t i = 0; i < layers_.size(); ++i) {
-        walk.use(*layers_[i]);
-        if (some) {
-            if (learn) inputs[i] = x;
-            x = language.layers[i].forward(x, packing,
-                                           learn && !options_.activation_checkpointing ? &kept[i] : nullptr);
+    // The sum of the losses of this rank's tokens.
+    double run() {
+        embed();
+        layers_forward();
+        const double loss = head();
+        if (learn_) {
+            // Gradients pass the language model even where only the projector learns.
+            layers_back();
+            projector_back();
+            embeddings_back();
         }
-        layers_[i]->release();
+        t_.reducing_ = nullptr;
+        if (tied_) t_.embeddings_->release();
+        return loss;
     }
 
-    walk.use(*head_);
-    if (learn) {
-        head_->begin_gradients();
-        if (tied) embeddings_->begin_gradients();
+private:
+    std::vector<ShardedUnit*> order() const {
+        std::vector<ShardedUnit*> order{t_.embeddings_};
+        if (t_.projector_) order.push_back(t_.projector_);
+        order.insert(order.end(), t_.layers_.begin(), t_.layers_.end());
+        order.push_back(t_.head_);
+        if (!learn_) return order;
+        order.insert(order.end(), t_.layers_.rbegin(), t_.layers_.rend());
+        if (t_.projector_) order.push_back(t_.projector_);
+        return order;
     }
-    models::LossSums sums;
-    if (some) sums = language.loss(x, batch.labels.to(device), scale, options_.loss_chunk);
-    x = Tensor();
-    if (learn) begin_reduction(*head_, last);
-    head_->release();
 
-    if (through_language) {
-        auto d = sums.d_hidden;
-        for (std::size_t i = layers_.size(); i-- > 0;) {
-            walk.use(*layers_[i]);
-            layers_[i]->begin_gradients();
-            if (some) {
-                if (options_.activation_checkpointing) language.layers[i].forward(inputs[i], packing, &kept[i]);
-                d = language.layers[i].backward(d, inputs[i], packing, kept[i]);
-                inputs[i] = Tensor();
-                kept[i] = {};
+    void embed() {
+        walk_.use(*t_.embeddings_);  // stays until the end where it is the output matrix too
+        if (some_) x_ = language_.embed(ids_), packing_ = language_.pack(batch_.starts);
+        if (!tied_) t_.embeddings_->release();
+        if (!t_.projector_) return;
+        walk_.use(*t_.projector_);
+        if (pictures_)
+            x_.index_copy_(0, image_rows_,
+                           t_.parts_.projector->forward(features_, learn_ ? &projector_kept_ : nullptr));
+        t_.projector_->release();
+    }
+
+    void layers_forward() {
+        const bool keep = learn_ && !t_.options_.activation_checkpointing;
+        for (std::size_t i = 0; i < t_.layers_.size(); ++i) {
+            walk_.use(*t_.layers_[i]);
+            if (some_) {
+                if (learn_) inputs_[i] = x_;
+                x_ = language_.layers[i].forward(x_, packing_, keep ? &kept_[i] : nullptr);
             }
-            begin_reduction(*layers_[i], last);
-            if (!adapters_.empty()) adapters_[i]->end_gradients(last);
-            layers_[i]->release();
+            t_.layers_[i]->release();
         }
-        if (projector_) {
-            walk.use(*projector_);
-            projector_->begin_gradients();
-            if (pictures) {
-                parts_.projector->backward(d.index_select(0, image_rows), projector_kept);
-                d.index_fill_(0, image_rows, 0);  // these rows were not looked up
-            }
-            begin_reduction(*projector_, last);
-            projector_->release();
-        }
-        embeddings_->begin_gradients();
-        if (some) language.embed_backward(ids, d);
-        begin_reduction(*embeddings_, last);
-        if (options_.sharding != Sharding::optimizer) embeddings_->finish_gradients();
     }
-    reducing_ = nullptr;
-    if (tied) embeddings_->release();
-    return {sums.loss, batch.tokens()};
-}
+
+    double head() {
+        walk_.use(*t_.head_);
+        if (learn_) {
+            t_.head_->begin_gradients();
+            if (tied_) t_.embeddings_->begin_gradients();
+        }
+        models::LossSums sums;
+        if (some_) sums = language_.loss(x_, batch_.labels.to(t_.options_.device), scale_, t_.options_.loss_chunk);
+        x_ = Tensor();
+        d_ = sums.d_hidden;
+        if (learn_) t_.begin_reduction(*t_.head_, last_);
+        t_.head_->release();
+        return sums.loss;
+    }
+
+    void layers_back() {
+        for (std::size_t i = t_.layers_.size(); i-- > 0;) {
+            walk_.use(*t_.layers_[i]);
+            t_.layers_[i]->begin_gradients();
+            if (some_) {
+                if (t_.options_.activation_checkpointing) language_.layers[i].forward(inputs_[i], packing_, &kept_[i]);
+                d_ = language_.layers[i].backward(d_, inputs_[i], packing_, kept_[i]);
+                inputs_[i] = Tensor();
+                kept_[i] = {};
+            }
+            t_.begin_reduction(*t_.layers_[i], last_);
+            if (!t_.adapters_.empty()) t_.adapters_[i]->end_gradients(last_);
+            t_.layers_[i]->release();
+        }
+    }
+
+    void projector_back() {
+        if (!t_.projector_) return;
+        walk_.use(*t_.projector_);
+        t_.projector_->begin_gradients();
+        if (pictures_) {
+            t_.parts_.projector->backward(d_.index_select(0, image_rows_), projector_kept_);
+            d_.index_fill_(0, image_rows_, 0);  // these rows were not looked up
+        }
+        t_.begin_reduction(*t_.projector_, last_);
+        t_.projector_->release();
+    }
+
+    void embeddings_back() {
+        t_.embeddings_->begin_gradients();
+        if (some_) language_.embed_backward(ids_, d_);
+        t_.begin_reduction(*t_.embeddings_, last_);
+        if (t_.options_.sharding != Sharding::optimizer) t_.embeddings_->finish_gradients();
+    }
+
+    Trainer& t_;
+    models::LanguageModel& language_;
+    const MicroBatch& batch_;
+    const std::optional<double> scale_;
+    const bool last_;
+    const bool learn_ = scale_.has_value();
+    const bool some_ = batch_.tokens() > 0;
+    const bool pictures_ = some_ && batch_.image_rows.numel() > 0;
+    const bool tied_ = language_.config.tied_embeddings;
+    const Tensor ids_, image_rows_;
+    const Tensor features_;  // before the first gather: a sharded tower has its own
+    Walk walk_;
+    Tensor x_;  // activations on the way there,
+    Tensor d_;  // and their gradients on the way back
+    models::Packing packing_;
+    layers::Projector::Kept projector_kept_;
+    std::vector<Tensor> inputs_;  // of each layer
+    std::vector<models::DecoderLayer::Kept> kept_;
+};
 
 StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, std::int64_t number,
                          const std::function<bool(const StepResult&)>& accept) {
@@ -195,11 +244,11 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
     const double scale = 1.0 / std::max(1.0, supervised);
 
     for (auto& unit : units_) unit->zero_gradients();
-    Sums sums;
+    double loss = 0;
+    std::int64_t tokens = 0;
     for (const auto& batch : batches) {
-        const auto part = forward_backward(batch, scale, &batch == &batches.back());
-        sums.loss += part.loss;
-        sums.tokens += part.tokens;
+        loss += Pass(*this, batch, scale, &batch == &batches.back()).run();
+        tokens += batch.tokens();
     }
     for (auto& unit : units_) unit->finish_gradients();
     for (auto& unit : units_) unit->start_replica_sum();
@@ -209,7 +258,7 @@ StepResult Trainer::step(const std::vector<MicroBatch>& batches, double rate, st
         unit->finish_replica_sum();
         squares += unit->squared_norm();
     }
-    double over_ranks[] = {sums.loss, static_cast<double>(sums.tokens), squares / collectives_->replicas()};
+    double over_ranks[] = {loss, static_cast<double>(tokens), squares / collectives_->replicas()};
     collectives_->sum(over_ranks);
     result.loss = over_ranks[0] * scale;
     result.tokens = static_cast<std::int64_t>(over_ranks[1]);
@@ -236,7 +285,7 @@ double Trainer::evaluate(const std::vector<MicroBatch>& batches) {
     const torch::NoGradGuard no_grad;
     double sums[] = {0, 0};  // loss, supervised
     for (const auto& batch : batches) {
-        sums[0] += forward_backward(batch, std::nullopt, false).loss;
+        sums[0] += Pass(*this, batch, std::nullopt, false).run();
         sums[1] += static_cast<double>(batch.supervised);
     }
     collectives_->sum(sums);

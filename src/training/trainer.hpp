@@ -1,5 +1,5 @@
 // One optimiser step of a vision-language model over all ranks. The order of gathers, computations and reductions is
-// written down in forward_backward(): a unit is gathered while the one before it computes, used, let go; on the way
+// written down in Trainer::Pass: a unit is gathered while the one before it computes, used, let go; on the way
 // back its gradients leave as soon as they are complete, while the next are computed. At most two gathered layers and
 // two layers' unreduced gradients are alive. The order is the same on every rank whatever its samples hold (text,
 // pictures or nothing), so no dummy picture is needed. The loss is the mean over the supervised tokens of the whole
@@ -69,13 +69,8 @@ public:
     std::int64_t bytes() const;
 
 private:
-    struct Sums {
-        double loss = 0;
-        std::int64_t tokens = 0;
-    };
+    class Pass;
     torch::Tensor seen(const MicroBatch& batch, bool pictures);
-    // `last`: micro-batch of the step.
-    Sums forward_backward(const MicroBatch& batch, std::optional<double> scale, bool last);
     void begin_reduction(ShardedUnit& unit, bool last);
 
     models::VlmParts& parts_;
