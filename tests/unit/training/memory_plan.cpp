@@ -64,6 +64,31 @@ TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bit
         }
 }
 
+TEST(MemoryLines, speak_of_the_ranks_and_the_sharding_that_the_job_asks_about) {
+    const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
+    tg::training::TrainSettings settings;
+    settings.device = "cpu";
+    settings.max_length = 100;
+    settings.micro_batch = 4;
+    const auto weights_of = [&](int ranks, tg::training::Sharding sharding) {
+        settings.plan_ranks = ranks;
+        settings.sharding = sharding;
+        return tg::training::memory_lines(settings, *parts).front();
+    };
+    const auto alone = weights_of(1, tg::training::Sharding::optimizer),
+               full = weights_of(4, tg::training::Sharding::full);
+    EXPECT_EQ(alone.note, "1 ranks, sharding = optimizer");
+    EXPECT_EQ(full.note, "4 ranks, sharding = full");
+    const auto lines = tg::training::memory_lines(settings, *parts);
+    ASSERT_EQ(lines.size(), 8u);
+    EXPECT_TRUE(lines[4].note.starts_with("400 positions at once")) << lines[4].note;
+    EXPECT_TRUE(lines[7].note.starts_with("fits: a rank has ")) << lines[7].note;
+    double sum = 0;
+    for (const auto& line : lines) EXPECT_EQ(line.unit, "GiB");
+    for (std::size_t i = 0; i < 3; ++i) sum += lines[i].amount;  // weights, gradients, masters and moments
+    EXPECT_GT(lines[7].amount, sum);
+}
+
 // The tables of docs/training.md, which this makes: GiB of one of 8 ranks, sharding = full, activation checkpointing,
 // 2,048 positions a sample.
 TEST(MemoryPlan, is_what_the_documentation_says) {

@@ -98,7 +98,7 @@ TEST(TrainStage, goes_on_from_a_checkpoint_to_the_same_log) {
     settings.checkpoint_steps = 2;
     std::ofstream(scratch.path() / "cut" / "export") << "in the way";
     EXPECT_ANY_THROW(tg::training::make_train_stage(settings, {})->run(cut));
-    EXPECT_TRUE(fs::exists(cut.paths.checkpoints() / "step-00000004.h5"));
+    EXPECT_TRUE(fs::exists(cut.paths.checkpoints() / "step-00000002.h5"));  // that of step 4 may be under way still
     fs::remove(scratch.path() / "cut" / "export");
     tg::training::make_train_stage(settings, {})->run(cut);
     EXPECT_EQ(losses("whole"), losses("cut"));
