@@ -1,43 +1,39 @@
 #include "clip.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "clip_vision.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/patches.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 #include "tower_config.hpp"
 
 namespace tg::models {
 namespace {
 
-struct ClipVision {
-    VisionShape shape;
-    layers::Linear patches;                    // 3*P*P -> H
-    torch::Tensor class_embedding, positions;  // [1,1,H] [1,1+patches,H]
-    layers::LayerNorm pre_norm, post_norm;
-    layers::Encoder encoder;
+struct PooledVision {
+    ClipVision trunk;
+    layers::Linear patches;  // 3*P*P -> H
+    layers::LayerNorm post_norm;
 
-    ClipVision(layers::WeightReader& weights, const VisionShape& vision) : shape(vision) {
-        const auto h = shape.encoder.hidden, p = shape.patch;
-        const std::string name = "vision_model.";
-        class_embedding = weights(name + "embeddings.class_embedding", {h}).view({1, 1, h});
-        patches =
-            layers::Linear(weights(name + "embeddings.patch_embedding.weight", {h, 3, p, p}).view({h, 3 * p * p}));
-        positions = weights(name + "embeddings.position_embedding.weight", {1 + shape.patches(), h}).unsqueeze(0);
-        pre_norm = layers::LayerNorm(weights, name + "pre_layrnorm", h, shape.encoder.norm_eps);
-        encoder = layers::Encoder(weights, name + "encoder", shape.encoder, true);
-        post_norm = layers::LayerNorm(weights, name + "post_layernorm", h, shape.encoder.norm_eps);
-        weights.ignore(name + "embeddings.position_ids");
+    PooledVision(layers::WeightReader& weights, const VisionShape& shape)
+        : trunk(
+              weights, [](const char* tail) { return std::string("vision_model.") + tail; }, shape, true),
+          patches(std::exchange(trunk.patch_embedding, {}).view({shape.encoder.hidden, -1})),
+          post_norm(weights, "vision_model.post_layernorm", shape.encoder.hidden, shape.encoder.norm_eps) {
+        weights.ignore("vision_model.embeddings.position_ids");
     }
 
     // [B,3,S,S] -> [B,H], the class token.
     torch::Tensor operator()(const torch::Tensor& pixels) const {
-        const auto embedded = patches(layers::patches_of(pixels, shape.patch));
-        const auto x = pre_norm(torch::cat({class_embedding.expand({pixels.size(0), 1, -1}), embedded}, 1) + positions);
+        const auto x = trunk.sequence(patches(layers::patches_of(pixels, trunk.shape.patch)));
         const auto class_rows = torch::zeros({pixels.size(0)}, pixels.options().dtype(torch::kInt64));
-        return post_norm(encoder.forward_pooled(x, false, class_rows));
+        return post_norm(trunk.encoder.forward_pooled(x, false, class_rows));
     }
 };
 
@@ -75,7 +71,7 @@ struct ClipText {
 }  // namespace
 
 struct Clip::Impl {
-    ClipVision vision;
+    PooledVision vision;
     ClipText text;
     layers::Linear visual_projection, text_projection;  // H -> D
 };

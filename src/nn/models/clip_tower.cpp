@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "clip_vision.hpp"
 #include "taskgalaxy/core/error.hpp"
-#include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
 #include "tower_config.hpp"
 
@@ -31,25 +31,19 @@ public:
     void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device,
               torch::Dtype dtype) override {
         layers::WeightReader weights(files, device, dtype);
-        const auto name = [&](const char* tail) { return names.file_name(prefix_ + tail); };
-        cls_ = weights(name("embeddings.class_embedding"), {channels});
-        patches_ = weights(name("embeddings.patch_embedding.weight"), {channels, 3, shape_.patch, shape_.patch});
-        position_ = weights(name("embeddings.position_embedding.weight"), {shape_.patches() + 1, channels});
-        before_ = layers::LayerNorm(weights, name("pre_layrnorm"), channels, shape_.encoder.norm_eps);
-        encoder_ = layers::Encoder(weights, name("encoder"), shape_.encoder);
+        const auto name_of = [&](const char* tail) { return names.file_name(prefix_ + tail); };
+        trunk_ = ClipVision(weights, name_of, shape_, false);
         weights.finish("the vision tower of a LLaVA",
-                       name("embeddings."));  // blocks behind the chosen layer stay unread
+                       name_of("embeddings."));  // blocks behind the chosen layer stay unread
     }
 
     Tensor features(const Tensor& pixels) const override {
         const torch::NoGradGuard no_grad;
-        const auto patches =
-            torch::conv2d(pixels.to(patches_.device(), patches_.scalar_type()), patches_, {}, shape_.patch)
-                .flatten(2)
-                .transpose(1, 2);
-        const auto B = patches.size(0);
-        const auto x =
-            encoder_.forward(before_(torch::cat({cls_.expand({B, 1, channels}), patches}, 1) + position_), false);
+        const auto& matrix = trunk_.patch_embedding;
+        const auto patches = torch::conv2d(pixels.to(matrix.device(), matrix.scalar_type()), matrix, {}, shape_.patch)
+                                 .flatten(2)
+                                 .transpose(1, 2);
+        const auto x = trunk_.encoder.forward(trunk_.sequence(patches), false);
         return keep_cls_ ? x : x.narrow(1, 1, positions).contiguous();
     }
 
@@ -57,9 +51,7 @@ private:
     VisionShape shape_;
     bool keep_cls_;
     std::string prefix_;
-    Tensor cls_, patches_, position_;
-    layers::LayerNorm before_;
-    layers::Encoder encoder_;
+    ClipVision trunk_;
 };
 
 }  // namespace

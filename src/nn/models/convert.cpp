@@ -40,7 +40,7 @@ Llava read_llava(VlmParts& parts, std::string_view layout) {
     if (parts.language.config.qkv_bias)
         throw InputError(fmt::format("{}: a LLaVA of a Qwen2 has no liuhaotian layout", parts.folder.string()),
                          "use --layout same");
-    Llava llava{parts, read_folder_config(parts.folder), parts.family == "llava", {}, -2, false};
+    Llava llava{parts, read_model_config(parts.folder), parts.family == "llava", {}, -2, false};
     const auto& config = llava.config;
     if (llava.from_hf) {
         llava.vision = config.value("vision_config", json{{"hidden_size", 1024},
@@ -54,7 +54,7 @@ Llava read_llava(VlmParts& parts, std::string_view layout) {
         llava.keeps_cls = field<std::string>(config, "vision_feature_select_strategy", "default") == "full";
     } else {
         const fs::path tower = config.at("mm_vision_tower").get<std::string>();
-        llava.vision = read_folder_config(tower.is_absolute() ? tower : parts.folder / tower);
+        llava.vision = read_model_config(tower.is_absolute() ? tower : parts.folder / tower);
         if (llava.vision.contains("vision_config")) llava.vision = json(llava.vision["vision_config"]);
         llava.layer = field(config, "mm_vision_select_layer", -2);
         llava.keeps_cls = field<std::string>(config, "mm_vision_select_feature", "patch") == "cls_patch";

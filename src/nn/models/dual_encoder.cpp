@@ -3,13 +3,14 @@
 #include <array>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include "clip.hpp"
 #include "siglip.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/heap.hpp"
 #include "taskgalaxy/nn/kernels/slices.hpp"
-#include "tower_config.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 
 namespace tg::models {
 
@@ -76,7 +77,9 @@ std::unique_ptr<DualEncoder> load_dual_encoder(const std::filesystem::path& fold
                  return std::make_unique<Siglip>(path, on, in);
              }},
     };
-    const auto type = read_model_type(folder);
+    const auto config = read_model_config(folder);
+    const auto found = config.find("model_type");
+    const auto type = found != config.end() && found->is_string() ? found->get<std::string>() : std::string();
     std::string known;
     for (const auto& kind : kinds) {
         if (kind.model_type == type) {

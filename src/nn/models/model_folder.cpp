@@ -35,6 +35,16 @@ std::string mended_generation_config(const fs::path& file) {
 
 }  // namespace
 
+json read_model_config(const fs::path& folder) {
+    const auto file = folder / "config.json";
+    if (!fs::exists(file))
+        throw InputError(fmt::format("{} holds no config.json", folder.string()),
+                         "give a local Hugging Face model folder");
+    auto config = read_json(file);
+    if (!config.is_object()) throw InputError(file.string() + " is not a JSON object");
+    return config;
+}
+
 void copy_small_files(const fs::path& from, const fs::path& to, const std::set<std::string>& but) {
     for (const auto& entry : fs::directory_iterator(from)) {
         const auto name = entry.path().filename().string();

@@ -7,6 +7,7 @@
 #include "taskgalaxy/nn/layers/encoder.hpp"
 #include "taskgalaxy/nn/layers/patches.hpp"
 #include "taskgalaxy/nn/layers/weights.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 #include "tower_config.hpp"
 
 namespace tg::models {

@@ -39,23 +39,6 @@ layers::EncoderShape encoder_shape(const Json& config, std::int64_t hidden, std:
 
 }  // namespace
 
-Json read_model_config(const std::filesystem::path& folder) {
-    if (!std::filesystem::is_directory(folder))
-        throw InputError(folder.string() + ": there is no such model folder", "check the path in the job file");
-    const auto path = folder / "config.json";
-    if (!std::filesystem::exists(path))
-        throw InputError(path.string() + ": is missing", "give a Hugging Face model folder");
-    Json config = read_json(path);
-    if (!config.is_object()) throw InputError(path.string() + ": is not a JSON object");
-    return config;
-}
-
-std::string read_model_type(const std::filesystem::path& folder) {
-    const auto config = read_model_config(folder);
-    const auto type = config.find("model_type");
-    return type != config.end() && type->is_string() ? type->get<std::string>() : "";
-}
-
 VisionShape vision_shape(const Json& config, const TowerDefaults& defaults, const std::string& where) {
     VisionShape shape;
     shape.encoder = encoder_shape(config, 768, 3072, 12, defaults, where);

@@ -1,7 +1,6 @@
 // What config.json says about the two towers of a CLIP or SigLIP model; absent fields take transformers' defaults.
 #pragma once
 
-#include <filesystem>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -20,9 +19,6 @@ struct TextShape {
     std::int64_t vocabulary = 0, positions = 0;
     std::int64_t end_id = 0;
 };
-
-nlohmann::json read_model_config(const std::filesystem::path& folder);  // config.json; throws InputError
-std::string read_model_type(const std::filesystem::path& folder);       // "" where it says none
 
 // What an absent field of config.json means: transformers' CLIPConfig and SiglipConfig.
 struct TowerDefaults {

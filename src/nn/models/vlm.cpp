@@ -10,6 +10,7 @@
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 #include "vlm_families.hpp"
 
@@ -57,16 +58,6 @@ void check_all_are_known(VlmParts& parts) {
 
 }  // namespace
 
-json read_folder_config(const fs::path& folder) {
-    const auto file = folder / "config.json";
-    if (!fs::exists(file))
-        throw InputError(fmt::format("{} holds no config.json", folder.string()),
-                         "give a local Hugging Face model folder");
-    auto config = read_json(file);
-    if (!config.is_object()) throw InputError(file.string() + " is not a JSON object");
-    return config;
-}
-
 layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const std::vector<WeightLayout>& layouts) {
     for (const auto& layout : layouts)
         if (files.has(layout.probe)) return layers::WeightNames(layout.prefixes, layout.parts);
@@ -105,7 +96,7 @@ std::unique_ptr<VlmParts> describe_language_model(const fs::path& folder, const 
 }
 
 std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
-    const auto config = read_folder_config(folder);
+    const auto config = read_model_config(folder);
     const auto where = (folder / "config.json").string();
     try {
         const auto type = field<std::string>(config, "model_type", "");

@@ -26,8 +26,6 @@ std::unique_ptr<VlmParts> describe_internvl(const std::filesystem::path& folder,
 std::unique_ptr<VlmParts> describe_language_model(const std::filesystem::path& folder,
                                                   const nlohmann::json& config);  // no eyes
 
-nlohmann::json read_folder_config(const std::filesystem::path& folder);  // config.json; throws InputError
-
 // Where the tensors of one family may lie; the layout whose `probe` is in the files is taken.
 struct WeightLayout {
     std::string probe;

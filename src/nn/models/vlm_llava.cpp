@@ -6,6 +6,7 @@
 #include "intern_vit.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
+#include "taskgalaxy/nn/models/model_folder.hpp"
 #include "vlm_families.hpp"
 
 namespace tg::models {
@@ -98,7 +99,7 @@ std::unique_ptr<VlmParts> describe_llava_llama(const fs::path& folder, const jso
         throw InputError(fmt::format("{}: mm_vision_tower = {} is no local folder", where, tower.string()),
                          "put the CLIP folder there, or edit mm_vision_tower (relative to the model's folder)");
     const auto tower_where = (tower_folder / "config.json").string();
-    auto vision = read_folder_config(tower_folder);
+    auto vision = read_model_config(tower_folder);
     const auto feature = field<std::string>(config, "mm_vision_select_feature", "patch");
     if (feature != "patch" && feature != "cls_patch")
         throw InputError(fmt::format("{}: mm_vision_select_feature = {} is not supported", where, feature),

@@ -5,9 +5,14 @@
 #include <set>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "taskgalaxy/nn/models/vlm_parts.hpp"
 
 namespace tg::models {
+
+// config.json, an object. Throws InputError.
+nlohmann::json read_model_config(const std::filesystem::path& folder);
 
 // What would make writing such a folder fail. Throws InputError.
 void check_exportable(const VlmParts& parts);
