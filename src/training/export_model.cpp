@@ -14,15 +14,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What peft calls the module of a tensor: its path in the class that loads the base model.
-std::string class_name(const models::VlmParts& parts, const std::string& ours) {
-    static const layers::WeightNames transformers({{"language_model.model.", "model.language_model."},
-                                                   {"language_model.lm_head.", "lm_head."},
-                                                   {"multi_modal_projector.", "model.multi_modal_projector."}});
-    return parts.family == "llava" || parts.family == "internvl" ? transformers.file_name(ours)
-                                                                 : parts.names.file_name(ours);
-}
-
 std::string before(const std::string& text, const char* mark) { return text.substr(0, text.find(mark)); }
 
 // A pattern of the adapted modules of all layers, made of those of the first: peft takes it as a regular expression
@@ -30,7 +21,7 @@ std::string before(const std::string& text, const char* mark) { return text.subs
 std::string target_pattern(const models::VlmParts& parts, const layers::Unit& first_layer) {
     std::set<std::string> modules;
     for (const auto& parameter : first_layer.parameters)
-        modules.insert(before(class_name(parts, parameter.pieces[0].name), ".lora_"));
+        modules.insert(before(parts.class_name(parameter.pieces[0].name), ".lora_"));
     std::string pattern;
     for (auto module : modules) {
         for (std::size_t at = 0; (at = module.find('.', at)) != module.npos; at += 2) module.insert(at, 1, '\\');
@@ -95,7 +86,7 @@ void export_model(const models::VlmParts& parts, Trainer& trainer, const paralle
 
 void export_adapters(const models::VlmParts& parts, Trainer& trainer, const layers::LoraOptions& options,
                      const parallel::Communicator& ranks, const fs::path& folder) {
-    const auto peft_name = [&](const std::string& ours) { return "base_model.model." + class_name(parts, ours); };
+    const auto peft_name = [&](const std::string& ours) { return "base_model.model." + parts.class_name(ours); };
     auto& model = const_cast<models::VlmParts&>(parts);  // its units are read only
     std::vector<layers::Unit*> units;
     for (auto& layer : model.language.layers) units.push_back(layer.adapters());
@@ -140,7 +131,7 @@ void export_adapters(const models::VlmParts& parts, Trainer& trainer, const laye
                                       {"target_modules", target_pattern(parts, *units[0])}};
         config["modules_to_save"] = nullptr;
         if (with_projector) {
-            const auto path = class_name(parts, units.back()->parameters[0].pieces[0].name);
+            const auto path = parts.class_name(units.back()->parameters[0].pieces[0].name);
             for (const auto* name : {"multi_modal_projector", "mm_projector", "mlp1"})
                 if (path.find(name) != path.npos) config["modules_to_save"] = nlohmann::json::array({name});
         }

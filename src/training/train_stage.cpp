@@ -85,7 +85,7 @@ public:
         if (settings_.lora_rank == 0 && !settings_.lora_targets.empty())
             throw UsageError("train.lora_targets is set without train.lora_rank",
                              "set train.lora_rank, 128 for example");
-        if (settings_.shard_vision && !parts->family.starts_with("internvl"))
+        if (settings_.shard_vision && !(parts->vision && parts->vision->can_be_sharded()))
             throw UsageError(
                 fmt::format("train.shard_vision: the tower of a {} is kept whole on every rank", parts->family),
                 "only InternViT is cut");

@@ -187,6 +187,7 @@ public:
         weights.finish("an InternViT", name("embeddings."));
     }
 
+    bool can_be_sharded() const override { return true; }
     std::vector<std::vector<Tensor*>> blocks() override {
         std::vector<std::vector<Tensor*>> all;
         for (auto& b : blocks_)

@@ -67,6 +67,16 @@ layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const s
                      "one of these tensors was expected: " + join(probes, ", "));
 }
 
+void set_transformers_names(VlmParts& parts) {
+    const std::vector<layers::WeightNames::Row> new_names{{"language_model.model.", "model.language_model."},
+                                                          {"language_model.lm_head.", "lm_head."},
+                                                          {"multi_modal_projector.", "model.multi_modal_projector."},
+                                                          {"vision_tower.", "model.vision_tower."}};
+    parts.names = find_layout(parts.files, {{"language_model.model.embed_tokens.weight", {}},
+                                            {"model.language_model.embed_tokens.weight", new_names}});
+    parts.class_names = layers::WeightNames(new_names);
+}
+
 std::vector<layers::WeightNames::Row> internlm2_parts() {
     return {{".self_attn.qkv_proj.", ".attention.wqkv."},
             {".self_attn.o_proj.", ".attention.wo."},
@@ -157,6 +167,10 @@ std::vector<layers::Unit*> VlmParts::units() {
     if (projector) all.push_back(&projector->unit());
     for (auto* unit : language.units()) all.push_back(unit);
     return all;
+}
+
+std::string VlmParts::class_name(const std::string& ours) const {
+    return (class_names ? *class_names : names).file_name(ours);
 }
 
 void VlmParts::load_vision(torch::Device device, torch::Dtype dtype) {

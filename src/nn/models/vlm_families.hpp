@@ -32,6 +32,9 @@ struct WeightLayout {
     std::vector<layers::WeightNames::Row> prefixes, parts{};
 };
 layers::WeightNames find_layout(const storage::SafetensorsFolder& files, const std::vector<WeightLayout>& layouts);
+// Of the families that are classes of transformers: the names of version 4, or of version 5, whose classes have the
+// latter whatever the files say.
+void set_transformers_names(VlmParts& parts);
 // InternLM2's words for what LLaMA's files hold.
 std::vector<layers::WeightNames::Row> internlm2_parts();
 

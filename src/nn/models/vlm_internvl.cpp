@@ -117,12 +117,7 @@ std::unique_ptr<VlmParts> describe_internvl(const fs::path& folder, const json& 
         !has_head && field(config, "tie_word_embeddings", field(text, "tie_word_embeddings", true));
 
     auto parts = bare_parts(folder, LanguageConfig::read(text, where + " text_config"), "internvl");
-    parts->names = find_layout(parts->files, {{"language_model.model.embed_tokens.weight", {}},
-                                              {"model.language_model.embed_tokens.weight",
-                                               {{"language_model.model.", "model.language_model."},
-                                                {"language_model.lm_head.", "lm_head."},
-                                                {"multi_modal_projector.", "model.multi_modal_projector."},
-                                                {"vision_tower.", "model.vision_tower."}}}});
+    set_transformers_names(*parts);
     if (const auto act = field<std::string>(config, "projector_hidden_act", "gelu"); act != "gelu")
         throw InputError(fmt::format("{}: projector_hidden_act = {} is not supported", where, act), "known here: gelu");
     if (const auto strategy = field<std::string>(config, "vision_feature_select_strategy", "default");

@@ -31,8 +31,9 @@ public:
     virtual torch::Tensor features(const torch::Tensor& pixels) const = 0;
     virtual void load(const storage::SafetensorsFolder& files, const layers::WeightNames& names, torch::Device device,
                       torch::Dtype dtype) = 0;
-    // The tensors of each block in the order of use, for those who keep only a share of them between uses; none: a
-    // tower that is kept whole.
+    // Whether it may be kept in shares between uses: by blocks(), with on_block() heard.
+    virtual bool can_be_sharded() const { return false; }
+    // Loaded: the tensors of each block in the order of use; none of a tower that is kept whole.
     virtual std::vector<std::vector<torch::Tensor*>> blocks() { return {}; }
     // Called as a block's tensors are needed (true) and are no longer (false); load() says false after each that it has
     // read.
@@ -42,12 +43,14 @@ public:
     std::int64_t channels = 0;   // C
 };
 
+struct LlavaFolder;  // llava_folder.hpp, of this room
+
 struct VlmParts {
     // Reads the configuration and the headers of the weights; allocates nothing large. Throws InputError.
     static std::unique_ptr<VlmParts> describe(const std::filesystem::path& folder);
 
     std::filesystem::path folder;
-    std::string family;  // "llava"
+    std::string family;  // its name, for messages: "llava"
     LanguageModel language;
     std::unique_ptr<VisionTower> vision{};  // null in a language model without eyes, as is the projector
     std::unique_ptr<layers::Projector> projector{};
@@ -62,9 +65,14 @@ struct VlmParts {
     std::optional<storage::SafetensorsFolder>
         vision_files{};  // where the tower lies in a folder of its own (liuhaotian)
     layers::WeightNames names{}, vision_names{};
+    // Our names -> their paths in the class that loads the model, where these are not the names in the files.
+    std::optional<layers::WeightNames> class_names{};
+    std::shared_ptr<const LlavaFolder> llava{};  // null: not a LLaVA with a CLIP, which alone has two layouts
 
     // In the order of use: projector, embeddings, layers, head.
     std::vector<layers::Unit*> units();
+    // What peft calls the module of one of our tensors: its path in the class that loads the model.
+    std::string class_name(const std::string& ours) const;
     void load_vision(torch::Device device, torch::Dtype dtype);  // fp32 where the device is slow in bf16
     // Of a picture of so many tiles.
     std::int64_t image_positions(std::int64_t tiles = 1) const { return vision ? vision->positions * tiles : 0; }

@@ -144,4 +144,30 @@ TEST(Folders, that_are_no_model_are_refused_by_name) {
     fs::remove_all(folder);
 }
 
+// What others ask of a family, instead of its name.
+TEST(Families, say_what_can_be_done_with_their_models) {
+    struct Facts {
+        const char* folder;
+        bool is_llava, tower_can_be_sharded;
+        const char *projector, *layer;  // names of modules in the class that loads the model
+    };
+    constexpr Facts families[] = {
+        {"vlm/tiny-llava", true, false, "model.multi_modal_projector.linear_1.", "model.language_model.layers.1."},
+        {"internvl/tiny-hf", false, true, "model.multi_modal_projector.linear_1.", "model.language_model.layers.1."},
+        {"internvl/tiny-qwen", false, true, "mlp1.1.", "language_model.model.layers.1."},
+        {"internvl/tiny-internlm", false, true, "mlp1.1.", "language_model.model.layers.1."},
+        {"internvl/tiny-v1", false, true, "model.mm_projector.0.", "model.layers.1."},
+        {"language/tiny-qwen2", false, false, nullptr, "model.layers.1."},
+    };
+    for (const auto& family : families) {
+        const auto parts = tg::models::VlmParts::describe(fixtures("") / family.folder);
+        EXPECT_EQ(parts->llava != nullptr, family.is_llava) << family.folder;
+        EXPECT_EQ(parts->vision && parts->vision->can_be_sharded(), family.tower_can_be_sharded) << family.folder;
+        EXPECT_EQ(parts->class_name("language_model.model.layers.1."), family.layer) << family.folder;
+        if (family.projector) {
+            EXPECT_EQ(parts->class_name("multi_modal_projector.linear_1."), family.projector) << family.folder;
+        }
+    }
+}
+
 }  // namespace
