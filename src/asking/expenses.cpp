@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <optional>
 #include <vector>
 
 #include "taskgalaxy/core/json.hpp"
@@ -90,23 +91,30 @@ Account account_of(const llm::EngineFigures& figures, const std::set<std::string
 }
 
 Expenses total(std::span<const Account> accounts) {
-    Expenses sum, before;
-    for (const auto& account : accounts) {
+    Expenses sum;
+    for (const auto& account : accounts)
         for (const auto& [key, expense] : account.now) sum[key] += expense;
-        for (const auto& [key, past] : account.before) {
-            auto& known = before[key];
-            known.tokens_in = std::max(known.tokens_in, past.tokens_in);
-            known.tokens_out = std::max(known.tokens_out, past.tokens_out);
-            known.usd = std::max(known.usd, past.usd);
+    if (accounts.empty()) return sum;
+    // The first engine that was open saw the past alone; later ones may have seen answers of this run, too.
+    auto past = accounts.front().before;
+    for (const auto& account : accounts.subspan(1))
+        for (auto& [key, least] : past) {
+            const auto at = account.before.find(key);
+            const auto seen = at == account.before.end() ? Expense() : at->second;
+            least.tokens_in = std::min(least.tokens_in, seen.tokens_in);
+            least.tokens_out = std::min(least.tokens_out, seen.tokens_out);
+            least.usd = std::min(least.usd, seen.usd);
         }
-    }
-    for (const auto& [key, past] : before) sum[key] += past;
+    for (const auto& [key, expense] : past) sum[key] += expense;
     return sum;
 }
 
 Expenses sum_expenses(const parallel::Communicator& ranks, const llm::EngineFigures* mine,
                       const std::set<std::string>& steps) {
-    return ranks.broadcast(total(ranks.gather(mine ? account_of(*mine, steps) : Account())));
+    std::vector<Account> accounts;
+    for (auto& account : ranks.gather(mine ? std::optional(account_of(*mine, steps)) : std::nullopt))
+        if (account) accounts.push_back(std::move(*account));
+    return ranks.broadcast(total(accounts));
 }
 
 std::string live_text(const llm::EngineFigures& figures) {

@@ -1,6 +1,7 @@
 // The stage `evaluate` with a tiny LLaVA on every number of ranks: the same answers and scores as one process alone;
-// parts that are done stay done; a broken picture costs one question; a judge scores on rank 0 while the others wait;
-// failures reach every rank.
+// parts that are done stay done; a broken picture costs one question; the ranks that ask share
+// a judge's questions;// failures reach every rank.
+#include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
@@ -9,12 +10,14 @@
 #include <unistd.h>
 
 #include "mpi_world.hpp"
+#include "taskgalaxy/asking/expenses.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/evaluation/evaluate_stage.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
+#include "taskgalaxy/storage/journal.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg {
@@ -199,6 +202,7 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
     s.endpoints["judge"].urls = {url};
     s.endpoints["judge"].model = "stern";
     s.endpoints["judge"].price_in = 1, s.endpoints["judge"].price_out = 1;
+    double paid = 0;
     for (int life = 0; life < 2; ++life) {
         const auto figures = s.evaluate(s.root / "judged", world());
         if (!world().is_root()) continue;
@@ -208,6 +212,104 @@ TEST(Evaluation, asks_the_judge_once_and_reads_its_journal_after) {
         EXPECT_NEAR(file.read<double>("score")[1], 75, 1e-9);
         EXPECT_NE(file.read_texts("note")[0].find("judge: stern"), std::string::npos);
         EXPECT_EQ(judge->counts().requests, 3u) << "life " << life;
+
+        // What it cost is in costs/, as that of the other stages is, and in the figures; paid once, by the first life.
+        const auto expenses = asking::read_expenses(s.root / "judged/costs/evaluate.json");
+        ASSERT_EQ(expenses.size(), 1u);
+        const auto& expense = expenses.at({"judge", "judge"});
+        EXPECT_EQ(expense.asked, 3);
+        EXPECT_EQ(expense.sent, life == 0 ? 3 : 0);
+        EXPECT_EQ(expense.from_journal, life == 0 ? 0 : 3);
+        EXPECT_GT(expense.usd, 0);
+        if (life == 0) paid = expense.usd;
+        EXPECT_NEAR(expense.usd, paid, 1e-12) << "life " << life;
+        const std::map<std::string, double> by_name(figures.begin(), figures.end());
+        EXPECT_EQ(by_name.at("judge.usd"), expense.usd);
+        EXPECT_EQ(by_name.at("judge.requests"), 3);
+        // Its journals are folded.
+        EXPECT_TRUE(storage::journal_files(s.root / "judged/journal").empty());
+        EXPECT_FALSE(storage::folded_files(s.root / "judged/journal").empty());
+    }
+}
+
+TEST(Evaluation, shares_the_judges_questions_among_the_ranks_that_api_ranks_names) {
+    constexpr int free_answers = 11;
+    auto s = school();
+    std::optional<simulator::Simulator> judge;
+    if (world().is_root()) {
+        // The grade hangs on the question, so that a mark put to another question is seen.
+        judge.emplace(simulator::SimulatorSettings{}, [](const simulator::SimulatedCall& call) {
+            const auto at = call.user.rfind("Thing number ");
+            return fmt::format("0.{}", std::stoi(call.user.substr(at + 13)) % 10);
+        });
+        std::ofstream vet(s.root / "many.tsv");
+        vet << "index\timage_path\tquestion\tanswer\tcategory\n";
+        for (int q = 0; q < free_answers; ++q)
+            vet << fmt::format("{}\tp{}.jpg\tThing number {}?\tx\tocr\n", q, q % pictures, q);
+    }
+    s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "many.tsv", .verify = false}}};
+    s.settings.judge = "judge";
+    auto& endpoint = s.endpoints["judge"];
+    endpoint.urls = {world().broadcast<std::string>(judge ? judge->url() : "")};
+    endpoint.model = "stern";
+    endpoint.concurrency = 8;
+    endpoint.price_in = 1, endpoint.price_out = 1;
+    // Only the last rank holds the key: with api.ranks = +LAST no other opens an engine.
+    const auto last = world().size() - 1;
+    const auto lock = [&] {
+        endpoint.api_key_env = "TG_TEST_JUDGE_KEY";
+        if (world().rank() == last) ::setenv("TG_TEST_JUDGE_KEY", "secret", 1);
+        else ::unsetenv("TG_TEST_JUDGE_KEY");
+    };
+    std::vector<std::string> sheets_of;
+    std::vector<double> scores;
+    std::vector<std::int64_t> tokens;
+    for (const std::string& wish : {std::string("1"), std::string("2"), std::string("99"), fmt::format("+{}", last)}) {
+        if (wish.starts_with('+')) lock();
+        s.api.ranks = wish;
+        const auto run = s.root / ("judged_by_" + wish);
+        const auto before = judge ? judge->counts().requests : 0;
+        s.evaluate(run, world());
+        if (!world().is_root()) continue;
+        EXPECT_EQ(judge->counts().requests - before, 2u * free_answers) << "of two models, by " << wish;
+        sheets_of.push_back(read_text_file(run / "export/predictions/base.vet.tsv") +
+                            read_text_file(run / "export/predictions/tuned.vet.tsv"));
+        scores.push_back(storage::Hdf5File::open(run / "evaluation.h5").read<double>("score").at(0));
+        tokens.push_back(asking::read_expenses(run / "costs/evaluate.json").at({"judge", "judge"}).tokens_in);
+        EXPECT_EQ(sheets_of.back(), sheets_of.front()) << wish;
+        EXPECT_EQ(scores.back(), scores.front()) << wish;
+        EXPECT_EQ(tokens.back(), tokens.front()) << wish;
+    }
+    if (world().is_root()) {
+        EXPECT_NEAR(scores.front(), 100 * 4.5 / free_answers, 1e-9);
+    }
+}
+
+TEST(Evaluation, fails_on_every_rank_when_the_judge_is_dead_and_goes_on_when_it_is_back) {
+    auto s = school();
+    s.benchmarks = {{"vet", {.kind = "mmvet", .file = s.root / "vet.tsv", .verify = false}}};
+    s.settings.models = {evaluation::Examinee::base};
+    s.settings.judge = "judge";
+    s.endpoints["judge"].urls = {"http://127.0.0.1:9/v1"};
+    s.endpoints["judge"].model = "stern";
+    s.api.ranks = "99";
+    s.api.first_answer_s = 0.5, s.api.attempts = 2;
+    try {
+        s.evaluate(s.root / "dead_judge", world());
+        ADD_FAILURE() << "nothing was thrown";
+    } catch (const parallel::AgreedFailure& failure) {
+        EXPECT_EQ(failure.code(), ExitCode::endpoint);
+    }
+    EXPECT_FALSE(fs::exists(s.root / "dead_judge/evaluation.h5"));
+    EXPECT_TRUE(fs::exists(s.root / "dead_judge/parts/evaluate/base.vet.h5")) << "the answers are kept";
+
+    std::optional<simulator::Simulator> judge;
+    if (world().is_root())
+        judge.emplace(simulator::SimulatorSettings{}, [](const simulator::SimulatedCall&) { return "1.0"; });
+    s.endpoints["judge"].urls = {world().broadcast<std::string>(judge ? judge->url() : "")};
+    s.evaluate(s.root / "dead_judge", world());
+    if (world().is_root()) {
+        EXPECT_EQ(storage::Hdf5File::open(s.root / "dead_judge/evaluation.h5").read<double>("score").at(0), 100);
     }
 }
 

@@ -32,15 +32,16 @@ struct Expense {
 };
 using Expenses = std::map<std::pair<std::string, std::string>, Expense>;  // by (step, endpoint)
 
-// One engine's account: what it asked itself, and what earlier runs had paid when it opened. Every engine reads the
-// journals of all ranks, so each knows the same past.
+// One engine's account: what it asked itself, and what it found paid when it opened. Every engine reads the journals of
+// all ranks: each finds the same past, and one that opens late also what others have bought meanwhile.
 struct Account {
     Expenses now, before;
     template <class Self> static auto fields(Self& a) { return std::tie(a.now, a.before); }
 };
 // Only `steps` (Request::stage) count: the journal that an engine reads knows of others too.
 Account account_of(const llm::EngineFigures& figures, const std::set<std::string>& steps);
-// The accounts of all engines, in rank order: what they asked is summed, the past is counted once.
+// The accounts of all engines, in rank order: what they asked is summed, the past is counted once: the least that one
+// of them found.
 Expenses total(std::span<const Account> accounts);
 // Collective: every rank gives its engine's figures (or none) and gets the total.
 Expenses sum_expenses(const parallel::Communicator& ranks, const llm::EngineFigures* mine,

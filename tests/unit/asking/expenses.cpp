@@ -1,5 +1,6 @@
 #include "taskgalaxy/asking/expenses.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <gtest/gtest.h>
 
@@ -52,9 +53,35 @@ TEST(expenses, are_the_same_total_however_many_ranks_asked) {
     }
 }
 
+TEST(expenses, count_answers_once_that_an_engine_opened_late_found_in_another_ranks_journal) {
+    std::vector<Account> accounts;
+    for (const bool late : {false, true, true}) {
+        auto figures = figures_of({0, 4});
+        if (late) figures.by_endpoint_and_stage.at({"a", "screen"}).tokens_in_before += 400;
+        if (late) figures.by_endpoint_and_stage.at({"a", "screen"}).usd_before += 1;
+        accounts.push_back(account_of(figures, {"screen"}));
+    }
+    for (int turn = 0; turn < 3; ++turn) {
+        EXPECT_EQ(total(accounts).at({"screen", "a"}).tokens_in, 3 * 400 + 1000);
+        EXPECT_EQ(total(accounts).at({"screen", "a"}).usd, 3 + 8);
+        std::rotate(accounts.begin(), accounts.begin() + 1, accounts.end());
+    }
+}
+
+TEST(expenses, that_only_a_late_engine_found_are_no_past) {
+    auto late = figures_of({0, 0}), early = figures_of({0, 4});
+    for (const auto* endpoint : {"a", "b"}) {
+        auto& counts = early.by_endpoint_and_stage.at({endpoint, "screen"});
+        counts.tokens_in_before = 0, counts.usd_before = 0;
+    }
+    early.by_endpoint_and_stage.erase({"b", "screen"});
+    const std::vector<Account> accounts{account_of(late, {"screen"}), account_of(early, {"screen"})};
+    EXPECT_EQ(total(accounts).at({"screen", "a"}).tokens_in, 400);
+    EXPECT_EQ(total(accounts).at({"screen", "b"}).tokens_in, 0);
+}
+
 TEST(expenses, of_ranks_that_asked_nothing_are_nothing) {
-    const std::vector<Account> accounts(3);
-    EXPECT_TRUE(total(accounts).empty());
+    EXPECT_TRUE(total({}).empty());
     EXPECT_TRUE(sum_expenses(*parallel::make_solo(), nullptr, {"screen"}).empty());
 }
 

@@ -12,6 +12,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/report/summary.hpp"
+#include "taskgalaxy/storage/publish.hpp"
 
 namespace tg::report {
 namespace {
@@ -185,6 +186,17 @@ TEST(Report, counts_what_it_says) {
     EXPECT_NEAR(found.votes->agreement[0][1], 1, 1e-12);  // the first two always vote alike
     EXPECT_LT(found.votes->agreement[0][2], 1);
     EXPECT_EQ(found.usd, 0.25);
+}
+
+TEST(Report, counts_what_the_judge_of_the_benchmarks_was_paid) {
+    SyntheticRun run("judge");
+    run.make_all();
+    storage::publish_text(
+        run.paths.file("costs/evaluate.json"),
+        R"([{"stage":"judge","endpoint":"judge1","asked":3,"answered":3,"from_journal":0,"failed":0,"sent":3,"retries":0,"asked_again":0,"rate_limited":0,"tokens_in":900,"tokens_out":9,"usd":0.5,"price_known":true}])");
+    EXPECT_EQ(report::find_out(report::RunData::read(run.paths), {}, nullptr).usd, 0.75);
+    const auto summary = report::run_summary(run.paths);
+    EXPECT_NE(summary.find("paid         $0.75"), summary.npos) << summary;
 }
 
 TEST(Report, measures_matching_on_the_held_out_pictures_and_against_chance) {

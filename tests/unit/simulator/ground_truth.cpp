@@ -9,6 +9,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/curation/answers.hpp"
+#include "taskgalaxy/pictures/image.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 #include "unit/curation/shipped_prompts.hpp"
 
