@@ -174,7 +174,7 @@ private:
     std::vector<Part*> whole_;
 };
 
-// The parts that are asked about by asker `number` of `askers`: every so manieth of those that are missing.
+// What asker `number` of `askers` asks about: each `askers`-th of the missing parts.
 std::vector<Share::Part> share_of(const storage::PartStore& store, int number, int askers,
                                   const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) {
     const auto file = storage::Hdf5File::open(matches_h5);

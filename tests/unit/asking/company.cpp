@@ -1,7 +1,9 @@
 #include "company.hpp"
 
+#include <atomic>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <thread>
 
 #include "taskgalaxy/core/error.hpp"
 

@@ -1,5 +1,6 @@
 #include "taskgalaxy/asking/inquiry.hpp"
 
+#include <atomic>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
