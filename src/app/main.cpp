@@ -1,6 +1,6 @@
 // taskgalaxy: one MPI program that turns a pool of pictures and a hundred seed task types into a vision-language
-// instruction dataset, fine-tunes and evaluates models on it. The stages are listed in pipeline.cpp, the commands in
-// commands.cpp.
+// instruction dataset, fine-tunes and evaluates models on it. The stages are listed in pipeline/stages.cpp, the
+// commands in commands.cpp.
 #include "commands.hpp"
 
 #include <algorithm>
