@@ -55,9 +55,9 @@ std::vector<ModelPoint> modelled(const ScalingSettings& settings, const std::str
 
 // Past the knee nothing is won: the smallest count within a tenth of the best time.
 const ModelPoint& knee_of(const std::vector<ModelPoint>& points) {
-    const auto faster = [](const auto& a, const auto& b) { return a.total() < b.total(); };
-    const auto best = std::min_element(points.begin(), points.end(), faster)->total();
-    return *std::find_if(points.begin(), points.end(), [&](const auto& p) { return p.total() <= 1.1 * best; });
+    const auto best = std::min_element(points.begin(), points.end(),
+                                       [](const auto& a, const auto& b) { return a.total() < b.total(); });
+    return *std::find_if(points.begin(), best, [&](const auto& p) { return p.total() <= 1.1 * best->total(); });
 }
 
 const char* what_stops(const ModelPoint& knee) {
