@@ -39,8 +39,8 @@ public:
             found.bytes = bytes.size();
             found.digest = digest_of(bytes);
             const auto options = settings_.decode_options();
-            const auto info =
-                settings_.verify == "header" ? pictures::probe(bytes, options) : pictures::verify(bytes, options);
+            const auto info = settings_.verify == pool::Verify::header ? pictures::probe(bytes, options)
+                                                                       : pictures::verify(bytes, options);
             found.width = info.width;
             found.height = info.height;
         } catch (const pictures::UnreadableImage& error) {

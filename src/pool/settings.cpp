@@ -15,7 +15,8 @@ void PoolSettings::describe(SettingsVisitor& v) {
              "JSON key or CSV column that holds the picture's path (a text or a list of texts)");
     v.option("suffixes", &suffixes,
              "file names of folders and shards that count as pictures; the format itself is told by content");
-    v.option("verify", &verify, "how far ingest reads: every pixel, or the header only", one_of({"decode", "header"}));
+    v.option("verify", choice(&verify, {{"decode", Verify::decode}, {"header", Verify::header}}),
+             "how far ingest reads: every pixel, or the header only");
     v.option("exif_rotate", &exif_rotate,
              "turn JPEG pictures upright by their EXIF orientation; CLIP's and LLaVA's own processors do not");
     v.option("decode_fast", &decode_fast,

@@ -37,7 +37,7 @@ public:
     }
 
     void check() const override {
-        if (settings_.ground_truth == "folder" && truth_.pictures.empty())
+        if (settings_.ground_truth == TruthSource::folder && truth_.pictures.empty())
             throw UsageError("report.ground_truth is 'folder', but ground_truth.pictures names no folder");
         if (!settings_.held_out.empty() && !std::filesystem::is_regular_file(settings_.held_out))
             throw InputError(fmt::format("report.held_out: {} is not there", settings_.held_out.string()));
@@ -53,7 +53,7 @@ private:
     void write(run::StageContext& context) const {
         const auto run = report::RunData::read(context.paths);
         std::optional<simulator::GroundTruth> truth;
-        if (settings_.ground_truth != "none" && !truth_.pictures.empty()) truth.emplace(truth_);
+        if (settings_.ground_truth != TruthSource::none && !truth_.pictures.empty()) truth.emplace(truth_);
         std::optional<pool::Pool> pool;
         if (run.pool && run.curation && settings_.gallery > 0) pool.emplace(context.paths.file("pool.h5"), pool_);
 

@@ -62,7 +62,7 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
     const auto model = tg::models::load_dual_encoder(model_folder, device, kind);
     tg::pool::PoolSettings settings;
     settings.sources = {folder.string()};
-    settings.verify = "header";
+    settings.verify = tg::pool::Verify::header;
     const auto run = fs::temp_directory_path() / fmt::format("embed-bench-{}", ::getpid());
     const auto solo = tg::parallel::make_solo();
     tg::run::StageContext context{*solo, tg::run::Paths(run), "benchmark"};

@@ -11,6 +11,9 @@
 
 namespace tg::pool {
 
+// How far ingest reads a picture: every pixel, or the header alone, which tells its size.
+enum class Verify { decode, header };
+
 struct PoolSettings {
     // Each [NAME=]folder:PATH, [NAME=]tar:GLOB or [NAME=]manifest:FILE; a bare path is a folder. NAME, where given,
     // goes before the pictures' uris as `NAME/`, so that two sources may hold equal paths.
@@ -20,9 +23,9 @@ struct PoolSettings {
     std::string manifest_field = "image";  // JSON key or CSV column that holds the path
     std::vector<std::string> suffixes{"jpg", "jpeg", "png", "webp",
                                       "gif", "bmp"};  // of folders and shards; other files are counted as ignored
-    std::string verify = "decode";                    // decode: every pixel at ingest; header: size only
-    bool exif_rotate = false;                         // Pillow's convert("RGB") and CLIP's processors do not
-    bool decode_fast = false;                         // JPEG at 1/2, 1/4, 1/8 size where that is enough
+    Verify verify = Verify::decode;
+    bool exif_rotate = false;  // Pillow's convert("RGB") and CLIP's processors do not
+    bool decode_fast = false;  // JPEG at 1/2, 1/4, 1/8 size where that is enough
     bool drop_duplicates = false;
     bool watch_sources = true;
     std::int64_t max_pixels = pictures::default_max_pixels;

@@ -8,9 +8,12 @@
 
 namespace tg::report {
 
+// What is known about the pictures; automatic: the folders of [ground_truth] where they are set.
+enum class TruthSource { automatic, none, folder };
+
 struct ReportSettings {
     std::string title;
-    std::string ground_truth = "auto";
+    TruthSource ground_truth = TruthSource::automatic;
     std::filesystem::path held_out;
     int gallery = 24;
     int picture_side = 220;

@@ -115,7 +115,7 @@ TEST(ingest, reads_headers_only_when_told_to) {
     const ScratchFolder folder, run;
     fill(folder);
     auto settings = pool_of(folder.path());
-    settings.verify = "header";
+    settings.verify = pool::Verify::header;
     ingest(settings, run.path());
     const pool::Pool pool(run.path() / "pool.h5", settings);
     for (std::uint64_t i = 0; i < pool.size(); ++i)

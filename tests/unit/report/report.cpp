@@ -256,9 +256,9 @@ TEST(Report, pictures_that_are_gone_leave_an_empty_frame) {
 
 TEST(Report, settings_are_checked_before_work) {
     ReportSettings settings;
-    settings.ground_truth = "folder";
+    settings.ground_truth = TruthSource::folder;
     EXPECT_THROW(make_report_stage(settings, {})->check(), UsageError);
-    settings.ground_truth = "none";
+    settings.ground_truth = TruthSource::none;
     settings.held_out = "/nowhere/held_out.txt";
     EXPECT_THROW(make_report_stage(settings, {})->check(), InputError);
 }
