@@ -85,7 +85,7 @@ public:
         auto settings = settings_;
         inputs.add(result_settings(settings));
         for (const auto& path : given()) inputs.add(path);
-        if (settings_.embedder == "clip") run::add_file_identity(inputs, clip_.model);
+        if (settings_.embedder == MeaningsBy::clip) run::add_file_identity(inputs, clip_.model);
         if (!settings_.ask) return;
         Prompts(prompts_.folder).add_expand(inputs);
         asking::add_endpoint(inputs, endpoints_, settings_.endpoint);
@@ -95,7 +95,7 @@ public:
         if (given().empty())
             throw InputError(fmt::format("{}: no task type in it", settings_.seeds.string()),
                              "give seeds or a taxonomy_file");
-        if (settings_.embedder == "clip" && !std::filesystem::exists(clip_.model / "config.json"))
+        if (settings_.embedder == MeaningsBy::clip && !std::filesystem::exists(clip_.model / "config.json"))
             throw UsageError("expand.embedder = clip needs the weights of [embed]",
                              "set embed.model, or choose expand.embedder = lexical");
         if (!settings_.ask) return;
@@ -167,7 +167,7 @@ public:
 private:
     // On a thread of its own, on the rank that asks.
     Expanded grow() {
-        const auto embedder = settings_.embedder == "clip" ? clip_.make() : taxonomy::lexical_embedder();
+        const auto embedder = settings_.embedder == MeaningsBy::clip ? clip_.make() : taxonomy::lexical_embedder();
         if (!settings_.ask) return given_taxonomy(given(), settings_, embedder);
         const Prompts prompts(prompts_.folder);
         std::optional<Expanded> grown;

@@ -18,6 +18,9 @@ struct PromptSettings {
     }
 };
 
+// What compares the meanings of names: the text tower of [embed], or their letter trigrams.
+enum class MeaningsBy { clip, lexical };
+
 struct ExpandSettings {
     std::string endpoint = "generator";
     std::filesystem::path seeds = "inputs/seeds.txt";
@@ -29,7 +32,7 @@ struct ExpandSettings {
     int names_per_request = 30;
     int rounds = 6;
     double duplicate_similarity = 0.95;
-    std::string embedder = "lexical";
+    MeaningsBy embedder = MeaningsBy::lexical;
     int nearest_pairs = 200;
 
     void describe(SettingsVisitor& v) {
@@ -46,9 +49,8 @@ struct ExpandSettings {
         v.option("rounds", &rounds, "most times the parents of one level are asked", between(1, 100));
         v.option("duplicate_similarity", &duplicate_similarity,
                  "types whose cosine to an earlier type reaches this are dropped; above 1: none", between(0, 2));
-        v.option("embedder", &embedder,
-                 "what compares meanings: clip (the [embed] model's text tower) or lexical (letter trigrams)",
-                 one_of({"clip", "lexical"}));
+        v.option("embedder", choice(&embedder, {{"clip", MeaningsBy::clip}, {"lexical", MeaningsBy::lexical}}),
+                 "what compares meanings: clip (the [embed] model's text tower) or lexical (letter trigrams)");
         v.option("nearest_pairs", &nearest_pairs, "closest kept pairs to report", at_least(0));
     }
 };
