@@ -53,9 +53,9 @@ class House:
         self.texts = {}
         self.found, self.skipped = [], []
         self.code = [name for name in self.files if re.fullmatch(r"(src|include|tests)/.*\.(cpp|hpp|cu|cuh)", name)]
-        self.includes = {name: self.includes_of(name) for name in self.code}
         self.rooms = self.list_of_rooms()
         self.place = {room: place for place, room in enumerate(self.rooms)}
+        self.includes = {name: self.includes_of(name) for name in self.code}
 
     def text(self, name):
         if name not in self.texts:
@@ -79,7 +79,7 @@ class House:
             if own and not name.startswith("include/"):
                 places += [f"src/{own}/{path}", f"tests/unit/{own}/{path}"]
             if name.startswith("tests/"):
-                places += ["tests/" + path] + [f"src/{room}/{path}" for room in ("training", "nn/models", "matching")]
+                places += ["tests/" + path] + [f"src/{room}/{path}" for room in self.rooms]
             for place in places:
                 place = str(Path(place)) if ".." not in place else self.plain(place)
                 if place in self.present:
