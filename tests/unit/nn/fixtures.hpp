@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <string>
@@ -11,12 +10,9 @@
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/layers/unit.hpp"
 #include "taskgalaxy/storage/safetensors.hpp"
+#include "unit/nn/fixture_paths.hpp"
 
 namespace tg::test {
-
-inline std::filesystem::path fixtures(const std::string& room) {
-    return std::filesystem::path(TG_SOURCE_DIR) / "tests/fixtures" / room;
-}
 
 // A tensor of fixtures/ROOM/expected.safetensors, as the reference library computed it.
 inline torch::Tensor expected(const std::string& room, const std::string& name) {

@@ -8,7 +8,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/nn/text/tokenizer.hpp"
 #include "temporary_folder.hpp"
-#include "unit/nn/fixtures.hpp"
+#include "unit/nn/fixture_paths.hpp"
 
 namespace tg::text {
 namespace {
