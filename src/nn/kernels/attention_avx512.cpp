@@ -166,11 +166,14 @@ void attend_group_backward(Head<E> head, const void* d_out, const void* out, con
     }
 }
 
-// work(sequence, head) on all threads.
+// work(sequence, head) on all threads; not of empty sequences.
 void for_each_head(const AttentionInput& input, std::int64_t heads,
                    const std::function<void(std::size_t, std::int64_t)>& work) {
     const auto sequences = static_cast<std::int64_t>(input.starts.size()) - 1;
-    for_each_slice(sequences * heads, [&](std::int64_t i) { work(static_cast<std::size_t>(i / heads), i % heads); });
+    for_each_slice(sequences * heads, [&](std::int64_t i) {
+        const auto sequence = static_cast<std::size_t>(i / heads);
+        if (input.starts[sequence] != input.starts[sequence + 1]) work(sequence, i % heads);
+    });
 }
 
 template <class Work> void by_number(Number number, Work&& work) {

@@ -118,6 +118,7 @@ Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up) {
 Tensor attend(const Tensor& qkv, const Heads& heads, Lengths starts, LogSumExp* log_sum_exp) {
     auto out = torch::empty({qkv.size(0), heads.query * heads.size}, qkv.options());
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
+        if (starts[s] == starts[s + 1]) continue;  // libtorch divides by its length
         const auto [q, k, v] = views_of(qkv.slice(0, starts[s], starts[s + 1]), heads);
         by_heads(out.slice(0, starts[s], starts[s + 1]), heads)
             .copy_(at::scaled_dot_product_attention(q, k, v, {}, 0.0, true));
@@ -130,6 +131,7 @@ Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor&, co
                        const LogSumExp&) {
     auto d_qkv = torch::empty_like(qkv);
     for (std::size_t s = 0; s + 1 < starts.size(); ++s) {
+        if (starts[s] == starts[s + 1]) continue;
         const auto rows = [&](const Tensor& x) { return x.slice(0, starts[s], starts[s + 1]); };
         const auto [q, k, v] = views_of(rows(qkv), heads);
         // The fused backward of each GPU kernel has its own signature; autograd picks the right one.

@@ -17,7 +17,7 @@ struct AttentionInput {
     const void* qkv = nullptr;  // [starts.back(), (query + 2 key_value) * size]
     Number number = Number::f32;
     std::int64_t query = 0, key_value = 0, size = 0;
-    std::span<const std::int64_t> starts;  // sequences + 1
+    std::span<const std::int64_t> starts;  // sequences + 1; they may be empty
     bool causal = true;
 
     std::int64_t row() const { return (query + 2 * key_value) * size; }

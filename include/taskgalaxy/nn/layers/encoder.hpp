@@ -1,6 +1,7 @@
-// The pre-norm transformer encoder that CLIP and SigLIP towers share: x += attention(norm1(x)); x += mlp(norm2(x)).
-// Inference only. Weight names and numerics as transformers' CLIPEncoder (models/clip/modeling_clip.py). Letters of
-// shapes: B sequences, T positions, H channels, N heads, D = H / N, R rows a sequence.
+// The pre-norm transformer encoder of pictures and texts: x += attention(norm1(x)); x += mlp(norm2(x)). Inference only.
+// Weight names (layers.0.layer_norm1, .self_attn.q_proj, .mlp.fc1, ...) and numerics as in the dual encoders of
+// transformers; nn/models names the files. Letters of shapes: B sequences, T positions, H channels, N heads, D = H / N,
+// R rows a sequence.
 #pragma once
 
 #include <string>

@@ -42,8 +42,8 @@ Tensor swiglu_backward(const Tensor& d_y, const Tensor& gate_up);
 struct Heads {
     std::int64_t query, key_value, size;
 };
-// Causal attention inside each sequence. qkv [T, (query + 2 key_value) * size] -> [T, query * size]; log_sum_exp: what
-// the way back needs of it, one tensor a sequence or one for all.
+// Causal attention inside each sequence, some of which may be empty. qkv [T, (query + 2 key_value) * size] -> [T, query
+// * size]; log_sum_exp: what the way back needs of it, one tensor a sequence or one for all.
 Tensor attend(const Tensor& qkv, const Heads& heads, std::span<const std::int64_t> starts,
               std::vector<Tensor>* log_sum_exp = nullptr);
 Tensor attend_backward(const Tensor& d_out, const Tensor& qkv, const Tensor& out, const Heads& heads,

@@ -1,6 +1,6 @@
-// The bridge from the vision tower's features to the language model's embeddings: `linear` or `mlpNx_gelu` (LLaVA-v1.5:
-// N = 2), or InternVL's mlp1, which is N = 2 behind a LayerNorm; exact GELU between the linears. Forward and backward
-// written out, as in llama.hpp; the tower below it is frozen, so no gradient goes further down.
+// The bridge from a vision tower's features to a language model's embeddings: N linears (`linear` is 1, `mlpNx_gelu` N)
+// with exact GELU between them, behind a LayerNorm or not. Forward and backward written out; the tower below it is
+// frozen, so no gradient goes further down.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,7 @@ public:
     using Kept = std::vector<torch::Tensor>;  // each linear's input, then each hidden linear's output, then with a norm
                                               // the features before its weight
 
-    // Tensors PREFIXlinear_1.weight, ... as llava-hf names them; PREFIXlayer_norm.weight, ... as transformers'
-    // InternVL.
+    // Tensors PREFIXlayer_norm.weight, PREFIXlinear_1.weight, ..., each with its .bias.
     Projector(const ProjectorConfig& config, const std::string& prefix);
 
     Unit& unit() { return unit_; }

@@ -1,6 +1,6 @@
 // Units: the tensors of a model that are needed at one moment (a decoder layer, the embeddings, a projector). Sharded
 // training gathers, computes and lets go of one unit at a time; loading and export walk over them. Names are those of
-// the llava-hf files; WeightNames turns them into the names of another layout.
+// one layout of model files, which nn/models chooses; WeightNames turns them into the names of another.
 #pragma once
 
 #include <cstdint>

@@ -62,7 +62,7 @@ class DenseAttention : public ::testing::TestWithParam<std::tuple<Number, bool, 
 TEST_P(DenseAttention, is_what_its_definition_says) {
     const auto [number, causal, size] = GetParam();
     if (!can_dense_product(number)) GTEST_SKIP() << "this processor has no AVX-512 for it";
-    const std::vector<std::int64_t> starts{0, 1, 18, 171};  // a strip is 7 queries, a block 140
+    const std::vector<std::int64_t> starts{0, 0, 1, 18, 18, 171};  // a strip is 7 queries, a block 140
     Matrix qkv(number, starts.back(), 10 * size, false, 7), d_out(number, starts.back(), 6 * size, false, 8),
         out(number, starts.back(), 6 * size), d_qkv(number, starts.back(), 10 * size);
     const AttentionInput input{qkv.data(), number, 6, 2, size, starts, causal};
