@@ -5,7 +5,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 
 namespace tg::asking {
 

@@ -18,7 +18,7 @@
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/progress.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/pool/pool.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/storage/publish.hpp"

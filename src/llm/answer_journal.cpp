@@ -84,8 +84,8 @@ void AnswerJournal::index(const Digest& key, const AnswerRecord& record, std::si
     paid.tokens_out += record.tokens_out;
     if (record.usd) paid.usd += *record.usd;
     else if (record.tokens_in > 0) paid.price_known = false;
-    const bool answer = record.outcome == AnswerRecord::Outcome::answered;
-    const bool failure = record.outcome == AnswerRecord::Outcome::failed && keep_failures_ && !has(key);
+    const bool answer = record.result == AnswerRecord::Result::answered;
+    const bool failure = record.result == AnswerRecord::Result::failed && keep_failures_ && !has(key);
     if (answer || failure) remember(key, std::uint64_t{file} << offset_bits | (place + 1));
 }
 
@@ -162,7 +162,7 @@ std::optional<AnswerRecord> AnswerJournal::find(const Digest& key) const {
 void AnswerJournal::append(const Digest& key, const AnswerRecord& record, std::function<void()> on_durable) {
     const auto value = encoded(record);
     writer_.append(key_text(key), value, std::move(on_durable));
-    if (record.outcome == AnswerRecord::Outcome::answered)
+    if (record.result == AnswerRecord::Result::answered)
         remember(key, std::uint64_t{files_.size() - 1} << offset_bits | (own_bytes_ + 1));
     own_bytes_ += header_bytes + sizeof(Digest::bytes) + value.size();
 }

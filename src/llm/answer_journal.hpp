@@ -36,13 +36,8 @@ public:
     void append(const Digest& key, const AnswerRecord& record, std::function<void()> on_durable);
     void commit() { writer_.commit(); }
 
-    // What earlier runs paid, by endpoint and stage.
-    struct Paid {
-        std::int64_t tokens_in = 0, tokens_out = 0;
-        double usd = 0;
-        bool price_known = true;
-    };
-    const std::map<std::pair<std::string, std::string>, Paid>& paid_before() const { return paid_before_; }
+    // What earlier runs paid.
+    const PaidByEndpointAndStage& paid_before() const { return paid_before_; }
     std::uint64_t size() const { return used_; }
 
 private:
@@ -63,7 +58,7 @@ private:
     std::size_t folded_count_ = 0;              // the first so many of them are folded
     mutable std::map<std::size_t, int> open_;
     mutable std::list<std::pair<std::size_t, FoldedAnswers>> unfolded_;  // the last used of them, most recent first
-    std::map<std::pair<std::string, std::string>, Paid> paid_before_;
+    PaidByEndpointAndStage paid_before_;
     bool keep_failures_;
     std::uint64_t own_bytes_ = 0;
     storage::JournalWriter writer_;

@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 3> outcome_names{"answered", "failed", "u
 }  // namespace
 
 std::string encoded(const AnswerRecord& r) {
-    Json line{{"outcome", outcome_names[static_cast<std::size_t>(r.outcome)]},
+    Json line{{"outcome", outcome_names[static_cast<std::size_t>(r.result)]},
               {"stage", r.stage},
               {"item", r.item},
               {"endpoint", r.endpoint},
@@ -41,8 +41,8 @@ std::optional<AnswerRecord> decoded(std::string_view value) {
     if (end == std::string_view::npos || !line.is_object()) return std::nullopt;
     AnswerRecord r;
     const auto outcome = line.value("outcome", std::string());
-    if (outcome == outcome_names[1]) r.outcome = AnswerRecord::Outcome::failed;
-    else if (outcome == outcome_names[2]) r.outcome = AnswerRecord::Outcome::unusable;
+    if (outcome == outcome_names[1]) r.result = AnswerRecord::Result::failed;
+    else if (outcome == outcome_names[2]) r.result = AnswerRecord::Result::unusable;
     r.stage = line.value("stage", std::string());
     r.item = line.value("item", std::string());
     r.endpoint = line.value("endpoint", std::string());

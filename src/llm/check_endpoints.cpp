@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "endpoint.hpp"
+#include "http_transport.hpp"
 #include "steady_wall_clock.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 
 namespace tg::llm {
 
@@ -25,20 +25,20 @@ void check_endpoints(const std::map<std::string, EndpointSettings>& endpoints, c
                             {}, nullptr);
             std::vector<Transfers::Finished> finished;
             while (finished.empty()) finished = transfers.wait(1);
-            const auto& outcome = finished.front().outcome;
-            if (outcome.problem == 0 && outcome.status < 400) {
-                if (outcome.body.find("\"data\"") != std::string::npos &&
-                    outcome.body.find('"' + settings.model + '"') == std::string::npos)
+            const auto& answer = finished.front().answer;
+            if (answer.problem == 0 && answer.status < 400) {
+                if (answer.body.find("\"data\"") != std::string::npos &&
+                    answer.body.find('"' + settings.model + '"') == std::string::npos)
                     log::warn("endpoint {}: {} does not list the model '{}'", name, url, settings.model);
                 continue;
             }
-            if (outcome.problem == 0 && outcome.status != 401 && outcome.status != 403 && outcome.status != 407)
+            if (answer.problem == 0 && answer.status != 401 && answer.status != 403 && answer.status != 407)
                 continue;  // no list of models, but a server
-            const auto verdict = judge(outcome, now);
-            auto line = fmt::format("endpoint {} at {}: {} ({})", name, url, verdict.kind, verdict.detail);
+            const auto outcome = outcome_of(answer, now);
+            auto line = fmt::format("endpoint {} at {}: {} ({})", name, url, outcome.kind, outcome.detail);
             line +=
-                "; " + (verdict.fix.empty() ? "check that the server runs and that this node reaches it" : verdict.fix);
-            if (verdict.fate == Fate::stop_endpoint) throw EndpointError(line);
+                "; " + (outcome.fix.empty() ? "check that the server runs and that this node reaches it" : outcome.fix);
+            if (outcome.fate == Fate::stop_endpoint) throw EndpointError(line);
             problems.push_back(std::move(line));
         }
         if (problems.size() == settings.urls.size()) throw EndpointError(problems.front());

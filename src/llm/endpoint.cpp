@@ -2,62 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <fmt/format.h>
 #include <limits>
-#include <sys/stat.h>
 
-#include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg::llm {
 namespace {
 
-constexpr double never = std::numeric_limits<double>::infinity();
 constexpr int most_in_flight = 1024;   // where nobody states a concurrency
 constexpr int failures_set_aside = 5;  // in a row: the replica is in trouble, not the request
 constexpr int failures_of_an_outage = 3;
 constexpr double longest_aside_s = 30;
 constexpr std::int64_t first_guess_out = 256;
 
-std::string completions_url(std::string base) {
-    while (base.ends_with('/')) base.pop_back();
-    return base + "/chat/completions";
-}
-
 }  // namespace
 
-std::string read_key(const std::string& endpoint, const EndpointSettings& settings) {
-    const auto where = fmt::format("[endpoint.{}]", endpoint);
-    std::string key;
-    if (!settings.api_key_env.empty()) {
-        const char* value = std::getenv(settings.api_key_env.c_str());
-        if (!value || !*value)
-            throw EndpointError(
-                fmt::format("{}: the environment variable {} holds no key", where, settings.api_key_env),
-                "export it before the program starts (and let srun or mpirun pass it on)");
-        key = trimmed(value);
-    } else if (!settings.api_key_file.empty()) {
-        struct stat info {};
-        if (::stat(settings.api_key_file.c_str(), &info) != 0)
-            throw EndpointError(
-                fmt::format("{}: the key file {} cannot be read", where, settings.api_key_file.string()),
-                "correct api_key_file");
-        if (info.st_mode & (S_IRWXG | S_IRWXO))
-            throw EndpointError(
-                fmt::format("{}: the key file {} may be read by others", where, settings.api_key_file.string()),
-                "chmod 600 it");
-        key = trimmed(read_text_file(settings.api_key_file));
-    }
-    if (std::any_of(key.begin(), key.end(), [](unsigned char c) { return c <= ' ' || c > '~'; }))
-        throw EndpointError(where + ": the key holds blanks, line ends or other characters that no key has",
-                            "check where it was pasted from");
-    return key;
-}
-
-Endpoint::Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks,
-                   double now)
+Endpoint::Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api,
+                   const std::vector<std::string>& servers, int rank, int ranks, double now)
     : name_(std::move(name)),
       settings_(settings),
       api_(api),
@@ -67,14 +30,7 @@ Endpoint::Endpoint(std::string name, const EndpointSettings& settings, const Api
       token_rate_(settings.tokens_per_minute / 60 / ranks, false),
       concurrency_(settings.concurrency > 0 ? std::max(1, (settings.concurrency + ranks - 1 - rank) / ranks) : 0,
                    std::max(8, most_in_flight / ranks)) {
-    const auto key = read_key(name_, settings);
-    for (const auto& url : settings.urls) {
-        Replica replica;
-        replica.route = std::make_shared<Route>(
-            completions_url(url), key,
-            Route::Timeouts{settings.connect_timeout_s, settings.silence_timeout_s, settings.timeout_s});
-        replicas_.push_back(std::move(replica));
-    }
+    for (const auto& server : servers) replicas_.push_back({server});
     apply_rates(now);
 }
 
@@ -114,7 +70,7 @@ TokenEstimate Endpoint::most(TokenEstimate estimate) const {
 }
 
 double Endpoint::counted(TokenEstimate tokens) const {
-    const auto out = settings_.tokens_counted == "reserved" ? tokens.out : expected_out(tokens.out);
+    const auto out = settings_.tokens_counted == TokensCounted::reserved ? tokens.out : expected_out(tokens.out);
     return static_cast<double>(tokens.in) * in_ratio_ + static_cast<double>(out);
 }
 
@@ -142,49 +98,46 @@ void Endpoint::cancelled(const Sending& sending) {
     --in_flight_;
 }
 
-void Endpoint::end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate,
-                   double now) {
+void Endpoint::end(const Sending& sending, const Outcome& outcome, TokenEstimate estimate, double now) {
     cancelled(sending);
-    judge_replica(replicas_[sending.replica], verdict, sending.at, now);
-    learn(outcome, verdict, sending, now);
+    judge_replica(replicas_[sending.replica], outcome, sending.at, now);
+    learn(outcome, sending, now);
     const bool answered =
-        verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
+        outcome.fate == Fate::answered || outcome.fate == Fate::ask_again || outcome.fate == Fate::give_up;
     if (answered) {
         concurrency_.answered(now, outcome.seconds, waited_for_place_);
         waited_for_place_ = false;
         answers_.add(now);
     }
-    if (verdict.tokens_in >= 0 && verdict.tokens_out >= 0) {
-        const auto used = static_cast<double>(verdict.tokens_in + verdict.tokens_out);
+    if (outcome.tokens_in >= 0 && outcome.tokens_out >= 0) {
+        const auto used = static_cast<double>(outcome.tokens_in + outcome.tokens_out);
         answered_tokens_.add(now, used);
-        if (settings_.tokens_counted == "used") tokens_.correct(used - sending.tokens);
+        if (settings_.tokens_counted == TokensCounted::used) tokens_.correct(used - sending.tokens);
         // Means that follow the last few dozen answers.
         const double weight = mean_out_ < 0 ? 1 : 0.05;
-        mean_out_ = (1 - weight) * std::max(mean_out_, 0.0) + weight * static_cast<double>(verdict.tokens_out);
+        mean_out_ = (1 - weight) * std::max(mean_out_, 0.0) + weight * static_cast<double>(outcome.tokens_out);
         if (estimate.in > 0)
-            in_ratio_ = std::clamp((1 - weight) * in_ratio_ + weight * static_cast<double>(verdict.tokens_in) /
+            in_ratio_ = std::clamp((1 - weight) * in_ratio_ + weight * static_cast<double>(outcome.tokens_in) /
                                                                   static_cast<double>(estimate.in),
                                    0.1, 10.0);
-    } else if (verdict.fate == Fate::wait) {
+    } else if (outcome.fate == Fate::wait) {
         tokens_.correct(-sending.tokens);  // what was refused is not counted
     }
-    check_outage(verdict, now);
+    check_outage(outcome, now);
 }
 
-void Endpoint::learn(const HttpOutcome& outcome, const Verdict& verdict, const Sending& sending, double now) {
-    if (std::any_of(outcome.headers.begin(), outcome.headers.end(),
-                    [](const auto& header) { return header.first.starts_with("x-ratelimit-limit-"); })) {
-        const auto limits = stated_limits(outcome);
-        request_rate_.server_states(limits.requests / ranks_);
-        token_rate_.server_states(limits.tokens / ranks_);
+void Endpoint::learn(const Outcome& outcome, const Sending& sending, double now) {
+    if (outcome.limits) {
+        request_rate_.server_states(outcome.limits->requests / ranks_);
+        token_rate_.server_states(outcome.limits->tokens / ranks_);
     }
-    if (verdict.kind == "rate limit") {
-        auto& rate = verdict.about_tokens ? token_rate_ : request_rate_;
-        auto& sent = verdict.about_tokens ? sent_tokens_ : sent_;
-        auto& allowance = verdict.about_tokens ? tokens_ : requests_;
+    if (outcome.fate == Fate::wait && !outcome.overloaded) {
+        auto& rate = outcome.about_tokens ? token_rate_ : request_rate_;
+        auto& sent = outcome.about_tokens ? sent_tokens_ : sent_;
+        auto& allowance = outcome.about_tokens ? tokens_ : requests_;
         allowance.hold_until(now + rate.refused(sending.at, now, sent.per_second(now, 2)));
         // A second or less concerns that request; a longer wait means that nothing will pass.
-        if (verdict.wait_s && *verdict.wait_s > 1) allowance.hold_until(now + *verdict.wait_s);
+        if (outcome.wait_s && *outcome.wait_s > 1) allowance.hold_until(now + *outcome.wait_s);
     }
     apply_rates(now);
     if (request_rate_.learned()) tell_limit(now);
@@ -202,12 +155,12 @@ void Endpoint::tell_limit(double now) {
     log::info("endpoint {}: found a limit of about {:.0f} requests a minute for this rank", name_, rate * 60);
 }
 
-void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double sent_at, double now) {
+void Endpoint::judge_replica(Replica& replica, const Outcome& outcome, double sent_at, double now) {
     const auto line = [&] {
-        return fmt::format("endpoint {} at {}: {} ({})", name_, replica.route->url(), verdict.kind, verdict.detail) +
-               (verdict.fix.empty() ? "" : "; " + verdict.fix);
+        return fmt::format("endpoint {} at {}: {} ({})", name_, replica.server, outcome.kind, outcome.detail) +
+               (outcome.fix.empty() ? "" : "; " + outcome.fix);
     };
-    switch (verdict.fate) {
+    switch (outcome.fate) {
         case Fate::answered:
         case Fate::ask_again:
         case Fate::give_up:
@@ -215,8 +168,8 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double se
             replica.answered = true;
             return;
         case Fate::stop_endpoint: stop_line_ = line(); return;
-        case Fate::stop_url: {
-            if (verdict.kind == "unknown host" && replica.answered) break;  // the name service hiccups
+        case Fate::stop_server: {
+            if (outcome.unreached && replica.answered) break;  // the name service hiccups
             replica.fatal = line();
             const bool all =
                 std::all_of(replicas_.begin(), replicas_.end(), [](const Replica& r) { return r.fatal.has_value(); });
@@ -225,9 +178,9 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double se
             return;
         }
         case Fate::wait:
-            if (verdict.kind == "overload") {
+            if (outcome.overloaded) {
                 concurrency_.trouble(now);
-                replica.aside_until = std::max(replica.aside_until, now + *verdict.wait_s);
+                replica.aside_until = std::max(replica.aside_until, now + outcome.wait_s.value_or(0));
             }
             return;
         case Fate::retry: break;
@@ -235,40 +188,39 @@ void Endpoint::judge_replica(Replica& replica, const Verdict& verdict, double se
     concurrency_.trouble(now);
     if (sent_at < replica.aside_since) return;  // sent before it was set aside: nothing new
     ++replica.failures;
-    if (verdict.kind == "no connection" || verdict.kind == "unknown host")
-        replica.failures = std::max(replica.failures, failures_set_aside);
+    if (outcome.unreached) replica.failures = std::max(replica.failures, failures_set_aside);
     if (replica.failures < failures_set_aside) return;
     const double aside = std::min(longest_aside_s, std::exp2(std::min(replica.failures - failures_set_aside, 10)));
     replica.aside_since = now;
     replica.aside_until = now + aside;
     if (now - replica.told_at < 60) return;
     replica.told_at = now;
-    log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.route->url(), duration_text(aside),
-              verdict.kind, verdict.detail);
+    log::warn("endpoint {}: {} is set aside for {} ({}: {})", name_, replica.server, duration_text(aside), outcome.kind,
+              outcome.detail);
 }
 
-void Endpoint::check_outage(const Verdict& verdict, double now) {
+void Endpoint::check_outage(const Outcome& outcome, double now) {
     const bool good =
-        verdict.fate == Fate::answered || verdict.fate == Fate::ask_again || verdict.fate == Fate::give_up;
+        outcome.fate == Fate::answered || outcome.fate == Fate::ask_again || outcome.fate == Fate::give_up;
     if (good) {
         answered_ever_ = true;
         failing_since_ = -1;
         failures_since_good_ = 0;
         return;
     }
-    last_failure_ = fmt::format("{}: {}", verdict.kind, verdict.detail);
+    last_failure_ = fmt::format("{}: {}", outcome.kind, outcome.detail);
     if (failing_since_ < 0) failing_since_ = now;
     ++failures_since_good_;
     if (stop_line_) return;
-    if (verdict.fate == Fate::wait && verdict.wait_s.value_or(0) > api_.outage_s) {
+    if (outcome.fate == Fate::wait && outcome.wait_s.value_or(0) > api_.outage_s) {
         stop_line_ = fmt::format(
             "endpoint {}: the server asks to wait {} ({}); a limit of the day is used up: give the same command again "
             "then",
-            name_, duration_text(*verdict.wait_s), verdict.detail);
+            name_, duration_text(*outcome.wait_s), outcome.detail);
         return;
     }
     const double patience =
-        answered_ever_ || verdict.fate == Fate::wait ? api_.outage_s : std::min(api_.first_answer_s, api_.outage_s);
+        answered_ever_ || outcome.fate == Fate::wait ? api_.outage_s : std::min(api_.first_answer_s, api_.outage_s);
     if (failures_since_good_ >= failures_of_an_outage && now - failing_since_ >= patience)
         stop_line_ = fmt::format(
             "endpoint {}: nothing but failures for {}, the last: {}; the same command goes on once it answers again",

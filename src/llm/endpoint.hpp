@@ -1,23 +1,23 @@
-// One endpoint as this rank uses it: its replicas, what it allows, how it does, and when it must be given up.
+// One endpoint as this rank uses it: its replicas, what it allows, how it does, and when it must be given up. Knows
+// no transport: it is told what came (Outcome), and time is an argument.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "outcome.hpp"
 #include "pacing.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/figures.hpp"
 #include "taskgalaxy/llm/tokens.hpp"
-#include "transfers.hpp"
-#include "verdict.hpp"
 
 namespace tg::llm {
 
 class Endpoint {
 public:
-    Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api, int rank, int ranks,
-             double now);
+    // `servers` as the transport names them. `settings` and `api` must outlive this.
+    Endpoint(std::string name, const EndpointSettings& settings, const ApiSettings& api,
+             const std::vector<std::string>& servers, int rank, int ranks, double now);
 
     const std::string& name() const { return name_; }
     const EndpointSettings& settings() const { return settings_; }
@@ -34,10 +34,8 @@ public:
         double tokens;  // reserved
     };
     Sending begin(double now, TokenEstimate estimate);
-    const std::shared_ptr<const Route>& route(std::size_t replica) const { return replicas_[replica].route; }
     // Every sending ends here, with what came back.
-    void end(const Sending& sending, const HttpOutcome& outcome, const Verdict& verdict, TokenEstimate estimate,
-             double now);
+    void end(const Sending& sending, const Outcome& outcome, TokenEstimate estimate, double now);
     void cancelled(const Sending& sending);
 
     // One line, once this endpoint must be given up.
@@ -56,7 +54,7 @@ public:
 
 private:
     struct Replica {
-        std::shared_ptr<const Route> route;
+        std::string server;  // as people know it
         int in_flight = 0;
         int failures = 0;                         // in a row
         bool answered = false;                    // ever
@@ -64,9 +62,9 @@ private:
         double told_at = -1e9;
         std::optional<std::string> fatal{};
     };
-    void learn(const HttpOutcome& outcome, const Verdict& verdict, const Sending& sending, double now);
-    void judge_replica(Replica& replica, const Verdict& verdict, double sent_at, double now);
-    void check_outage(const Verdict& verdict, double now);
+    void learn(const Outcome& outcome, const Sending& sending, double now);
+    void judge_replica(Replica& replica, const Outcome& outcome, double sent_at, double now);
+    void check_outage(const Outcome& outcome, double now);
     void apply_rates(double now);
     void tell_limit(double now);
     double counted(TokenEstimate tokens) const;
@@ -92,9 +90,5 @@ private:
     std::string last_failure_;
     std::optional<std::string> stop_line_;
 };
-
-// The key as settings name it; empty where they name none. Throws EndpointError: variable not set, file missing or
-// readable by others.
-std::string read_key(const std::string& endpoint, const EndpointSettings& settings);
 
 }  // namespace tg::llm

@@ -8,7 +8,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/log.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/storage/journal.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 
@@ -54,7 +54,7 @@ struct Rows {
 
     void add(std::string_view digest, AnswerRecord&& r) {
         key.insert(key.end(), digest.begin(), digest.end());
-        outcome.push_back(static_cast<std::uint8_t>(r.outcome));
+        outcome.push_back(static_cast<std::uint8_t>(r.result));
         tries.push_back(r.tries);
         status.push_back(static_cast<std::int32_t>(r.status));
         tokens_in.push_back(r.tokens_in);
@@ -111,7 +111,7 @@ Digest FoldedAnswers::key(std::size_t row) const {
 
 AnswerRecord FoldedAnswers::record(std::size_t row) const {
     AnswerRecord r;
-    r.outcome = static_cast<AnswerRecord::Outcome>(outcome_[row]);
+    r.result = static_cast<AnswerRecord::Result>(outcome_[row]);
     r.tries = tries_[row];
     r.status = status_[row];
     r.tokens_in = tokens_in_[row];

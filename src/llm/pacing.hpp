@@ -5,8 +5,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 
 namespace tg::llm {
+
+inline constexpr double never = std::numeric_limits<double>::infinity();
 
 // Catching up with requests cannot exceed a second's share, as they are counted exactly. The tokens of a second's last
 // request do exceed it, and servers let the next second pay: seconds must be even, so little is caught up.

@@ -3,16 +3,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "request_key.hpp"
+
 namespace tg::llm {
 namespace {
 
 // A JSON string; bytes that are no UTF-8 become U+FFFD, as a server would refuse them.
 std::string json_string(std::string_view text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-int answer_limit(const EndpointSettings& endpoint, const Request& request) {
-    return request.max_tokens > 0 ? request.max_tokens : endpoint.max_tokens;
 }
 
 }  // namespace
@@ -31,15 +29,16 @@ std::string request_body(const EndpointSettings& endpoint, const Request& reques
             .append(";base64,")
             .append(image->base64);
         body.append(R"(","detail":")")
-            .append(endpoint.image_detail)
+            .append(word_of(image_detail_words(), endpoint.image_detail))
             .append(R"("}},{"type":"text","text":)")
             .append(json_string(request.user))
             .append("}]}]");
     } else {
         body.append(R"({"role":"user","content":)").append(json_string(request.user)).append("}]");
     }
-    body += fmt::format(R"(,"temperature":{},"{}":{},"seed":{})", endpoint.temperature, endpoint.max_tokens_name,
-                        answer_limit(endpoint, request), endpoint.seed + asking);
+    body += fmt::format(R"(,"temperature":{},"{}":{},"seed":{})", endpoint.temperature,
+                        word_of(max_tokens_names(), endpoint.max_tokens_name), answer_limit(endpoint, request),
+                        endpoint.seed + asking);
     if (endpoint.top_p != 1) body += fmt::format(R"(,"top_p":{})", endpoint.top_p);
     if (endpoint.structured_output && !request.response_schema.empty())
         body.append(
@@ -48,30 +47,6 @@ std::string request_body(const EndpointSettings& endpoint, const Request& reques
             .append("}}");
     body += "}";
     return body;
-}
-
-Digest request_key(const EndpointSettings& endpoint, const Request& request) {
-    const auto sampling =
-        fmt::format("temperature={} top_p={} max_tokens={} seed={} detail={}", endpoint.temperature, endpoint.top_p,
-                    answer_limit(endpoint, request), endpoint.seed, request.image ? endpoint.image_detail : "");
-    const auto& schema = endpoint.structured_output ? request.response_schema : std::string();
-    return DigestBuilder()
-        .add(request.stage)
-        .add(request.item)
-        .add(endpoint.model)
-        .add(sampling)
-        .add(request.system)
-        .add(request.user)
-        .add(request.image_digest)
-        .add(schema)
-        .finish();
-}
-
-TokenEstimate estimate(const EndpointSettings& endpoint, const Request& request, const ChatImage* image) {
-    constexpr std::int64_t framing = 8;  // role marks of a message
-    auto in = text_tokens(request.system) + text_tokens(request.user) + framing;
-    if (image) in += image_tokens(endpoint.image_tokens, endpoint.image_detail, image->width, image->height);
-    return {in, answer_limit(endpoint, request)};
 }
 
 }  // namespace tg::llm

@@ -10,6 +10,23 @@
 
 namespace tg::llm {
 
+const Words<TokensCounted>& tokens_counted_words() {
+    static const Words<TokensCounted> words{{"used", TokensCounted::used}, {"reserved", TokensCounted::reserved}};
+    return words;
+}
+
+const Words<MaxTokensName>& max_tokens_names() {
+    static const Words<MaxTokensName> words{{"max_tokens", MaxTokensName::max_tokens},
+                                            {"max_completion_tokens", MaxTokensName::max_completion_tokens}};
+    return words;
+}
+
+const Words<ImageDetail>& image_detail_words() {
+    static const Words<ImageDetail> words{
+        {"low", ImageDetail::low}, {"high", ImageDetail::high}, {"auto", ImageDetail::automatic}};
+    return words;
+}
+
 void EndpointSettings::describe(SettingsVisitor& v) {
     v.tuning("urls", &urls,
              "base URLs up to the version (https://api.openai.com/v1); several: replicas of one model, the least "
@@ -23,9 +40,8 @@ void EndpointSettings::describe(SettingsVisitor& v) {
              "tokens the server allows a minute, over all API ranks (0: learned)", at_least(0));
     v.tuning("concurrency", &concurrency,
              "requests in flight at once, over all API ranks (0: found by watching the throughput)", at_least(0));
-    v.tuning("tokens_counted", &tokens_counted,
-             "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)",
-             one_of({"used", "reserved"}));
+    v.tuning("tokens_counted", choice(&tokens_counted, tokens_counted_words()),
+             "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)");
     v.tuning("price_in", &price_in, "dollars per million prompt tokens (negative: unknown)");
     v.tuning("price_out", &price_out, "dollars per million answer tokens (negative: unknown)");
     v.tuning("price_cached_in", &price_cached_in,
@@ -35,10 +51,9 @@ void EndpointSettings::describe(SettingsVisitor& v) {
     v.option("top_p", &top_p, "nucleus sampling", between(0, 1));
     v.option("max_tokens", &max_tokens, "longest answer in tokens where the stage does not say", at_least(1));
     v.option("seed", &seed, "seed sent with each request");
-    v.tuning("max_tokens_name", &max_tokens_name, "how the server calls that limit",
-             one_of({"max_tokens", "max_completion_tokens"}));
+    v.tuning("max_tokens_name", choice(&max_tokens_name, max_tokens_names()), "how the server calls that limit");
     v.option("structured_output", &structured_output, "send a JSON schema as response_format where the stage has one");
-    v.option("image_detail", &image_detail, "detail of pictures", one_of({"low", "high", "auto"}));
+    v.option("image_detail", choice(&image_detail, image_detail_words()), "detail of pictures");
     v.tuning("image_tokens", &image_tokens,
              "how pictures are counted: gpt-4o, gpt-4o-mini, patches-28, or a number of tokens each");
     v.tuning("connect_timeout_s", &connect_timeout_s, "longest wait for a connection", at_least(0.1));
@@ -127,8 +142,8 @@ protected:
         if (entry.name != wanted) return;
         found = true;
         complaint = set_from_text(entry.value, text);
-        if (complaint || !entry.rule.holds || entry.rule.holds(entry.value)) return;
-        complaint = "must be " + entry.rule.allowed;
+        if (!complaint && entry.rule.holds && !entry.rule.holds(entry.value))
+            complaint = "must be " + entry.rule.allowed;
     }
 };
 

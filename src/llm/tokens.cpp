@@ -26,9 +26,9 @@ std::int64_t tiles_512(int width, int height) {
 
 std::int64_t text_tokens(std::string_view text) { return static_cast<std::int64_t>((text.size() + 3) / 4); }
 
-std::int64_t image_tokens(std::string_view rule, std::string_view detail, int width, int height) {
-    if (rule == "gpt-4o") return detail == "low" ? 85 : 85 + 170 * tiles_512(width, height);
-    if (rule == "gpt-4o-mini") return detail == "low" ? 2833 : 2833 + 5667 * tiles_512(width, height);
+std::int64_t image_tokens(std::string_view rule, ImageDetail detail, int width, int height) {
+    if (rule == "gpt-4o") return detail == ImageDetail::low ? 85 : 85 + 170 * tiles_512(width, height);
+    if (rule == "gpt-4o-mini") return detail == ImageDetail::low ? 2833 : 2833 + 5667 * tiles_512(width, height);
     if (rule == "patches-28") return static_cast<std::int64_t>((width + 27) / 28) * ((height + 27) / 28) + 2;
     std::int64_t each = 0;
     const auto [end, error] = std::from_chars(rule.data(), rule.data() + rule.size(), each);

@@ -34,15 +34,15 @@ bool of_interest(std::string_view name) {
 struct Transfer {
     CURL* easy = nullptr;
     std::shared_ptr<const Route> route;
-    std::string body;
+    std::shared_ptr<const std::string> body;
     void* tag = nullptr;
-    HttpOutcome outcome;
+    HttpAnswer answer;
     Clock::time_point start;
     std::array<char, CURL_ERROR_SIZE> error{};
 };
 
 std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
-    auto& body = static_cast<Transfer*>(user)->outcome.body;
+    auto& body = static_cast<Transfer*>(user)->answer.body;
     if (body.size() + size > longest_answer) return 0;
     body.append(data, size);
     return size;
@@ -50,7 +50,7 @@ std::size_t on_body(char* data, std::size_t, std::size_t size, void* user) {
 
 std::size_t on_header(char* data, std::size_t, std::size_t size, void* user) {
     const std::string_view line(data, size);
-    auto& headers = static_cast<Transfer*>(user)->outcome.headers;
+    auto& headers = static_cast<Transfer*>(user)->answer.headers;
     if (line.starts_with("HTTP/")) headers.clear();  // a proxy's answer to CONNECT, or 100 Continue, came before
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) return size;
@@ -73,12 +73,6 @@ Route::Route(std::string url, std::string_view key, Timeouts timeouts)
 }
 
 Route::~Route() { curl_slist_free_all(static_cast<curl_slist*>(headers_)); }
-
-std::string_view HttpOutcome::header(std::string_view name) const {
-    for (const auto& [key, value] : headers)
-        if (key == name) return value;
-    return {};
-}
 
 struct Transfers::Impl {
     Options options;
@@ -138,14 +132,14 @@ struct Transfers::Impl {
         return transfer;
     }
 
-    static void hide(const std::string& key, HttpOutcome& outcome) {
+    static void hide(const std::string& key, HttpAnswer& answer) {
         if (key.empty()) return;
         const auto without = [&](std::string& text) {
             if (text.find(key) != text.npos) text = replace_all(std::move(text), key, "(key)");
         };
-        without(outcome.body);
-        without(outcome.problem_text);
-        for (auto& [name, value] : outcome.headers) without(value);
+        without(answer.body);
+        without(answer.problem_text);
+        for (auto& [name, value] : answer.headers) without(value);
     }
 
     void collect(std::vector<Finished>& finished) {
@@ -156,15 +150,15 @@ struct Transfers::Impl {
             const auto code = message->data.result;
             Transfer* transfer = nullptr;
             curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-            auto& outcome = transfer->outcome;
-            outcome.problem = static_cast<int>(code);
+            auto& answer = transfer->answer;
+            answer.problem = static_cast<int>(code);
             if (code != CURLE_OK)
-                outcome.problem_text = transfer->error[0] ? transfer->error.data() : curl_easy_strerror(code);
-            curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &outcome.status);
-            hide(transfer->route->key_, outcome);
-            outcome.seconds = std::chrono::duration<double>(Clock::now() - transfer->start).count();
+                answer.problem_text = transfer->error[0] ? transfer->error.data() : curl_easy_strerror(code);
+            curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
+            hide(transfer->route->key_, answer);
+            answer.seconds = std::chrono::duration<double>(Clock::now() - transfer->start).count();
             curl_multi_remove_handle(multi, easy);
-            finished.push_back({transfer->tag, std::move(outcome), std::move(transfer->body)});
+            finished.push_back({transfer->tag, std::move(answer)});
             retire(transfer);
         }
     }
@@ -172,7 +166,8 @@ struct Transfers::Impl {
     void retire(Transfer* transfer) {
         active.erase(transfer);
         transfer->route.reset();
-        transfer->outcome = {};
+        transfer->body.reset();
+        transfer->answer = {};
         transfer->error[0] = 0;
         idle.emplace_back(transfer);
     }
@@ -210,7 +205,7 @@ Transfers::~Transfers() {
     ::close(impl_->epoll);
 }
 
-void Transfers::start(std::shared_ptr<const Route> route, std::string body, void* tag) {
+void Transfers::start(std::shared_ptr<const Route> route, std::shared_ptr<const std::string> body, void* tag) {
     std::unique_ptr<Transfer> transfer;
     if (impl_->idle.empty()) transfer = impl_->fresh();
     else transfer = std::move(impl_->idle.back()), impl_->idle.pop_back();
@@ -228,12 +223,12 @@ void Transfers::start(std::shared_ptr<const Route> route, std::string body, void
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, std::max(1L, static_cast<long>(std::ceil(to.timeouts().silence_s))));
     // Wait for a handshake under way if it may bring HTTP/2, rather than open a connection a request.
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, impl_->options.http2 && to.url().starts_with("https:") ? 1L : 0L);
-    if (transfer->body.empty()) {
+    if (!transfer->body) {
         curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
     } else {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->body.data());
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer->body.size()));
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->body->data());
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer->body->size()));
     }
     curl_multi_add_handle(impl_->multi, easy);
     impl_->active.insert(transfer.release());
@@ -289,7 +284,6 @@ std::vector<void*> Transfers::cancel_all() {
         Transfer* transfer = *impl_->active.begin();
         curl_multi_remove_handle(impl_->multi, transfer->easy);
         tags.push_back(transfer->tag);
-        transfer->body.clear();
         impl_->retire(transfer);
     }
     return tags;

@@ -7,8 +7,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "http_answer.hpp"
 
 namespace tg::llm {
 
@@ -33,18 +34,6 @@ private:
     void* headers_ = nullptr;  // curl_slist
 };
 
-// What came of one exchange; a key that the server repeats (some do, in their refusals) is taken out of it. `problem`
-// is a CURLcode (0: an HTTP answer came in whole); headers of interest by lower-case name.
-struct HttpOutcome {
-    int problem = 0;
-    std::string problem_text;
-    long status = 0;
-    std::string body;
-    std::vector<std::pair<std::string, std::string>> headers;
-    double seconds = 0;
-    std::string_view header(std::string_view lower_case_name) const;
-};
-
 class Transfers {
 public:
     struct Options {
@@ -54,13 +43,12 @@ public:
     explicit Transfers(const Options& options);
     ~Transfers();
 
-    // Begins POST of `body`, or GET where `body` is empty. `tag` comes back with the outcome.
-    void start(std::shared_ptr<const Route> route, std::string body, void* tag);
+    // Begins POST of `body`, or GET where there is none. `tag` comes back with the answer.
+    void start(std::shared_ptr<const Route> route, std::shared_ptr<const std::string> body, void* tag);
 
     struct Finished {
         void* tag;
-        HttpOutcome outcome;
-        std::string body;  // the request's, given back for a retry
+        HttpAnswer answer;
     };
     // Works for at most `seconds`, returns as soon as something finished or wake() was called.
     std::vector<Finished> wait(double seconds);

@@ -183,9 +183,8 @@ void SimulatorSettings::describe(SettingsVisitor& v) {
     v.option("tokens_per_minute", &tokens_per_minute, "limit of each model, kept second by second (0: none)",
              at_least(0));
     v.option("limit_headers", &limit_headers, "say limits and waits in headers, as the vendors do");
-    v.option("tokens_counted", &tokens_counted,
-             "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)",
-             one_of({"used", "reserved"}));
+    v.option("tokens_counted", choice(&tokens_counted, llm::tokens_counted_words()),
+             "what counts against tokens_per_minute: used (prompt and answer) or reserved (prompt and max_tokens)");
     v.option("quota_tokens", &quota_tokens, "tokens after which the quota is exhausted (0: none)", at_least(0));
     v.option("latency_ms", &latency_ms, "median time to answer", at_least(0));
     v.option("latency_sigma", &latency_sigma, "spread of its logarithm (log-normal)", between(0, 3));
@@ -377,8 +376,8 @@ struct Simulator::Impl {
         bool exhausted = false;
         {
             const std::lock_guard lock(mutex);
-            of_model->tokens.take(static_cast<double>(
-                prompt_tokens + (settings.tokens_counted == "reserved" ? parsed.max_tokens : answer_tokens)));
+            const auto reserved = settings.tokens_counted == llm::TokensCounted::reserved;
+            of_model->tokens.take(static_cast<double>(prompt_tokens + (reserved ? parsed.max_tokens : answer_tokens)));
             add_limit_headers(response, *of_model);
             exhausted = settings.quota_tokens > 0 &&
                         static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;

@@ -25,7 +25,7 @@
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/stop.hpp"
 #include "taskgalaxy/core/text.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 

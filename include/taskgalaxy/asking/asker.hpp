@@ -4,7 +4,7 @@
 #include <functional>
 #include <utility>
 
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 
 namespace tg::asking {
 

@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/run/stage.hpp"
 

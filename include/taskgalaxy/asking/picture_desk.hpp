@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "taskgalaxy/core/digest.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 
 namespace tg::asking {

@@ -13,6 +13,18 @@
 
 namespace tg::llm {
 
+// What a server counts against tokens_per_minute: prompt and answer, or prompt and max_tokens.
+enum class TokensCounted { used, reserved };
+const Words<TokensCounted>& tokens_counted_words();
+
+// What a server calls the longest answer.
+enum class MaxTokensName { max_tokens, max_completion_tokens };
+const Words<MaxTokensName>& max_tokens_names();
+
+// How closely a model looks at a picture; the vendors' words.
+enum class ImageDetail { low, high, automatic };
+const Words<ImageDetail>& image_detail_words();
+
 struct EndpointSettings {
     std::vector<std::string>
         urls;  // base URLs up to and with the version, `https://api.openai.com/v1`; several replicas of one model
@@ -23,7 +35,7 @@ struct EndpointSettings {
     double requests_per_minute = 0;
     double tokens_per_minute = 0;
     int concurrency = 0;  // requests in flight at once; 0: found by watching the throughput
-    std::string tokens_counted = "used";
+    TokensCounted tokens_counted = TokensCounted::used;
     // Dollars per million tokens; negative: unknown, and shown so.
     double price_in = -1;
     double price_out = -1;
@@ -34,9 +46,9 @@ struct EndpointSettings {
     double top_p = 1;
     int max_tokens = 1024;  // where the request does not say
     std::int64_t seed = 0;
-    std::string max_tokens_name = "max_tokens";
+    MaxTokensName max_tokens_name = MaxTokensName::max_tokens;
     bool structured_output = false;
-    std::string image_detail = "high";
+    ImageDetail image_detail = ImageDetail::high;
     std::string image_tokens = "gpt-4o";
     // Waiting.
     double connect_timeout_s = 15;

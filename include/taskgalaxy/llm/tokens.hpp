@@ -16,7 +16,7 @@ std::int64_t text_tokens(std::string_view text);
 // Tokens a picture costs. Rules: "gpt-4o" (85 + 170 a 512-pixel tile, after shrinking into 2048 x 2048 and the shorter
 // side to 768; detail "low" is 85), "gpt-4o-mini" (2833 + 5667 a tile), "patches-28" (one a 28 x 28 patch, Qwen2-VL),
 // or a number: so many each. Source: the vendors' published rules. Throws UsageError on another rule.
-std::int64_t image_tokens(std::string_view rule, std::string_view detail, int width, int height);
+std::int64_t image_tokens(std::string_view rule, ImageDetail detail, int width, int height);
 
 struct TokenEstimate {
     std::int64_t in = 0, out = 0;

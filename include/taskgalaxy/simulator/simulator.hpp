@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
+#include "taskgalaxy/llm/settings.hpp"
 
 namespace tg::simulator {
 
@@ -43,7 +44,7 @@ struct SimulatorSettings {
     // Limits, of each model, kept second by second; 0: none.
     double requests_per_minute = 0, tokens_per_minute = 0;
     bool limit_headers = true;
-    std::string tokens_counted = "used";
+    llm::TokensCounted tokens_counted = llm::TokensCounted::used;
     double quota_tokens = 0;  // tokens after which 429 insufficient_quota is answered; 0: none
     // Latency: log-normal with this median and spread, longest cut at 20 medians.
     double latency_ms = 0, latency_sigma = 0;

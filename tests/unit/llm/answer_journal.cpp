@@ -11,7 +11,7 @@ constexpr std::chrono::milliseconds group{2};
 
 Digest key_of(int n) { return DigestBuilder().add(static_cast<std::uint64_t>(n)).finish(); }
 
-AnswerRecord record(int n, AnswerRecord::Outcome outcome = AnswerRecord::Outcome::answered) {
+AnswerRecord record(int n, AnswerRecord::Result outcome = AnswerRecord::Result::answered) {
     AnswerRecord r{outcome, "judge", fmt::format("item {}", n), "gpt", "m"};
     r.tokens_in = 100;
     r.tokens_out = 10;
@@ -30,8 +30,8 @@ TEST(answer_journal, finds_after_a_restart_what_was_answered_and_sums_what_was_p
         EXPECT_TRUE(journal.has(key_of(17)));
         journal.commit();
         EXPECT_EQ(journal.find(key_of(17))->text, "text 17\nsecond line") << "found in the run that asked, too";
-        journal.append(key_of(9000), record(9000, AnswerRecord::Outcome::failed), {});
-        journal.append(key_of(9001), record(9001, AnswerRecord::Outcome::unusable), {});
+        journal.append(key_of(9000), record(9000, AnswerRecord::Result::failed), {});
+        journal.append(key_of(9001), record(9001, AnswerRecord::Result::unusable), {});
     }
     const AnswerJournal journal(folder.path(), 3, group, false);
     EXPECT_EQ(journal.size(), 5000u);
@@ -43,14 +43,14 @@ TEST(answer_journal, finds_after_a_restart_what_was_answered_and_sums_what_was_p
     EXPECT_DOUBLE_EQ(paid.usd, 5002 * 0.25);
     EXPECT_TRUE(paid.price_known);
     const AnswerJournal keeping(folder.path(), 4, group, true);
-    EXPECT_EQ(keeping.find(key_of(9000))->outcome, AnswerRecord::Outcome::failed);
+    EXPECT_EQ(keeping.find(key_of(9000))->result, AnswerRecord::Result::failed);
 }
 
 TEST(answer_journal, takes_the_answer_that_a_later_run_got_for_a_failure) {
     test::TemporaryFolder folder;
-    { AnswerJournal(folder.path(), 0, group, true).append(key_of(1), record(1, AnswerRecord::Outcome::failed), {}); }
+    { AnswerJournal(folder.path(), 0, group, true).append(key_of(1), record(1, AnswerRecord::Result::failed), {}); }
     { AnswerJournal(folder.path(), 0, group, true).append(key_of(1), record(1), {}); }
-    EXPECT_EQ(AnswerJournal(folder.path(), 0, group, true).find(key_of(1))->outcome, AnswerRecord::Outcome::answered);
+    EXPECT_EQ(AnswerJournal(folder.path(), 0, group, true).find(key_of(1))->result, AnswerRecord::Result::answered);
 }
 
 TEST(answer_journal, drops_a_torn_tail_and_keeps_the_rest) {
@@ -71,7 +71,7 @@ namespace {
 
 // Everything of a record but the time, which the journal gives it.
 std::string told(const AnswerRecord& r) {
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(r.outcome), r.stage, r.item,
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", static_cast<int>(r.result), r.stage, r.item,
                        r.endpoint, r.model, r.tries, r.tokens_in, r.tokens_out, r.usd.value_or(-1), r.kind, r.detail,
                        r.request_id, r.status, r.text);
 }
@@ -80,13 +80,13 @@ std::string told(const AnswerRecord& r) {
 
 TEST(folded_answers, keep_every_record_and_answer_as_the_journal_did) {
     test::TemporaryFolder folder;
-    auto refused = record(20'001, AnswerRecord::Outcome::failed);
+    auto refused = record(20'001, AnswerRecord::Result::failed);
     refused.kind = "refused", refused.detail = "no \u2014 thanks", refused.request_id = "id-7", refused.status = 400,
     refused.tries = 3, refused.usd = {}, refused.text = std::string("\0bytes", 6);
     {
         AnswerJournal journal(folder.path(), 0, group, false);
         for (int i = 0; i < 20'000; ++i) journal.append(key_of(i), record(i), {});
-        journal.append(key_of(20'000), record(20'000, AnswerRecord::Outcome::unusable), {});
+        journal.append(key_of(20'000), record(20'000, AnswerRecord::Result::unusable), {});
         journal.append(key_of(20'001), refused, {});
     }
     { AnswerJournal(folder.path(), 1, group, false).append(key_of(30'000), record(30'000), {}); }

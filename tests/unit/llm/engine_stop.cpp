@@ -73,7 +73,7 @@ TEST(chat_engine_stop, says_that_the_disk_is_full_and_loses_no_item) {
         Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
         const rlimit small{20'000, before.rlim_max};
         ::setrlimit(RLIMIT_FSIZE, &small);
-        test::Outcome outcome;
+        test::Asked outcome;
         EXPECT_THROW(test::ask_into(engine, outcome, 2000), StorageError);
         ::setrlimit(RLIMIT_FSIZE, &before);
         EXPECT_GT(outcome.count(Reply::Status::answered), 0u);

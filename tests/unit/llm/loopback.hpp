@@ -18,7 +18,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/stop.hpp"
-#include "taskgalaxy/llm/chat.hpp"
+#include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
 #include "temporary_folder.hpp"
 
@@ -55,7 +55,7 @@ inline llm::Request question(int number, const std::string& endpoint = "a") {
 }
 
 // What came of `count` questions, by number.
-struct Outcome {
+struct Asked {
     std::map<int, llm::Reply> replies;
     llm::RunEnd end = llm::RunEnd::finished;
     std::size_t count(llm::Reply::Status status) const {
@@ -65,7 +65,7 @@ struct Outcome {
     }
 };
 
-inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm::AnswerCheck& check = {},
+inline void ask_into(llm::Engine& engine, Asked& outcome, int count, const llm::AnswerCheck& check = {},
                      const std::string& endpoint = "a") {
     int next = 0;
     outcome.end = engine.run([&] {
@@ -79,9 +79,9 @@ inline void ask_into(llm::Engine& engine, Outcome& outcome, int count, const llm
     });
 }
 
-inline Outcome ask(llm::Engine& engine, int count, const llm::AnswerCheck& check = {},
-                   const std::string& endpoint = "a") {
-    Outcome outcome;
+inline Asked ask(llm::Engine& engine, int count, const llm::AnswerCheck& check = {},
+                 const std::string& endpoint = "a") {
+    Asked outcome;
     ask_into(engine, outcome, count, check, endpoint);
     return outcome;
 }

@@ -30,36 +30,4 @@ TEST(request_body, is_the_json_that_the_chat_completions_interface_wants) {
     EXPECT_FALSE(nlohmann::json::parse(request_body(e, r, nullptr, 0)).contains("response_format"));
 }
 
-TEST(request_key, changes_with_everything_that_decides_the_answer_and_with_nothing_else) {
-    const auto e = test::endpoint_at("http://x/v1");
-    const auto r = test::question(1);
-    const auto key = request_key(e, r);
-    std::set<Digest> keys{key};
-    const auto other_request = [&](auto change) {
-        auto changed = r;
-        change(changed);
-        EXPECT_TRUE(keys.insert(request_key(e, changed)).second);
-    };
-    const auto other_endpoint = [&](auto change) {
-        auto changed = e;
-        change(changed);
-        EXPECT_TRUE(keys.insert(request_key(changed, r)).second);
-    };
-    other_request([](auto& x) { x.stage = "other"; });
-    other_request([](auto& x) { x.item = "other"; });
-    other_request([](auto& x) { x.system = "other"; });
-    other_request([](auto& x) { x.user = "other"; });
-    other_request([](auto& x) { x.image_digest = digest_of("other"); });
-    other_request([](auto& x) { x.max_tokens = 5; });
-    other_endpoint([](auto& x) { x.model = "other"; });
-    other_endpoint([](auto& x) { x.temperature = 0.5; });
-    other_endpoint([](auto& x) { x.top_p = 0.5; });
-    other_endpoint([](auto& x) { x.seed = 5; });
-    auto moved = e;
-    moved.urls = {"http://elsewhere/v1"};
-    moved.requests_per_minute = 5;
-    moved.price_in = 100;
-    EXPECT_EQ(request_key(moved, r), key);
-}
-
 }  // namespace tg::llm

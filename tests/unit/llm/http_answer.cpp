@@ -1,4 +1,4 @@
-#include "verdict.hpp"
+#include "http_answer.hpp"
 
 #include <curl/curl.h>
 #include <gtest/gtest.h>
@@ -8,16 +8,16 @@ namespace {
 
 constexpr double noon = 1'780'000'000;  // some second since 1970
 
-HttpOutcome http(long status, std::string body, std::vector<std::pair<std::string, std::string>> headers = {}) {
-    HttpOutcome o;
+HttpAnswer http(long status, std::string body, std::vector<std::pair<std::string, std::string>> headers = {}) {
+    HttpAnswer o;
     o.status = status;
     o.body = std::move(body);
     o.headers = std::move(headers);
     return o;
 }
 
-HttpOutcome transport(int problem) {
-    HttpOutcome o;
+HttpAnswer transport(int problem) {
+    HttpAnswer o;
     o.problem = problem;
     return o;
 }
@@ -28,8 +28,8 @@ constexpr auto good =
 
 }  // namespace
 
-TEST(verdict, takes_text_and_usage_of_an_answer) {
-    const auto v = judge(http(200, good), noon);
+TEST(http_answer, takes_text_and_usage_of_an_answer) {
+    const auto v = outcome_of(http(200, good), noon);
     EXPECT_EQ(v.fate, Fate::answered);
     EXPECT_EQ(v.text, "yes");
     EXPECT_EQ(v.tokens_in, 11);
@@ -38,12 +38,12 @@ TEST(verdict, takes_text_and_usage_of_an_answer) {
 }
 
 struct Case {
-    HttpOutcome outcome;
+    HttpAnswer answer;
     Fate fate;
     std::string kind;
 };
 
-TEST(verdict, sorts_every_failure_into_its_class) {
+TEST(http_answer, sorts_every_failure_into_its_class) {
     const std::vector<Case> cases{
         {http(429, R"({"error":{"message":"Rate limit reached","type":"requests"}})"), Fate::wait, "rate limit"},
         {http(429, R"({"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}})"),
@@ -61,10 +61,10 @@ TEST(verdict, sorts_every_failure_into_its_class) {
         {http(401, R"({"error":{"message":"Incorrect API key"}})"), Fate::stop_endpoint, "wrong key"},
         {http(402, ""), Fate::stop_endpoint, "no credit"},
         {http(403, ""), Fate::stop_endpoint, "forbidden"},
-        {http(404, R"({"object":"error","message":"The model `x` does not exist","code":404})"), Fate::stop_url,
+        {http(404, R"({"object":"error","message":"The model `x` does not exist","code":404})"), Fate::stop_server,
          "unknown model"},
-        {http(404, "nginx"), Fate::stop_url, "unknown path"},
-        {http(301, ""), Fate::stop_url, "redirect"},
+        {http(404, "nginx"), Fate::stop_server, "unknown path"},
+        {http(301, ""), Fate::stop_server, "redirect"},
         {http(200, "<html>hello"), Fate::ask_again, "not JSON (HTML)"},
         {http(200, R"({"choices":[{"mess)"), Fate::ask_again, "broken JSON"},
         {http(200, R"({"choices":[]})"), Fate::ask_again, "no choices"},
@@ -80,40 +80,42 @@ TEST(verdict, sorts_every_failure_into_its_class) {
         {transport(CURLE_GOT_NOTHING), Fate::retry, "connection lost"},
         {transport(CURLE_PARTIAL_FILE), Fate::retry, "cut body"},
         {transport(CURLE_COULDNT_CONNECT), Fate::retry, "no connection"},
-        {transport(CURLE_COULDNT_RESOLVE_HOST), Fate::stop_url, "unknown host"},
-        {transport(CURLE_PEER_FAILED_VERIFICATION), Fate::stop_url, "certificate"},
+        {transport(CURLE_COULDNT_RESOLVE_HOST), Fate::stop_server, "unknown host"},
+        {transport(CURLE_PEER_FAILED_VERIFICATION), Fate::stop_server, "certificate"},
     };
     for (const auto& c : cases) {
-        const auto v = judge(c.outcome, noon);
-        EXPECT_EQ(v.fate, c.fate) << c.kind << ": " << c.outcome.status << " " << c.outcome.body;
-        EXPECT_EQ(v.kind, c.kind) << c.outcome.status << " " << c.outcome.body;
-        if (v.fate == Fate::stop_url || v.fate == Fate::stop_endpoint) {
+        const auto v = outcome_of(c.answer, noon);
+        EXPECT_EQ(v.fate, c.fate) << c.kind << ": " << c.answer.status << " " << c.answer.body;
+        EXPECT_EQ(v.kind, c.kind) << c.answer.status << " " << c.answer.body;
+        if (v.fate == Fate::stop_server || v.fate == Fate::stop_endpoint) {
             EXPECT_FALSE(v.fix.empty()) << c.kind;
         }
     }
 }
 
-TEST(verdict, keeps_a_cut_off_answer_for_the_check_to_decide) {
+TEST(http_answer, keeps_a_cut_off_answer_for_the_check_to_decide) {
     const auto v =
-        judge(http(200, R"({"choices":[{"message":{"content":"[a~b, c"},"finish_reason":"length"}]})"), noon);
+        outcome_of(http(200, R"({"choices":[{"message":{"content":"[a~b, c"},"finish_reason":"length"}]})"), noon);
     EXPECT_EQ(v.fate, Fate::answered);
     EXPECT_TRUE(v.cut_off);
     EXPECT_EQ(v.tokens_in, -1) << "usage was not said";
 }
 
-TEST(verdict, joins_the_text_parts_of_a_message) {
+TEST(http_answer, joins_the_text_parts_of_a_message) {
     EXPECT_EQ(
-        judge(http(200,
-                   R"({"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]})"),
-              noon)
+        outcome_of(
+            http(200,
+                 R"({"choices":[{"message":{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}}]})"),
+            noon)
             .text,
         "ab");
 }
 
-TEST(verdict, tells_token_limits_from_request_limits) {
-    EXPECT_TRUE(judge(http(429, R"({"error":{"message":"Limit reached on tokens per min TPM"}})"), noon).about_tokens);
+TEST(http_answer, tells_token_limits_from_request_limits) {
+    EXPECT_TRUE(
+        outcome_of(http(429, R"({"error":{"message":"Limit reached on tokens per min TPM"}})"), noon).about_tokens);
     EXPECT_FALSE(
-        judge(http(429, R"({"error":{"message":"Limit reached on requests per min RPM"}})"), noon).about_tokens);
+        outcome_of(http(429, R"({"error":{"message":"Limit reached on requests per min RPM"}})"), noon).about_tokens);
 }
 
 TEST(durations, are_read_as_vendors_write_them) {
@@ -128,8 +130,8 @@ TEST(durations, are_read_as_vendors_write_them) {
 }
 
 TEST(retry_after, is_seconds_or_a_date_or_milliseconds) {
-    EXPECT_DOUBLE_EQ(judge(http(429, "", {{"retry-after", "7"}}), noon).wait_s.value(), 7);
-    EXPECT_DOUBLE_EQ(judge(http(429, "", {{"retry-after", "7"}, {"retry-after-ms", "250"}}), noon).wait_s.value(),
+    EXPECT_DOUBLE_EQ(outcome_of(http(429, "", {{"retry-after", "7"}}), noon).wait_s.value(), 7);
+    EXPECT_DOUBLE_EQ(outcome_of(http(429, "", {{"retry-after", "7"}, {"retry-after-ms", "250"}}), noon).wait_s.value(),
                      0.25);
     EXPECT_DOUBLE_EQ(retry_after_s("Thu, 01 Jan 1970 00:02:00 GMT", 60).value(), 60);
     EXPECT_DOUBLE_EQ(retry_after_s("Thu, 01 Jan 1970 00:02:00 GMT", 500).value(), 0);
@@ -138,7 +140,7 @@ TEST(retry_after, is_seconds_or_a_date_or_milliseconds) {
 
 TEST(stated_limits, come_from_headers_and_are_never_read_from_missing_or_zero_ones) {
     const auto limits = [](std::vector<std::pair<std::string, std::string>> headers) {
-        return stated_limits(http(200, "", std::move(headers)));
+        return stated_limits(http(200, "", std::move(headers))).value_or(StatedLimits{});
     };
     EXPECT_DOUBLE_EQ(limits({{"x-ratelimit-limit-requests", "3000"}}).requests, 50);
     EXPECT_DOUBLE_EQ(limits({{"x-ratelimit-limit-requests", "3000"},

@@ -1,4 +1,4 @@
-#include "verdict.hpp"
+#include "http_answer.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,8 +14,6 @@ namespace tg::llm {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::size_t detail_length = 300;
 
 std::optional<double> number(std::string_view text) {
     double value = 0;
@@ -54,16 +52,15 @@ ServerError server_error(const std::string& body) {
     return error;
 }
 
-Verdict of_transport(const HttpOutcome& outcome) {
-    Verdict v;
-    v.detail = excerpt(outcome.problem_text, detail_length);
-    v.server_alive = false;
-    switch (outcome.problem) {
+Outcome of_problem(const HttpAnswer& answer) {
+    Outcome v;
+    v.detail = excerpt(answer.problem_text, longest_detail);
+    switch (answer.problem) {
         case CURLE_OPERATION_TIMEDOUT: v.kind = "time-out"; break;
-        case CURLE_COULDNT_CONNECT: v.kind = "no connection"; break;
+        case CURLE_COULDNT_CONNECT: v.kind = "no connection", v.unreached = true; break;
         case CURLE_COULDNT_RESOLVE_HOST:
         case CURLE_COULDNT_RESOLVE_PROXY:
-            v.kind = "unknown host", v.fate = Fate::stop_url;
+            v.kind = "unknown host", v.fate = Fate::stop_server, v.unreached = true;
             v.fix =
                 "check the host name in urls, and the proxy: compute nodes often reach the outside only through "
                 "https_proxy";
@@ -72,34 +69,33 @@ Verdict of_transport(const HttpOutcome& outcome) {
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_ISSUER_ERROR:
         case CURLE_SSL_CERTPROBLEM:
-            v.kind = "certificate", v.fate = Fate::stop_url;
+            v.kind = "certificate", v.fate = Fate::stop_server;
             v.fix =
                 "the server's certificate is not trusted (expired, another host, or signed by the site's own "
                 "authority: name its file in api.ca_bundle)";
             break;
         case CURLE_URL_MALFORMAT:
-        case CURLE_UNSUPPORTED_PROTOCOL: v.kind = "bad URL", v.fate = Fate::stop_url, v.fix = "correct urls"; break;
-        case CURLE_PARTIAL_FILE: v.kind = "cut body", v.server_alive = true; break;
-        case CURLE_WRITE_ERROR: v.kind = "endless answer", v.fate = Fate::ask_again, v.server_alive = true; break;
+        case CURLE_UNSUPPORTED_PROTOCOL: v.kind = "bad URL", v.fate = Fate::stop_server, v.fix = "correct urls"; break;
+        case CURLE_PARTIAL_FILE: v.kind = "cut body"; break;
+        case CURLE_WRITE_ERROR: v.kind = "endless answer", v.fate = Fate::ask_again; break;
         default: v.kind = "connection lost"; break;
     }
     return v;
 }
 
-Verdict of_refusal(const HttpOutcome& outcome, double wall_now) {
-    Verdict v;
-    const auto error = server_error(outcome.body);
+Outcome of_refusal(const HttpAnswer& answer, double wall_now) {
+    Outcome v;
+    const auto error = server_error(answer.body);
     const auto lower = lower_ascii(error.message + " " + error.type + " " + error.code);
-    v.detail = fmt::format("HTTP {}: {}", outcome.status,
-                           excerpt(error.message.empty() ? outcome.body : error.message, detail_length));
-    if (const auto ms = number(outcome.header("retry-after-ms"))) v.wait_s = *ms / 1000;
-    else if (const auto after = outcome.header("retry-after"); !after.empty())
-        v.wait_s = retry_after_s(after, wall_now);
+    v.detail = fmt::format("HTTP {}: {}", answer.status,
+                           excerpt(error.message.empty() ? answer.body : error.message, longest_detail));
+    if (const auto ms = number(answer.header("retry-after-ms"))) v.wait_s = *ms / 1000;
+    else if (const auto after = answer.header("retry-after"); !after.empty()) v.wait_s = retry_after_s(after, wall_now);
 
     const auto set = [&](Fate fate, std::string_view kind, std::string fix = {}) {
         v.fate = fate, v.kind = kind, v.fix = std::move(fix);
     };
-    switch (outcome.status) {
+    switch (answer.status) {
         case 401: set(Fate::stop_endpoint, "wrong key", "check the key that api_key_env or api_key_file names"); break;
         case 402:
             set(Fate::stop_endpoint, "no credit", "the account has no credit: pay, then give the same command again");
@@ -107,11 +103,11 @@ Verdict of_refusal(const HttpOutcome& outcome, double wall_now) {
         case 403: set(Fate::stop_endpoint, "forbidden", "this key may not use this model or server"); break;
         case 404:
         case 405:
-            set(Fate::stop_url, mentions(lower, {"model"}) ? "unknown model" : "unknown path",
+            set(Fate::stop_server, mentions(lower, {"model"}) ? "unknown model" : "unknown path",
                 "check model, and that urls end with the version (.../v1)");
             break;
         case 407:
-            set(Fate::stop_url, "proxy refuses",
+            set(Fate::stop_server, "proxy refuses",
                 "the proxy of https_proxy wants a user name and password in that variable");
             break;
         case 429:
@@ -126,22 +122,21 @@ Verdict of_refusal(const HttpOutcome& outcome, double wall_now) {
         case 425: set(Fate::retry, "server error"); break;
         case 413: set(Fate::give_up, "too large"); break;
         case 503:
-            if (v.wait_s) set(Fate::wait, "overload");
+            if (v.wait_s) set(Fate::wait, "overload"), v.overloaded = true;
             else set(Fate::retry, "server error");
             break;
         default:
-            if (outcome.status >= 500) set(Fate::retry, "server error");
-            else if (outcome.status >= 300 && outcome.status < 400)
-                set(Fate::stop_url, "redirect", "name the final URL in urls");
+            if (answer.status >= 500) set(Fate::retry, "server error");
+            else if (answer.status >= 300 && answer.status < 400)
+                set(Fate::stop_server, "redirect", "name the final URL in urls");
             else if (mentions(lower, {"content_filter", "content management policy", "content_policy"}))
                 set(Fate::give_up, "content filter");
             else if (mentions(lower, {"model_not_found", "does not exist"}) && mentions(lower, {"model"}))
-                set(Fate::stop_url, "unknown model", "check model");
+                set(Fate::stop_server, "unknown model", "check model");
             else if (mentions(lower, {"invalid_api_key", "incorrect api key", "api key not valid"}))
                 set(Fate::stop_endpoint, "wrong key", "check the key that api_key_env or api_key_file names");
             else set(Fate::give_up, "bad request");
     }
-    v.server_alive = outcome.status < 500;
     return v;
 }
 
@@ -159,15 +154,15 @@ std::string content_of(const Json& message) {
     return text;
 }
 
-Verdict of_success(const HttpOutcome& outcome) {
-    Verdict v;
+Outcome of_success(const HttpAnswer& answer) {
+    Outcome v;
     v.fate = Fate::ask_again;
-    const auto json = parse_json_if_good(outcome.body);
+    const auto json = parse_json_if_good(answer.body);
     if (!json.is_object()) {
-        const bool html = outcome.header("content-type").find("html") != std::string_view::npos ||
-                          trimmed(outcome.body).starts_with("<");
+        const bool html = answer.header("content-type").find("html") != std::string_view::npos ||
+                          trimmed(answer.body).starts_with("<");
         v.kind = html ? "not JSON (HTML)" : "broken JSON";
-        v.detail = excerpt(outcome.body, detail_length);
+        v.detail = excerpt(answer.body, longest_detail);
         return v;
     }
     if (const auto usage = json.find("usage"); usage != json.end() && usage->is_object()) {
@@ -183,7 +178,7 @@ Verdict of_success(const HttpOutcome& outcome) {
     const auto choices = json.find("choices");
     if (choices == json.end() || !choices->is_array() || choices->empty() || !(*choices)[0].is_object()) {
         v.kind = "no choices";
-        v.detail = excerpt(outcome.body, detail_length);
+        v.detail = excerpt(answer.body, longest_detail);
         return v;
     }
     const auto& choice = (*choices)[0];
@@ -196,7 +191,7 @@ Verdict of_success(const HttpOutcome& outcome) {
     if (message != choice.end() && message->is_object()) {
         v.text = content_of(*message);
         if (v.text.empty() && message->contains("refusal") && (*message)["refusal"].is_string()) {
-            v.kind = "refusal", v.detail = excerpt((*message)["refusal"].get<std::string>(), detail_length);
+            v.kind = "refusal", v.detail = excerpt((*message)["refusal"].get<std::string>(), longest_detail);
             return v;
         }
     }
@@ -205,7 +200,7 @@ Verdict of_success(const HttpOutcome& outcome) {
         if (v.cut_off)
             v.fate = Fate::give_up, v.kind = "cut off",
             v.detail = "max_tokens was used up before any text came; raise max_tokens";
-        else v.kind = "empty answer", v.detail = excerpt(outcome.body, detail_length);
+        else v.kind = "empty answer", v.detail = excerpt(answer.body, longest_detail);
         return v;
     }
     v.fate = Fate::answered;
@@ -214,9 +209,21 @@ Verdict of_success(const HttpOutcome& outcome) {
 
 }  // namespace
 
-Verdict judge(const HttpOutcome& outcome, double wall_now) {
-    if (outcome.problem != 0) return of_transport(outcome);
-    return outcome.status >= 200 && outcome.status < 300 ? of_success(outcome) : of_refusal(outcome, wall_now);
+std::string_view HttpAnswer::header(std::string_view name) const {
+    for (const auto& [key, value] : headers)
+        if (key == name) return value;
+    return {};
+}
+
+Outcome outcome_of(const HttpAnswer& answer, double wall_now) {
+    const bool whole = answer.problem == 0, success = whole && answer.status >= 200 && answer.status < 300;
+    auto outcome = success ? of_success(answer) : whole ? of_refusal(answer, wall_now) : of_problem(answer);
+    outcome.paid = success;
+    outcome.limits = stated_limits(answer);
+    outcome.seconds = answer.seconds;
+    outcome.code = answer.status;
+    outcome.request_id = answer.header("x-request-id");
+    return outcome;
 }
 
 std::optional<double> duration_s(std::string_view text) {
@@ -247,13 +254,15 @@ std::optional<double> retry_after_s(std::string_view text, double wall_now) {
     return std::max(0.0, static_cast<double>(at) - wall_now);
 }
 
-StatedLimits stated_limits(const HttpOutcome& outcome) {
+std::optional<StatedLimits> stated_limits(const HttpAnswer& answer) {
+    const auto states_one = [](const auto& header) { return header.first.starts_with("x-ratelimit-limit-"); };
+    if (std::none_of(answer.headers.begin(), answer.headers.end(), states_one)) return std::nullopt;
     // A limit is per minute unless its own figures say that what is used up comes back at the pace of an hour or a day.
     const auto one = [&](std::string_view what) {
-        const auto limit = number(outcome.header(fmt::format("x-ratelimit-limit-{}", what)));
+        const auto limit = number(answer.header(fmt::format("x-ratelimit-limit-{}", what)));
         if (!limit || *limit <= 0) return 0.0;  // missing or zero (self-hosted servers): not a limit
-        const auto remaining = number(outcome.header(fmt::format("x-ratelimit-remaining-{}", what)));
-        const auto reset = duration_s(outcome.header(fmt::format("x-ratelimit-reset-{}", what)));
+        const auto remaining = number(answer.header(fmt::format("x-ratelimit-remaining-{}", what)));
+        const auto reset = duration_s(answer.header(fmt::format("x-ratelimit-reset-{}", what)));
         if (remaining && reset && *remaining<*limit&& * reset> 0) {
             const double coming_back = (*limit - *remaining) / *reset;
             for (const double period : {3600.0, 86400.0})
@@ -261,7 +270,7 @@ StatedLimits stated_limits(const HttpOutcome& outcome) {
         }
         return *limit / 60;
     };
-    return {one("requests"), one("tokens")};
+    return StatedLimits{one("requests"), one("tokens")};
 }
 
 }  // namespace tg::llm
