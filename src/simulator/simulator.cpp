@@ -274,147 +274,185 @@ struct Simulator::Impl {
         return true;
     }
 
+    // One request on its way through serve().
+    struct Exchange {
+        httplib::Response& response;
+        Parsed parsed;
+        SimulatedCall& call = parsed.call;
+        Digest content{};  // of what the request says: what happens to it depends on that
+        std::int64_t prompt_tokens = 0;
+        ModelLimits* limits = nullptr;
+        Fault fault = Fault::none;
+        std::string_view outcome = "answered";  // for the log
+        std::string text{}, finish = "stop";
+        Json refusal = nullptr;
+    };
+
     void serve(const httplib::Request& request, httplib::Response& response) {
         {
             const std::lock_guard lock(mutex);
             ++counts.requests;
         }
         if (wrong_key(request, response)) return;
-        auto parsed = parse(request.body);
-        auto& call = parsed.call;
-        if (!parsed.error.empty()) return refuse(response, 400, parsed.error, "invalid_request_error", "bad_request");
-        if (!settings.models.empty() &&
-            std::find(settings.models.begin(), settings.models.end(), call.model) == settings.models.end())
-            return refuse(response, 404,
-                          fmt::format("The model `{}` does not exist or you do not have access to it", call.model),
-                          "invalid_request_error", "model_not_found");
-        const auto image_digest = digest_of(std::span<const std::byte>(call.image));
-        const auto content = DigestBuilder()
-                                 .add(call.model)
-                                 .add(call.system)
-                                 .add(call.user)
-                                 .add(image_digest)
-                                 .add(call.response_schema)
-                                 .finish();
-        const auto prompt_tokens = llm::text_tokens(call.system) + llm::text_tokens(call.user) + 8 +
-                                   (call.image.empty() ? 0 : tokens_a_picture);
-        response.set_header("x-request-id", "sim-" + content.hex().substr(0, 16));
-
-        // The limit comes first, so that which attempt this is does not depend on timing.
-        ModelLimits* of_model = nullptr;
-        {
-            const std::lock_guard lock(mutex);
-            of_model = &limits
-                            .try_emplace(call.model, ModelLimits{SecondLimit(settings.requests_per_minute),
-                                                                 SecondLimit(settings.tokens_per_minute)})
-                            .first->second;
-            const double now = wall_now();
-            const bool requests_open = of_model->requests.open(now), tokens_open = of_model->tokens.open(now);
-            if (!requests_open || !tokens_open) {
-                ++counts.refused_by_limit;
-                add_limit_headers(response, *of_model);
-                const double wait = std::max(requests_open ? 0 : of_model->requests.wait_s(now),
-                                             tokens_open ? 0 : of_model->tokens.wait_s(now));
-                if (settings.limit_headers) {
-                    response.set_header("retry-after", fmt::format("{:.0f}", std::ceil(wait)));
-                    response.set_header("retry-after-ms", fmt::format("{:.0f}", std::ceil(wait * 1000)));
-                }
-                refuse(response, 429,
-                       fmt::format("Rate limit reached for `{}` on {} per min", call.model,
-                                   requests_open ? "tokens" : "requests"),
-                       requests_open ? "tokens" : "requests", "rate_limit_exceeded");
-            } else {
-                of_model->requests.take(1);
-                call.attempt = attempts[content]++;
-            }
-        }
-        if (response.status == 429) return note(content, call, "429 limit", false, 0, 0);
-
-        call.seed =
-            random_bits(settings.seed_value() ^ DigestHash{}(content), static_cast<std::uint64_t>(call.attempt));
-        auto fault = Fault::none;
-        std::string_view outcome = "answered";
-        double left = random_unit(call.seed, 1);
-        for (const auto& f : fault_shares)
-            if (fault == Fault::none && (left -= settings.*f.share) < 0) fault = f.fault, outcome = f.name;
-        if (fault != Fault::none) {
-            const std::lock_guard lock(mutex);
-            ++counts.faults;
-        }
-        switch (fault) {
-            case Fault::rate_limited:
-                refuse(response, 429, "Rate limit reached for requests", "requests", "rate_limit_exceeded");
-                break;
-            case Fault::error_500:
-                refuse(response, 500, "The server had an error while processing your request", "server_error", "");
-                break;
-            case Fault::error_503:
-                refuse(response, 503, "The engine is currently overloaded", "server_error", "");
-                break;
-            default: break;
-        }
-        if (response.status >= 429) return note(content, call, outcome, false, 0, 0);
-
-        std::string text;
+        Exchange x{response, parse(request.body)};
+        if (unfit(x)) return;
+        identify(x);
+        if (beyond_its_limit(x)) return note(x.content, x.call, "429 limit", false, 0, 0);
+        draw_fault(x);
+        if (refused_by_fault(x)) return note(x.content, x.call, x.outcome, false, 0, 0);
         try {
-            text = answer(call);
+            x.text = answer(x.call);
         } catch (const InputError& e) {
             refuse(response, 400, e.what(), "invalid_request_error", "bad_request");
-            return note(content, call, "400", false, 0, 0);
+            return note(x.content, x.call, "400", false, 0, 0);
         }
-        std::string finish = "stop";
-        Json refusal = nullptr;
-        const auto answer_tokens_allowed = static_cast<std::size_t>(parsed.max_tokens);
-        if (fault == Fault::refusal) refusal = "I'm sorry, but I can't help with that.", text.clear();
-        if (fault == Fault::chatter)
+        spoil_text(x);
+        if (quota_exhausted(x)) return note(x.content, x.call, "429 quota", false, 0, 0);
+        wait_as_a_model_would(x);
+        deliver(x);
+    }
+
+    bool unfit(const Exchange& x) const {
+        if (!x.parsed.error.empty()) {
+            refuse(x.response, 400, x.parsed.error, "invalid_request_error", "bad_request");
+            return true;
+        }
+        const auto& models = settings.models;
+        if (models.empty() || std::find(models.begin(), models.end(), x.call.model) != models.end()) return false;
+        refuse(x.response, 404,
+               fmt::format("The model `{}` does not exist or you do not have access to it", x.call.model),
+               "invalid_request_error", "model_not_found");
+        return true;
+    }
+
+    static void identify(Exchange& x) {
+        const auto image_digest = digest_of(std::span<const std::byte>(x.call.image));
+        x.content = DigestBuilder()
+                        .add(x.call.model)
+                        .add(x.call.system)
+                        .add(x.call.user)
+                        .add(image_digest)
+                        .add(x.call.response_schema)
+                        .finish();
+        x.prompt_tokens = llm::text_tokens(x.call.system) + llm::text_tokens(x.call.user) + 8 +
+                          (x.call.image.empty() ? 0 : tokens_a_picture);
+        x.response.set_header("x-request-id", "sim-" + x.content.hex().substr(0, 16));
+    }
+
+    // The limit comes before all faults, so that which attempt this is does not depend on timing.
+    bool beyond_its_limit(Exchange& x) {
+        const std::lock_guard lock(mutex);
+        x.limits = &limits
+                        .try_emplace(x.call.model, ModelLimits{SecondLimit(settings.requests_per_minute),
+                                                               SecondLimit(settings.tokens_per_minute)})
+                        .first->second;
+        const double now = wall_now();
+        const bool requests_open = x.limits->requests.open(now), tokens_open = x.limits->tokens.open(now);
+        if (requests_open && tokens_open) {
+            x.limits->requests.take(1);
+            x.call.attempt = attempts[x.content]++;
+            return false;
+        }
+        ++counts.refused_by_limit;
+        add_limit_headers(x.response, *x.limits);
+        const double wait = std::max(requests_open ? 0 : x.limits->requests.wait_s(now),
+                                     tokens_open ? 0 : x.limits->tokens.wait_s(now));
+        if (settings.limit_headers) {
+            x.response.set_header("retry-after", fmt::format("{:.0f}", std::ceil(wait)));
+            x.response.set_header("retry-after-ms", fmt::format("{:.0f}", std::ceil(wait * 1000)));
+        }
+        const auto what = requests_open ? "tokens" : "requests";
+        refuse(x.response, 429, fmt::format("Rate limit reached for `{}` on {} per min", x.call.model, what), what,
+               "rate_limit_exceeded");
+        return true;
+    }
+
+    void draw_fault(Exchange& x) {
+        x.call.seed =
+            random_bits(settings.seed_value() ^ DigestHash{}(x.content), static_cast<std::uint64_t>(x.call.attempt));
+        double left = random_unit(x.call.seed, 1);
+        for (const auto& f : fault_shares)
+            if (x.fault == Fault::none && (left -= settings.*f.share) < 0) x.fault = f.fault, x.outcome = f.name;
+        if (x.fault == Fault::none) return;
+        const std::lock_guard lock(mutex);
+        ++counts.faults;
+    }
+
+    static bool refused_by_fault(Exchange& x) {
+        switch (x.fault) {
+            case Fault::rate_limited:
+                refuse(x.response, 429, "Rate limit reached for requests", "requests", "rate_limit_exceeded");
+                return true;
+            case Fault::error_500:
+                refuse(x.response, 500, "The server had an error while processing your request", "server_error", "");
+                return true;
+            case Fault::error_503:
+                refuse(x.response, 503, "The engine is currently overloaded", "server_error", "");
+                return true;
+            default: return false;
+        }
+    }
+
+    // What faults and max_tokens make of the answer.
+    static void spoil_text(Exchange& x) {
+        auto& text = x.text;
+        const auto most_tokens = static_cast<std::size_t>(x.parsed.max_tokens);
+        if (x.fault == Fault::refusal) x.refusal = "I'm sorry, but I can't help with that.", text.clear();
+        if (x.fault == Fault::chatter)
             text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
-        if (fault == Fault::content_filter) text.clear(), finish = "content_filter";
-        if (fault == Fault::truncated) text.resize(text.size() / 2), finish = "length";
-        if (static_cast<std::size_t>(llm::text_tokens(text)) > answer_tokens_allowed)
-            text.resize(answer_tokens_allowed * 4), finish = "length";
-        const auto answer_tokens = llm::text_tokens(text);
-        bool exhausted = false;
-        {
-            const std::lock_guard lock(mutex);
-            const auto reserved = settings.tokens_counted == llm::TokensCounted::reserved;
-            of_model->tokens.take(static_cast<double>(prompt_tokens + (reserved ? parsed.max_tokens : answer_tokens)));
-            add_limit_headers(response, *of_model);
-            exhausted = settings.quota_tokens > 0 &&
-                        static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
-            if (!exhausted) ++counts.answered;
-        }
-        if (exhausted) {
-            refuse(response, 429, "You exceeded your current quota, please check your plan and billing details.",
+        if (x.fault == Fault::content_filter) text.clear(), x.finish = "content_filter";
+        if (x.fault == Fault::truncated) text.resize(text.size() / 2), x.finish = "length";
+        if (static_cast<std::size_t>(llm::text_tokens(text)) > most_tokens)
+            text.resize(most_tokens * 4), x.finish = "length";
+    }
+
+    // Takes the tokens off the limits besides.
+    bool quota_exhausted(Exchange& x) {
+        const std::lock_guard lock(mutex);
+        const bool reserved = settings.tokens_counted == llm::TokensCounted::reserved;
+        x.limits->tokens.take(
+            static_cast<double>(x.prompt_tokens + (reserved ? x.parsed.max_tokens : llm::text_tokens(x.text))));
+        add_limit_headers(x.response, *x.limits);
+        const bool exhausted = settings.quota_tokens > 0 &&
+                               static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
+        if (exhausted)
+            refuse(x.response, 429, "You exceeded your current quota, please check your plan and billing details.",
                    "insufficient_quota", "insufficient_quota");
-            return note(content, call, "429 quota", false, 0, 0);
-        }
+        else ++counts.answered;
+        return exhausted;
+    }
+
+    void wait_as_a_model_would(const Exchange& x) {
         if (settings.latency_ms > 0)
             server.sleep_s(settings.latency_ms * 1e-3 *
-                           std::min(longest_latency, std::exp(settings.latency_sigma * normal(call.seed))));
-        if (fault == Fault::stall) server.sleep_s(settings.stall_s);
+                           std::min(longest_latency, std::exp(settings.latency_sigma * normal(x.call.seed))));
+        if (x.fault == Fault::stall) server.sleep_s(settings.stall_s);
+    }
 
-        auto body = Json{{"id", "chatcmpl-" + content.hex().substr(0, 12)},
+    void deliver(Exchange& x) {
+        const auto answer_tokens = llm::text_tokens(x.text);
+        auto body = Json{{"id", "chatcmpl-" + x.content.hex().substr(0, 12)},
                          {"object", "chat.completion"},
                          {"created", static_cast<std::int64_t>(wall_now())},
-                         {"model", call.model},
+                         {"model", x.call.model},
                          {"choices",
                           {{{"index", 0},
-                            {"message", {{"role", "assistant"}, {"content", text}, {"refusal", refusal}}},
-                            {"finish_reason", finish}}}},
+                            {"message", {{"role", "assistant"}, {"content", x.text}, {"refusal", x.refusal}}},
+                            {"finish_reason", x.finish}}}},
                          {"usage",
-                          {{"prompt_tokens", prompt_tokens},
+                          {{"prompt_tokens", x.prompt_tokens},
                            {"completion_tokens", answer_tokens},
-                           {"total_tokens", prompt_tokens + answer_tokens}}}}
+                           {"total_tokens", x.prompt_tokens + answer_tokens}}}}
                         .dump(-1, ' ', false, Json::error_handler_t::replace);
         std::string type = "application/json";
         auto& delivery = SimulatorServer::delivery();
-        if (fault == Fault::broken_json) body.resize(body.size() * 2 / 3);
-        if (fault == Fault::html) body = "<html><body><h1>502 Bad Gateway</h1></body></html>", type = "text/html";
-        if (fault == Fault::reset) delivery.way = Delivery::Way::reset;
-        if (fault == Fault::cut_body) delivery.way = Delivery::Way::cut;
-        if (fault == Fault::slow_drip) delivery = {Delivery::Way::drip, settings.drip_s};
-        note(content, call, outcome, true, prompt_tokens, answer_tokens);
-        response.set_content(body, type);
+        if (x.fault == Fault::broken_json) body.resize(body.size() * 2 / 3);
+        if (x.fault == Fault::html) body = "<html><body><h1>502 Bad Gateway</h1></body></html>", type = "text/html";
+        if (x.fault == Fault::reset) delivery.way = Delivery::Way::reset;
+        if (x.fault == Fault::cut_body) delivery.way = Delivery::Way::cut;
+        if (x.fault == Fault::slow_drip) delivery = {Delivery::Way::drip, settings.drip_s};
+        note(x.content, x.call, x.outcome, true, x.prompt_tokens, answer_tokens);
+        x.response.set_content(body, type);
     }
 };
 
