@@ -97,6 +97,7 @@ TEST(chat_engine, loses_nothing_to_a_server_with_every_fault_that_passes) {
     api.ask_again = 8;
     auto endpoint = endpoint_at(server.url());
     endpoint.timeout_s = 0.7;
+    endpoint.requests_per_minute = 60'000;  // refusals at random teach no lower limit, which would be waited for
     Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     const auto outcome = ask(engine, 500);
     EXPECT_EQ(outcome.count(Status::answered), 500u);
@@ -117,7 +118,9 @@ TEST(chat_engine, a_429_burns_no_attempt) {
     auto api = quick_api();
     api.attempts = 1;
     api.backoff_longest_s = 0.02;
-    Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
+    auto endpoint = endpoint_at(server.url());
+    endpoint.requests_per_minute = 60'000;  // as above
+    Engine engine({{"a", endpoint}}, api, folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 30).count(Status::answered), 30u);
 }
 
@@ -302,15 +305,15 @@ TEST(chat_engine, keeps_only_the_wanted_number_queued) {
     auto api = quick_api();
     api.queued_items = 20;
     Engine engine({{"a", endpoint_at(server.url())}}, api, folder / "journal", 0, 1);
-    int fed = 0, ended = 0, most_ahead = 0;
+    std::uint64_t fed = 0, ended = 0, most_queued = 0;
     engine.run([&] {
         if (fed == 1000) return false;
-        engine.submit(test::question(fed++), {}, [&](Reply) { ++ended; });
-        most_ahead = std::max(most_ahead, fed - ended);
+        engine.submit(test::question(static_cast<int>(fed++)), {}, [&](Reply) { ++ended; });
+        most_queued = std::max(most_queued, fed - engine.figures().by_endpoint_and_stage.at({"a", "test"}).sent);
         return true;
     });
-    EXPECT_EQ(ended, 1000);
-    EXPECT_LE(most_ahead, 20 + 16 + 200) << "queued, in flight, and what waits for the disk";
+    EXPECT_EQ(ended, 1000u);
+    EXPECT_LE(most_queued, 20u) << "given and not yet sent; what is in flight or waits for the disk does not count";
 }
 
 TEST(chat_engine, passes_on_what_a_callback_throws_after_keeping_what_was_in_flight) {
@@ -405,7 +408,7 @@ TEST(chat_engine, stops_on_an_unknown_model_an_exhausted_quota_and_an_unknown_ho
 TEST(chat_engine, waits_for_a_server_that_is_away_and_gives_it_up_when_that_takes_too_long) {
     TemporaryFolder folder;
     auto api = quick_api();
-    api.first_answer_s = 2;
+    api.first_answer_s = 0.5;
     Engine engine({{"a", endpoint_at("http://127.0.0.1:9/v1")}}, api, folder / "journal", 0, 1);
     EXPECT_THAT(stop_reason(engine, 50), testing::HasSubstr("nothing but failures for"));
     EXPECT_LE(engine.figures().by_endpoint_and_stage.at({"a", "test"}).sent, 30u)
@@ -504,7 +507,7 @@ TEST(chat_engine, keeps_the_limit_it_learns_from_headers) {
     endpoint.concurrency = 8;
     Engine engine({{"a", endpoint}}, quick_api(), folder / "journal", 0, 1);
     EXPECT_EQ(ask(engine, 1).count(Status::answered), 1u);  // the header is there before many can be sent without it
-    EXPECT_EQ(ask(engine, 60).count(Status::answered), 60u);
+    EXPECT_EQ(ask(engine, 30).count(Status::answered), 30u);
     const auto state = engine.figures().endpoints.at("a");
     EXPECT_TRUE(state.limit_learned);
     EXPECT_LE(state.limit_requests_per_minute, 1200.5);

@@ -19,13 +19,13 @@ struct StopNow {
 TEST(chat_engine_stop, drains_what_is_in_flight_and_buys_nothing_twice) {
     test::TemporaryFolder folder;
     simulator::SimulatorSettings slow;
-    slow.latency_ms = 150;
+    slow.latency_ms = 50;
     simulator::Simulator server(slow, test::echo);
     std::uint64_t bought = 0;
     {
         Engine engine({{"a", test::endpoint_at(server.url())}}, test::quick_api(), folder / "journal", 0, 1);
-        std::jthread stopper([] {
-            std::this_thread::sleep_for(std::chrono::milliseconds(400));
+        std::jthread stopper([&] {
+            while (server.counts().answered <= 30) std::this_thread::sleep_for(std::chrono::milliseconds(1));
             set_time_limit(std::chrono::seconds(0), std::chrono::seconds(0));
         });
         const auto outcome = test::ask(engine, 1000);
