@@ -12,6 +12,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "chat_request.hpp"
 #include "server.hpp"
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/core/error.hpp"
@@ -74,88 +75,6 @@ constexpr std::array fault_shares{
                "finish_reason content_filter"},
     FaultShare{Fault::slow_drip, "slow_drip", &SimulatorSettings::slow_drip, "the answer in small pieces over drip_s"},
 };
-
-// RFC 4648; false where the text is none.
-bool decode_base64(std::string_view text, std::vector<std::byte>& bytes) {
-    static constexpr auto values = [] {
-        std::array<std::int8_t, 256> table{};
-        table.fill(-1);
-        constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        for (std::size_t i = 0; i < letters.size(); ++i)
-            table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
-        return table;
-    }();
-    while (text.ends_with('=')) text.remove_suffix(1);
-    bytes.clear();
-    bytes.reserve(text.size() * 3 / 4 + 3);
-    std::uint32_t group = 0;
-    int bits = 0;
-    for (const unsigned char c : text) {
-        if (values[c] < 0) return false;
-        group = group << 6 | static_cast<std::uint32_t>(values[c]);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            bytes.push_back(static_cast<std::byte>(group >> bits & 0xFF));
-        }
-    }
-    return true;
-}
-
-// What the server reads from a request. Empty error: understood.
-struct Parsed {
-    SimulatedCall call;
-    int max_tokens = 1024;
-    std::string error;
-};
-
-void read_part(const Json& part, std::string& text, Parsed& parsed) {
-    const auto type = part.value("type", std::string());
-    if (type == "text") {
-        text += part.value("text", std::string());
-    } else if (type == "image_url") {
-        const auto url = part.contains("image_url") && part["image_url"].is_object()
-                             ? part["image_url"].value("url", std::string())
-                             : std::string();
-        const auto comma = url.find(',');
-        if (!url.starts_with("data:image/") || comma == std::string::npos ||
-            url.substr(0, comma).find(";base64") == std::string::npos)
-            parsed.error = "image_url must be a data URL in base64";
-        else if (!decode_base64(std::string_view(url).substr(comma + 1), parsed.call.image))
-            parsed.error = "the image's base64 is damaged";
-    } else {
-        parsed.error = fmt::format("a part of type '{}' is not understood", type);
-    }
-}
-
-Parsed parse(const std::string& body) {
-    Parsed parsed;
-    auto& call = parsed.call;
-    const auto json = parse_json_if_good(body);
-    if (!json.is_object() || !json.contains("messages") || !json["messages"].is_array() || json["messages"].empty()) {
-        parsed.error = "the body is no JSON object with messages";
-        return parsed;
-    }
-    try {
-        call.model = json.value("model", std::string());
-        for (const auto& message : json["messages"]) {
-            auto& text = message.value("role", std::string()) == "system" ? call.system : call.user;
-            const auto& content = message.at("content");
-            if (content.is_string()) text += content.get<std::string>();
-            else
-                for (const auto& part : content) read_part(part, text, parsed);
-        }
-        parsed.max_tokens = json.contains("max_completion_tokens") ? json["max_completion_tokens"].get<int>()
-                                                                   : json.value("max_tokens", 1024);
-        call.sampling_seed = json.value("seed", std::int64_t{0});
-        if (const auto format = json.find("response_format");
-            format != json.end() && format->value("type", std::string()) == "json_schema")
-            call.response_schema = format->at("json_schema").at("schema").dump();
-    } catch (const Json::exception& e) {
-        parsed.error = e.what();
-    }
-    return parsed;
-}
 
 // Box-Muller on two uniform numbers of the counter-based generator.
 double normal(std::uint64_t seed) {
@@ -277,8 +196,8 @@ struct Simulator::Impl {
     // One request on its way through serve().
     struct Exchange {
         httplib::Response& response;
-        Parsed parsed;
-        SimulatedCall& call = parsed.call;
+        ChatRequest request;
+        SimulatedCall& call = request.call;
         Digest content{};  // of what the request says: what happens to it depends on that
         std::int64_t prompt_tokens = 0;
         ModelLimits* limits = nullptr;
@@ -294,7 +213,7 @@ struct Simulator::Impl {
             ++counts.requests;
         }
         if (wrong_key(request, response)) return;
-        Exchange x{response, parse(request.body)};
+        Exchange x{response, read_chat_request(request.body)};
         if (unfit(x)) return;
         identify(x);
         if (beyond_its_limit(x)) return note(x.content, x.call, "429 limit", false, 0, 0);
@@ -313,8 +232,8 @@ struct Simulator::Impl {
     }
 
     bool unfit(const Exchange& x) const {
-        if (!x.parsed.error.empty()) {
-            refuse(x.response, 400, x.parsed.error, "invalid_request_error", "bad_request");
+        if (!x.request.error.empty()) {
+            refuse(x.response, 400, x.request.error, "invalid_request_error", "bad_request");
             return true;
         }
         const auto& models = settings.models;
@@ -396,7 +315,7 @@ struct Simulator::Impl {
     // What faults and max_tokens make of the answer.
     static void spoil_text(Exchange& x) {
         auto& text = x.text;
-        const auto most_tokens = static_cast<std::size_t>(x.parsed.max_tokens);
+        const auto most_tokens = static_cast<std::size_t>(x.request.max_tokens);
         if (x.fault == Fault::refusal) x.refusal = "I'm sorry, but I can't help with that.", text.clear();
         if (x.fault == Fault::chatter)
             text = "Sure! Here is what you asked for:\n```\n" + text + "\n```\nLet me know if you need anything else.";
@@ -411,7 +330,7 @@ struct Simulator::Impl {
         const std::lock_guard lock(mutex);
         const bool reserved = settings.tokens_counted == llm::TokensCounted::reserved;
         x.limits->tokens.take(
-            static_cast<double>(x.prompt_tokens + (reserved ? x.parsed.max_tokens : llm::text_tokens(x.text))));
+            static_cast<double>(x.prompt_tokens + (reserved ? x.request.max_tokens : llm::text_tokens(x.text))));
         add_limit_headers(x.response, *x.limits);
         const bool exhausted = settings.quota_tokens > 0 &&
                                static_cast<double>(counts.tokens_in + counts.tokens_out) >= settings.quota_tokens;
