@@ -372,15 +372,21 @@ void Hdf5File::read_raw(std::string_view name, std::uint64_t first, std::uint64_
         impl_->fail("reading", name, "the file is damaged: remove it and run its stage again");
 }
 
-void Hdf5File::write_texts(std::string_view name, const std::vector<std::string>& texts) {
+void Hdf5File::write_texts(std::string_view name, const std::vector<std::string>& texts, bool writes) {
     std::vector<std::uint8_t> bytes;
     std::vector<std::uint32_t> lengths;
     for (const auto& text : texts) {
         bytes.insert(bytes.end(), text.begin(), text.end());
         lengths.push_back(static_cast<std::uint32_t>(text.size()));
     }
-    write(std::string(name) + "/bytes", bytes);
-    write(std::string(name) + "/lengths", lengths);
+    const auto put = [&]<class T>(const char* part, const std::vector<T>& values) {
+        const auto dataset = std::string(name) + part;
+        const std::uint64_t shape[] = {values.size()};
+        make_dataset(dataset, hdf5_type<T>(), shape);
+        write_rows(dataset, 0, writes ? values.size() : 0, writes ? std::span<const T>(values) : std::span<const T>());
+    };
+    put("/bytes", bytes);
+    put("/lengths", lengths);
 }
 
 std::vector<std::string> Hdf5File::read_texts(std::string_view name) const {

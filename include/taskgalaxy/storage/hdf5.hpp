@@ -111,8 +111,9 @@ public:
     std::uint64_t row_elements(std::string_view name) const;  // product of the shape without the first dimension
 
     // A column of texts: group NAME with `bytes` (all of them, joined) and `lengths` (u32 a row). Two such columns are
-    // joined by joining their datasets, which is why there are no offsets.
-    void write_texts(std::string_view name, const std::vector<std::string>& texts);
+    // joined by joining their datasets, which is why there are no offsets. Collective on files made together: every
+    // rank gives the texts, one `writes` them.
+    void write_texts(std::string_view name, const std::vector<std::string>& texts, bool writes = true);
     std::vector<std::string> read_texts(std::string_view name) const;
 
     void set_attribute(std::string_view name, std::string_view text);
