@@ -11,26 +11,9 @@
 
 #include "taskgalaxy/core/digest.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
+#include "taskgalaxy/run/paths.hpp"
 
 namespace tg::run {
-
-// Where things lie in a run directory.
-class Paths {
-public:
-    explicit Paths(std::filesystem::path root) : root_(std::move(root)) {}
-    const std::filesystem::path& root() const { return root_; }
-    std::filesystem::path file(std::string_view name) const { return root_ / name; }
-    std::filesystem::path parts(std::string_view stage) const { return root_ / "parts" / stage; }
-    std::filesystem::path journal() const { return root_ / "journal"; }
-    std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
-    std::filesystem::path exported() const { return root_ / "export"; }
-    std::filesystem::path report() const { return root_ / "report"; }
-    std::filesystem::path log() const { return root_ / "log"; }
-    std::filesystem::path progress() const { return root_ / "progress"; }
-
-private:
-    std::filesystem::path root_;
-};
 
 // Figures a stage wants remembered: in run.h5, in `status` and in the report ("images" -> 796, "none_rate" -> 0.12).
 using Figures = std::vector<std::pair<std::string, double>>;
