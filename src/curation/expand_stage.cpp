@@ -79,7 +79,7 @@ public:
         return "grow the taxonomy of task types from the seeds, level by level, and drop near-duplicates";
     }
     std::vector<std::string> reads() const override { return {}; }
-    std::vector<std::string> writes() const override { return {"taxonomy.h5", "taxonomy.txt"}; }
+    std::vector<std::string> writes() const override { return {run::files::taxonomy, "taxonomy.txt"}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -151,11 +151,8 @@ public:
             const auto& grown = grown_.get();
             progress_->finish();
             storage::publish_text(context.paths.file("taxonomy.txt"), grown.taxonomy.as_text());
-            storage::publish_hdf5(context.paths.file("taxonomy.h5"), [&](storage::Hdf5File& file) {
-                grown.taxonomy.write(file);
-                write_report(file, grown.report);
-                file.set_attribute("fingerprint", context.fingerprint);
-            });
+            taxonomy::write_grown(context.paths.file(run::files::taxonomy), grown.taxonomy, growth_of(grown.report),
+                                  context.fingerprint);
             counts = GrowthCounts::of(grown);
             counts.log();
         });
@@ -192,31 +189,12 @@ private:
         return paths;
     }
 
-    static void write_report(storage::Hdf5File& file, const ExpansionReport& report) {
-        const auto pairs = [&](const std::string& group, const char* first, const char* second,
-                               const std::vector<taxonomy::DuplicateFilter::Pair>& list) {
-            std::vector<std::string> a, b;
-            std::vector<float> cosine;
-            for (const auto& pair : list)
-                a.push_back(pair.text), b.push_back(pair.other), cosine.push_back(pair.cosine);
-            file.write_texts(group + "/" + first, a);
-            file.write_texts(group + "/" + second, b);
-            file.write(group + "/cosine", cosine);
-        };
-        pairs("near_duplicates", "dropped", "kept", report.dropped);
-        pairs("nearest_pairs", "a", "b", report.nearest);
-        file.set_attribute("given", report.given);
-        file.set_attribute("requests", report.requests);
-        file.set_attribute("failed", report.failed);
-        file.set_attribute("exact_duplicates", report.exact_duplicates);
-        file.set_attribute("near_duplicates", static_cast<std::int64_t>(report.dropped.size()));
-        for (std::size_t level = 0; level < 3; ++level) {
-            file.set_attribute(fmt::format("rounds_level{}", level + 1), report.rounds[level]);
-            file.set_attribute(fmt::format("parents_exhausted_level{}", level + 1), report.exhausted[level]);
-        }
+    static taxonomy::Growth growth_of(const ExpansionReport& report) {
+        taxonomy::Growth growth = report;
         for (std::size_t i = 0; i < note_count; ++i)
             if (report.notes.counts[i] != 0)
-                file.set_attribute(fmt::format("answers_{}", note_name(static_cast<Note>(i))), report.notes.counts[i]);
+                growth.answers.emplace_back(note_name(static_cast<Note>(i)), report.notes.counts[i]);
+        return growth;
     }
 
     ExpandSettings settings_;

@@ -12,18 +12,13 @@
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"
 #include "taskgalaxy/taxonomy/duplicates.hpp"
+#include "taskgalaxy/taxonomy/growth.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::curation {
 
-struct ExpansionReport {
+struct ExpansionReport : taxonomy::Growth {
     Notes notes;
-    std::int64_t requests = 0, failed = 0;
-    std::int64_t given = 0;  // paths from seeds and files
-    std::int64_t exact_duplicates = 0;
-    std::array<std::int64_t, 3> exhausted{};  // parents that had nothing new, by the level asked for
-    std::array<std::int64_t, 3> rounds{};
-    std::vector<taxonomy::DuplicateFilter::Pair> dropped, nearest;
 };
 
 struct Expanded {
