@@ -12,27 +12,19 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/core/threads.hpp"
 #include "taskgalaxy/pool/file_reader.hpp"
+#include "taskgalaxy/pool/pool_table.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg::ingest {
 namespace {
-
-// What ingest learns of one picture.
-struct Finding {
-    pictures::PictureStatus status = pictures::PictureStatus::usable;
-    std::string reason;
-    std::uint64_t bytes = 0;
-    Digest digest;
-    int width = 0, height = 0;
-};
 
 class Inspector {
 public:
     Inspector(const pool::PoolSettings& settings, std::vector<pool::Container> containers)
         : settings_(settings), files_(std::move(containers)) {}
 
-    Finding operator()(const pool::ListedPicture& picture) const {
-        Finding found;
+    pool::Finding operator()(const pool::ListedPicture& picture) const {
+        pool::Finding found;
         found.bytes = picture.bytes;
         try {
             const auto bytes = files_.read(picture, static_cast<std::uint64_t>(settings_.max_bytes));
@@ -59,9 +51,9 @@ private:
 };
 
 // All pictures of a part by all threads: whoever is free takes the next, so that a slow one holds up nobody.
-std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& pictures, const Inspector& inspect,
-                                 ThreadPool& threads) {
-    std::vector<Finding> findings(pictures.size());
+std::vector<pool::Finding> inspect_all(const std::vector<pool::ListedPicture>& pictures, const Inspector& inspect,
+                                       ThreadPool& threads) {
+    std::vector<pool::Finding> findings(pictures.size());
     std::atomic<std::size_t> next{0};
     std::vector<std::future<void>> workers;
     for (std::size_t t = 0; t < threads.size(); ++t)
@@ -81,31 +73,6 @@ std::vector<Finding> inspect_all(const std::vector<pool::ListedPicture>& picture
     return findings;
 }
 
-void write_part(storage::Hdf5File& out, const std::vector<pool::ListedPicture>& pictures,
-                const std::vector<Finding>& findings) {
-    const auto column = [&]<class Row, class T>(const char* name, const std::vector<Row>& rows, T Row::*member) {
-        std::vector<T> values;
-        for (const auto& row : rows) values.push_back(row.*member);
-        if constexpr (std::is_same_v<T, std::string>) out.write_texts(name, values);
-        else out.write(name, values);
-    };
-    column("uri", pictures, &pool::ListedPicture::uri);
-    column("container", pictures, &pool::ListedPicture::container);
-    column("offset", pictures, &pool::ListedPicture::offset);
-    column("bytes", findings, &Finding::bytes);
-    column("width", findings, &Finding::width);
-    column("height", findings, &Finding::height);
-    column("reason", findings, &Finding::reason);
-    std::vector<std::uint8_t> status, digest;
-    for (const auto& found : findings) {
-        status.push_back(static_cast<std::uint8_t>(found.status));
-        digest.insert(digest.end(), found.digest.bytes.begin(), found.digest.bytes.end());
-    }
-    out.write("status", status);
-    const std::uint64_t shape[] = {findings.size(), 16};
-    out.write("digest", std::span<const std::uint8_t>(digest), shape);
-}
-
 // What only the whole pool shows; made by rank 0 from the finished parts.
 struct Summary {
     std::vector<std::uint8_t> status;
@@ -118,16 +85,14 @@ Summary summarise(const storage::PartStore& store, bool drop_duplicates) {
     Summary summary;
     std::unordered_map<Digest, std::int64_t, DigestHash> first;
     for (std::uint64_t part = 0; part < store.parts().count(); ++part) {
-        const auto file = storage::Hdf5File::open(store.path(part));
-        const auto status = file.read<std::uint8_t>("status"), digests = file.read<std::uint8_t>("digest");
-        for (const auto bytes : file.read<std::uint64_t>("bytes")) summary.bytes += bytes;
-        for (std::size_t i = 0; i < status.size(); ++i) {
-            auto picture = static_cast<pictures::PictureStatus>(status[i]);
+        const auto found = pool::read_pool_part(store.path(part));
+        for (const auto bytes : found.bytes) summary.bytes += bytes;
+        for (std::size_t i = 0; i < found.status.size(); ++i) {
+            auto picture = static_cast<pictures::PictureStatus>(found.status[i]);
             std::int64_t same_as = -1;
             if (picture == pictures::PictureStatus::usable) {
-                Digest digest;
-                std::copy_n(digests.begin() + static_cast<std::ptrdiff_t>(16 * i), 16, digest.bytes.begin());
-                const auto [at, is_new] = first.try_emplace(digest, static_cast<std::int64_t>(summary.status.size()));
+                const auto [at, is_new] =
+                    first.try_emplace(found.digest[i], static_cast<std::int64_t>(summary.status.size()));
                 if (!is_new) {
                     same_as = at->second;
                     ++summary.duplicates;
@@ -150,7 +115,7 @@ public:
         return "list the picture sources, read and check every picture, give each a stable index";
     }
     std::vector<std::string> reads() const override { return {}; }
-    std::vector<std::string> writes() const override { return {"pool.h5"}; }
+    std::vector<std::string> writes() const override { return {run::files::pool}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -172,10 +137,9 @@ public:
     }
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
-        if (std::filesystem::exists(paths.file("pool.h5")))
-            return {{"pictures in the pool",
-                     static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "pictures",
-                     "ingested"}};
+        if (const auto pool_h5 = paths.file(run::files::pool); std::filesystem::exists(pool_h5))
+            return {
+                {"pictures in the pool", static_cast<double>(pool::picture_count(pool_h5)), "pictures", "ingested"}};
         const auto listing = list_sources(settings_);
         return {{"pictures to read and check", static_cast<double>(listing.pictures().size()), "pictures",
                  fmt::format("{} other files ignored", listing.counts().ignored)}};
@@ -198,28 +162,28 @@ public:
         {
             ThreadPool threads(settings_.worker_threads());
             storage::for_each_part(store, ranks, "ingest", "pictures",
-                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
+                                   [&](std::uint64_t, parallel::Slice items, auto& out) {
                                        const auto pictures = listing->read(items);
-                                       write_part(out, pictures, inspect_all(pictures, inspect, threads));
+                                       pool::write_pool_part(out, pictures, inspect_all(pictures, inspect, threads));
                                    });
         }
         Summary summary;
         parallel::together(ranks, [&] {
             if (ranks.is_root()) summary = summarise(store, settings_.drop_duplicates);
         });
-        store.gather(context.paths.file("pool.h5"), [&](storage::Hdf5File& out) {
-            const std::uint64_t rows = ranks.is_root() ? listing->size() : 0, shape[] = {listing->size()};
-            out.make_dataset("duplicate_of", storage::Hdf5Type::i64, shape);
-            out.write_rows("duplicate_of", 0, rows, std::span<const std::int64_t>(summary.duplicate_of));
-            if (settings_.drop_duplicates)
-                out.write_rows("status", 0, rows, std::span<const std::uint8_t>(summary.status));
-            pool::write_containers(out, listing->containers(), ranks.is_root());
-            const auto counts = listing->counts();
-            out.set_attribute("ignored_files", counts.ignored);
-            out.set_attribute("repeated_references", counts.repeated);
-            out.set_attribute("records_without_picture", counts.without_picture);
-        });
         const auto counts = listing->counts();
+        store.gather(context.paths.file(run::files::pool), [&](auto& out) {
+            pool::write_pool_whole(out,
+                                   {.pictures = listing->size(),
+                                    .duplicate_of = summary.duplicate_of,
+                                    .status = summary.status,
+                                    .replaces_status = settings_.drop_duplicates,
+                                    .containers = listing->containers(),
+                                    .ignored_files = counts.ignored,
+                                    .repeated_references = counts.repeated,
+                                    .records_without_picture = counts.without_picture},
+                                   ranks.is_root());
+        });
         listing.reset();
         parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;

@@ -1,30 +1,14 @@
 #include "taskgalaxy/pool/container.hpp"
 
-#include <span>
-#include <type_traits>
+#include "taskgalaxy/storage/dataset.hpp"
 
 namespace tg::pool {
 namespace {
 
-// One text column, joined; `writes` as in write_containers.
-void write_column(storage::Hdf5File& file, const std::string& name, const std::vector<std::string>& texts,
-                  bool writes) {
-    std::vector<std::uint8_t> bytes;
-    std::vector<std::uint32_t> lengths;
-    for (const auto& text : texts) {
-        bytes.insert(bytes.end(), text.begin(), text.end());
-        lengths.push_back(static_cast<std::uint32_t>(text.size()));
-    }
-    const auto write = [&](const std::string& dataset, const auto& values) {
-        using T = typename std::decay_t<decltype(values)>::value_type;
-        const std::uint64_t shape[] = {values.size()};
-        file.make_dataset(dataset, storage::hdf5_type<T>(), shape);
-        file.write_rows(dataset, 0, writes ? values.size() : 0,
-                        writes ? std::span<const T>(values) : std::span<const T>());
-    };
-    write(name + "/bytes", bytes);
-    write(name + "/lengths", lengths);
-}
+namespace container_sets {
+constexpr storage::Dataset<std::string> path{"containers/path"}, prefix{"containers/prefix"};
+constexpr storage::Dataset<std::uint8_t> kind{"containers/kind"};
+}  // namespace container_sets
 
 }  // namespace
 
@@ -36,17 +20,14 @@ void write_containers(storage::Hdf5File& file, const std::vector<Container>& con
         prefixes.push_back(container.prefix);
         kinds.push_back(static_cast<std::uint8_t>(container.kind));
     }
-    write_column(file, "containers/path", paths, writes);
-    write_column(file, "containers/prefix", prefixes, writes);
-    const std::uint64_t shape[] = {kinds.size()};
-    file.make_dataset("containers/kind", storage::Hdf5Type::u8, shape);
-    file.write_rows("containers/kind", 0, writes ? kinds.size() : 0,
-                    writes ? std::span<const std::uint8_t>(kinds) : std::span<const std::uint8_t>());
+    container_sets::path.write_together(file, paths, writes);
+    container_sets::prefix.write_together(file, prefixes, writes);
+    container_sets::kind.write_together(file, kinds, {kinds.size()}, writes);
 }
 
 std::vector<Container> read_containers(const storage::Hdf5File& file) {
-    const storage::TextColumn paths(file, "containers/path"), prefixes(file, "containers/prefix");
-    const auto kinds = file.read<std::uint8_t>("containers/kind");
+    const auto paths = container_sets::path.column(file), prefixes = container_sets::prefix.column(file);
+    const auto kinds = container_sets::kind.read(file);
     std::vector<Container> containers;
     for (std::size_t i = 0; i < kinds.size(); ++i)
         containers.push_back(
