@@ -24,9 +24,9 @@ int status(const parallel::Communicator&, const Arguments& arguments) {
 int report(const parallel::Communicator& world, const Arguments& arguments) {
     const CommandLine line("report", arguments, {}, "RUN");
     const run::Paths paths(line.word());
-    if (!std::filesystem::exists(paths.file("run.h5")))
+    if (!std::filesystem::exists(paths.file(run::files::record)))
         throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", paths.root().string()));
-    auto job = read_job(world, paths.file("job.cfg"), {});
+    auto job = read_job(world, paths.file(run::files::job), {});
     run::StageContext context{world, paths, ""};
     report::make_report_stage(job.report, job.pool, job.ground_truth)->run(context);
     fmt::print("{}\n", (paths.report() / "index.html").string());
@@ -49,7 +49,7 @@ int audit(const parallel::Communicator& world, const Arguments& arguments) {
         const auto files = line.list("ratings");
         fmt::print("{}", report::audit_text(report::read_audit(paths, {files.begin(), files.end()})));
     } else {
-        const auto job = read_job(world, paths.file("job.cfg"), {});
+        const auto job = read_job(world, paths.file(run::files::job), {});
         fmt::print("{}\n", report::write_audit_sheet(paths, job.pool, settings).string());
     }
     return 0;

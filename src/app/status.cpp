@@ -48,10 +48,10 @@ std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder)
 }
 
 Status read_status(const std::filesystem::path& run) {
-    if (!std::filesystem::exists(run / "run.h5"))
+    if (!std::filesystem::exists(run / run::files::record))
         throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()),
                          "give the folder that run.folder names in the job file");
-    Status status{run, run::Lock::holder(run), run::Record(run / "run.h5"), progress_of(run / "progress")};
+    Status status{run, run::Lock::holder(run), run::Record(run / run::files::record), progress_of(run / "progress")};
     std::erase_if(status.under_way, [&](const auto& work) {
         return status.record.find(work.first) != nullptr;
     });  // done, if with less than was wanted

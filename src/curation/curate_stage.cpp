@@ -20,25 +20,15 @@
 #include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/llm/engine.hpp"
 #include "taskgalaxy/pool/pool.hpp"
+#include "taskgalaxy/pool/pool_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/storage/parts.hpp"
-#include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
 namespace tg::curation {
 namespace {
 
-// What is asked about: the candidates of each image.
-struct Matches {
-    std::uint64_t images = 0, k = 0;
-    static Matches shape_of(const std::filesystem::path& matches_h5) {
-        const auto shape = storage::Hdf5File::open(matches_h5).shape("type");
-        if (shape.size() != 2)
-            throw StorageError(
-                fmt::format("{}: 'type' has {} dimensions instead of 2", matches_h5.string(), shape.size()),
-                "make it again with --redo match");
-        return {shape[0], shape[1]};
-    }
-};
 
 std::vector<int> level1_of_types(const taxonomy::Taxonomy& taxonomy, std::vector<std::string>& names) {
     std::vector<int> level1(taxonomy.size(), -1);
@@ -54,41 +44,29 @@ std::vector<int> level1_of_types(const taxonomy::Taxonomy& taxonomy, std::vector
     return level1;
 }
 
-void write_part(storage::Hdf5File& out, std::vector<ImageResult>& results, std::size_t k, std::size_t judges) {
-    std::vector<std::int64_t> image, type;
-    std::vector<std::string> question, answer;
-    std::vector<std::uint8_t> votes, kept, state, image_state, candidate_kept;
+void write_part(auto& out, std::vector<ImageResult>& results, std::size_t k, std::size_t judges) {
+    run::SampleRows samples{.judges = judges};
+    run::RefineRows refined{.k = k};
     Notes refine, generate, screen;
     for (auto& result : results) {
-        image_state.push_back(static_cast<std::uint8_t>(result.state));
+        refined.state.push_back(static_cast<std::uint8_t>(result.state));
         result.kept.resize(k, 0);
-        candidate_kept.insert(candidate_kept.end(), result.kept.begin(), result.kept.end());
+        refined.kept.insert(refined.kept.end(), result.kept.begin(), result.kept.end());
         refine += result.refine_notes, generate += result.generate_notes, screen += result.screen_notes;
         for (auto& sample : result.samples) {
-            image.push_back(static_cast<std::int64_t>(result.image));
-            type.push_back(sample.type);
-            question.push_back(std::move(sample.question));
-            answer.push_back(std::move(sample.answer));
-            votes.insert(votes.end(), sample.votes.begin(), sample.votes.end());
-            kept.push_back(sample.kept);
-            state.push_back(static_cast<std::uint8_t>(sample.state));
+            samples.image.push_back(static_cast<std::int64_t>(result.image));
+            samples.type.push_back(sample.type);
+            samples.question.push_back(std::move(sample.question));
+            samples.answer.push_back(std::move(sample.answer));
+            samples.votes.insert(samples.votes.end(), sample.votes.begin(), sample.votes.end());
+            samples.kept.push_back(sample.kept);
+            samples.state.push_back(static_cast<std::uint8_t>(sample.state));
         }
     }
-    out.write("image", image);
-    out.write("type", type);
-    out.write_texts("question", question);
-    out.write_texts("answer", answer);
-    const std::uint64_t votes_shape[] = {image.size(), judges}, kept_shape[] = {results.size(), k},
-                        notes_shape[] = {1, 3 * note_count};
-    out.write("votes", std::span<const std::uint8_t>(votes), votes_shape);
-    out.write("kept", kept);
-    out.write("state", state);
-    out.write("refine/state", image_state);
-    out.write("refine/kept", std::span<const std::uint8_t>(candidate_kept), kept_shape);
     std::vector<std::int64_t> notes;
     for (const auto* step : {&refine, &generate, &screen})
         notes.insert(notes.end(), step->counts.begin(), step->counts.end());
-    out.write("figures/notes_per_part", std::span<const std::int64_t>(notes), notes_shape);
+    run::write_samples(out, samples, refined, notes);
 }
 
 // One API rank's share: takes images part by part, keeps results until a part is whole, and hands whole parts to the
@@ -176,13 +154,12 @@ private:
 
 // What asker `number` of `askers` asks about: each `askers`-th of the missing parts.
 std::vector<Share::Part> share_of(const storage::PartStore& store, int number, int askers,
-                                  const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) {
-    const auto file = storage::Hdf5File::open(matches_h5);
+                                  const taxonomy::Taxonomy& taxonomy, const run::MatchTable& matches) {
     std::vector<Share::Part> parts;
     for (auto i = static_cast<std::size_t>(number); i < store.missing().size(); i += static_cast<std::size_t>(askers)) {
         const auto index = store.missing()[i];
         const auto images = store.parts().part(index);
-        parts.push_back({index, images, file.read_rows<std::int64_t>("type", images.begin, images.size())});
+        parts.push_back({index, images, matches.types(images)});
         for (const auto type : parts.back().types)
             if (type >= static_cast<std::int64_t>(taxonomy.size()))
                 throw StorageError(fmt::format("matches.h5 names type {} of {}", type, taxonomy.size()),
@@ -215,8 +192,10 @@ public:
         return "refine, generate and screen as one stream: which types fit each image, a question and answer for each, "
                "votes of the judges";
     }
-    std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "matches.h5"}; }
-    std::vector<std::string> writes() const override { return {"samples.h5"}; }
+    std::vector<std::string> reads() const override {
+        return {run::files::pool, run::files::taxonomy, run::files::matches};
+    }
+    std::vector<std::string> writes() const override { return {run::files::samples}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -266,9 +245,9 @@ private:
     }
 
     void ask(asking::Inquiry& inquiry, const run::StageContext& context, const storage::PartStore& store,
-             const taxonomy::Taxonomy& taxonomy, const Matches& matches) const;
+             const taxonomy::Taxonomy& taxonomy, const run::MatchTable& matches) const;
     CurationFigures count(const storage::PartStore& store, const parallel::Communicator& ranks,
-                          const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const;
+                          const taxonomy::Taxonomy& taxonomy, const run::MatchTable& matches) const;
 
     CurateSettings settings_;
     PromptSettings prompts_;
@@ -279,12 +258,12 @@ private:
 
 void CurateStage::run(run::StageContext& context) {
     const auto& ranks = context.ranks;
-    const auto matches_h5 = context.paths.file("matches.h5");
+    const auto matches_h5 = context.paths.file(run::files::matches);
     std::optional<taxonomy::Taxonomy> taxonomy;
-    Matches matches;
+    std::optional<run::MatchTable> matches;
     parallel::together(ranks, [&] {
-        taxonomy = taxonomy::Taxonomy::read(context.paths.file("taxonomy.h5"));
-        matches = Matches::shape_of(matches_h5);
+        taxonomy = taxonomy::Taxonomy::read(context.paths.file(run::files::taxonomy));
+        matches.emplace(matches_h5);
     });
     asking::Inquiry inquiry(context, {.stage = "curate",
                                       .steps = {"refine", "generate", "screen"},
@@ -292,11 +271,11 @@ void CurateStage::run(run::StageContext& context) {
                                       .endpoint_names = endpoint_names(),
                                       .api = api_});
     const storage::PartStore store(context.paths.parts("curate"),
-                                   {matches.images, static_cast<std::uint64_t>(settings_.refine.images_per_part)},
+                                   {matches->images(), static_cast<std::uint64_t>(settings_.refine.images_per_part)},
                                    context.fingerprint, ranks);
-    ask(inquiry, context, store, *taxonomy, matches);
+    ask(inquiry, context, store, *taxonomy, *matches);
 
-    const auto figures = count(store, ranks, *taxonomy, matches_h5);
+    const auto figures = count(store, ranks, *taxonomy, *matches);
     const auto none = figures.images(ImageState::none), refined = none + figures.images(ImageState::kept_some);
     parallel::together(ranks, [&] {
         if (too_many_none(none, refined)) raise_none_alarm(none, refined);
@@ -304,16 +283,16 @@ void CurateStage::run(run::StageContext& context) {
     if (ranks.is_root()) figures.log();
     figures.add_to(context.figures);
     inquiry.bill(context.figures);
-    store.gather(context.paths.file("samples.h5"), [&](storage::Hdf5File& file) {
-        figures.write(file, ranks.is_root());
-        file.set_attribute("format", "taskgalaxy samples 1");
-        file.set_attribute("keep_votes", settings_.screen.keep_votes);
-        file.set_attribute("limit_items", settings_.refine.limit_items);
+    store.gather(context.paths.file(run::files::samples), [&](auto& file) {
+        auto table = figures.table();
+        table.keep_votes = settings_.screen.keep_votes;
+        table.limit_items = settings_.refine.limit_items;
+        run::write_sample_figures(file, table, ranks.is_root());
     });
 }
 
 void CurateStage::ask(asking::Inquiry& inquiry, const run::StageContext& context, const storage::PartStore& store,
-                      const taxonomy::Taxonomy& taxonomy, const Matches& matches) const {
+                      const taxonomy::Taxonomy& taxonomy, const run::MatchTable& matches) const {
     const auto& ranks = context.ranks;
     std::optional<pool::Pool> pool;
     std::optional<Prompts> prompts;
@@ -326,12 +305,12 @@ void CurateStage::ask(asking::Inquiry& inquiry, const run::StageContext& context
     parallel::together(ranks, [&] {
         if (!inquiry.asks()) return;
         prompts.emplace(prompts_.folder);
-        pool.emplace(context.paths.file("pool.h5"), pool_);
-        if (pool->size() != matches.images)
-            throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images),
+        pool.emplace(context.paths.file(run::files::pool), pool_);
+        if (pool->size() != matches.images())
+            throw StorageError(fmt::format("pool.h5 has {} images and matches.h5 {}", pool->size(), matches.images()),
                                "make the later file again with --redo embed");
-        share.emplace(share_of(store, inquiry.number(), inquiry.askers(), taxonomy, context.paths.file("matches.h5")),
-                      matches.k, *pool, pilot_of(*pool, settings_.refine.limit_items), as_sent);
+        share.emplace(share_of(store, inquiry.number(), inquiry.askers(), taxonomy, matches), matches.k(), *pool,
+                      pilot_of(*pool, settings_.refine.limit_items), as_sent);
         progress.emplace("curate", share->images(), "images");
     });
 
@@ -350,8 +329,8 @@ void CurateStage::ask(asking::Inquiry& inquiry, const run::StageContext& context
     };
     const auto write_whole_parts = [&] {
         for (auto* part : share->whole_parts()) {
-            store.write(part->index, [&](storage::Hdf5File& out) {
-                write_part(out, part->results, matches.k, settings_.screen.judges.size());
+            store.write(part->index, [&](auto& out) {
+                write_part(out, part->results, matches.k(), settings_.screen.judges.size());
             });
             *part = {part->index, part->images, {}};  // on disk now
         }
@@ -383,20 +362,19 @@ void CurateStage::ask(asking::Inquiry& inquiry, const run::StageContext& context
 }
 
 CurationFigures CurateStage::count(const storage::PartStore& store, const parallel::Communicator& ranks,
-                                   const taxonomy::Taxonomy& taxonomy, const std::filesystem::path& matches_h5) const {
+                                   const taxonomy::Taxonomy& taxonomy, const run::MatchTable& matches) const {
     std::vector<std::string> level1_names;
     const auto level1 = level1_of_types(taxonomy, level1_names);
     const auto judges = settings_.screen.judges.size();
     CurationFigures figures(settings_.screen.judges, std::move(level1_names));
     parallel::together(ranks, [&] {
-        const auto matches = storage::Hdf5File::open(matches_h5);
         const auto mine = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()),
                                              static_cast<std::uint64_t>(ranks.size()));
         for (auto index = mine.begin; index < mine.end; ++index) {
             const auto images = store.parts().part(index);
-            const auto types = matches.read_rows<std::int64_t>("type", images.begin, images.size());
-            const auto part = storage::Hdf5File::open(store.path(index));
-            const auto states = part.read<std::uint8_t>("refine/state"), kept = part.read<std::uint8_t>("refine/kept");
+            const auto types = matches.types(images);
+            const auto part = run::read_sample_marks(store.path(index));
+            const auto &states = part.refined.state, &kept = part.refined.kept;
             const auto k = types.size() / std::max<std::size_t>(states.size(), 1);
             for (std::size_t i = 0; i < states.size(); ++i) {
                 const auto state = static_cast<ImageState>(states[i]);
@@ -407,12 +385,10 @@ CurationFigures CurateStage::count(const storage::PartStore& store, const parall
                     if (const auto type = types[i * k + c]; type >= 0)
                         figures.add_candidate(level1[static_cast<std::size_t>(type)], kept[i * k + c] != 0);
             }
-            const auto sample_states = part.read<std::uint8_t>("state"), sample_kept = part.read<std::uint8_t>("kept"),
-                       votes = part.read<std::uint8_t>("votes");
-            for (std::size_t i = 0; i < sample_states.size(); ++i)
-                figures.add_sample(static_cast<SampleState>(sample_states[i]), sample_kept[i] != 0,
-                                   votes.data() + i * judges);
-            figures.add_notes(part.read<std::int64_t>("figures/notes_per_part"));
+            for (std::size_t i = 0; i < part.state.size(); ++i)
+                figures.add_sample(static_cast<SampleState>(part.state[i]), part.kept[i] != 0,
+                                   part.votes.data() + i * judges);
+            figures.add_notes(part.notes);
         }
     });
     figures.sum(ranks);
@@ -421,16 +397,15 @@ CurationFigures CurateStage::count(const storage::PartStore& store, const parall
 
 std::vector<run::PlanLine> CurateStage::plan(const run::Paths& paths) const {
     CurationLoad load;
-    const auto pool_h5 = paths.file("pool.h5"), matches_h5 = paths.file("matches.h5"),
-               samples_h5 = paths.file("samples.h5");
+    const auto pool_h5 = paths.file(run::files::pool), matches_h5 = paths.file(run::files::matches),
+               samples_h5 = paths.file(run::files::samples);
     if (!std::filesystem::exists(pool_h5)) return {{"images to refine", 0, "images", "known once ingest has run"}};
-    const auto status = storage::Hdf5File::open(pool_h5).read<std::uint8_t>("status");
-    const auto usable = static_cast<double>(std::count(status.begin(), status.end(), std::uint8_t{0}));
+    const auto usable = static_cast<double>(pool::usable_count(pool_h5));
     load.images =
         settings_.refine.limit_items > 0 ? std::min(usable, static_cast<double>(settings_.refine.limit_items)) : usable;
-    if (std::filesystem::exists(matches_h5)) load.candidates = static_cast<double>(Matches::shape_of(matches_h5).k);
+    if (std::filesystem::exists(matches_h5)) load.candidates = static_cast<double>(run::MatchTable(matches_h5).k());
     if (std::filesystem::exists(samples_h5)) {
-        const auto states = storage::Hdf5File::open(samples_h5).read<std::int64_t>("figures/image_states");
+        const auto states = run::read_image_states(samples_h5);
         load.pilot_images = static_cast<double>(states[0] + states[1] + states[2]);
         load.pilot = asking::read_expenses(asking::expenses_file(paths, name()));
     }

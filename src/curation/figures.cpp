@@ -111,47 +111,28 @@ double CurationFigures::fleiss_kappa() const {
     return expected >= 1 ? 1 : (observed - expected) / (1 - expected);
 }
 
-void CurationFigures::write(storage::Hdf5File& file, bool root) const {
-    const auto put = [&]<class T>(const std::string& name, const std::vector<T>& values,
-                                  std::vector<std::uint64_t> shape) {
-        file.make_dataset(name, storage::hdf5_type<T>(), shape);
-        file.write_rows(name, 0, root ? shape[0] : 0, root ? std::span<const T>(values) : std::span<const T>());
-    };
-    const auto put_texts = [&](const std::string& name, const std::vector<std::string>& texts) {
-        std::vector<std::uint8_t> bytes;
-        std::vector<std::uint32_t> lengths;
-        for (const auto& text : texts) {
-            bytes.insert(bytes.end(), text.begin(), text.end());
-            lengths.push_back(static_cast<std::uint32_t>(text.size()));
-        }
-        put(name + "/bytes", bytes, {bytes.size()});
-        put(name + "/lengths", lengths, {lengths.size()});
-    };
+run::SampleFigures CurationFigures::table() const {
     const auto slice = [&](std::size_t first, std::size_t count) {
         return std::vector<std::int64_t>(counts_.begin() + static_cast<std::ptrdiff_t>(first),
                                          counts_.begin() + static_cast<std::ptrdiff_t>(first + count));
     };
     const auto j = judges();
-    put("figures/image_states", slice(image_states_, image_state_count), {image_state_count});
-    put("figures/sample_states", slice(sample_states_, sample_state_count), {sample_state_count});
-    put("figures/votes_for", slice(votes_for_, j + 1), {j + 1});
-    put("figures/judge_votes", slice(judge_votes_, 3 * j), {j, 3});
-    std::vector<double> agree;
+    run::SampleFigures table{.image_states = slice(image_states_, image_state_count),
+                             .sample_states = slice(sample_states_, sample_state_count),
+                             .votes_for = slice(votes_for_, j + 1),
+                             .judge_votes = slice(judge_votes_, 3 * j),
+                             .level1 = level1_,
+                             .level1_counts = slice(level1_counts_, level1_columns * level1_.size()),
+                             .note_counts = slice(notes_, steps.size() * note_count),
+                             .judges = judges_,
+                             .none_rate = none_rate(),
+                             .kept_rate = kept_rate(),
+                             .fleiss_kappa = fleiss_kappa(),
+                             .kept = kept()};
     for (std::size_t a = 0; a < j; ++a)
-        for (std::size_t b = 0; b < j; ++b) agree.push_back(agreement(a, b));
-    put("figures/agreement", agree, {j, j});
-    put_texts("figures/level1/name", level1_);
-    put("figures/level1/counts", slice(level1_counts_, level1_columns * level1_.size()),
-        {level1_.size(), level1_columns});
-    std::vector<std::string> names;
-    for (std::size_t i = 0; i < note_count; ++i) names.emplace_back(note_name(static_cast<Note>(i)));
-    put_texts("figures/notes/name", names);
-    put("figures/notes/counts", slice(notes_, steps.size() * note_count), {steps.size(), note_count});
-    file.set_attribute("judges", join(judges_, ", "));
-    file.set_attribute("none_rate", none_rate());
-    file.set_attribute("kept_rate", kept_rate());
-    file.set_attribute("fleiss_kappa", fleiss_kappa());
-    file.set_attribute("kept", kept());
+        for (std::size_t b = 0; b < j; ++b) table.agreement.push_back(agreement(a, b));
+    for (std::size_t i = 0; i < note_count; ++i) table.notes.emplace_back(note_name(static_cast<Note>(i)));
+    return table;
 }
 
 void CurationFigures::add_to(run::Figures& figures) const {

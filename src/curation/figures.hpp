@@ -9,8 +9,8 @@
 
 #include "flow.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/run/stage.hpp"
-#include "taskgalaxy/storage/hdf5.hpp"
 
 namespace tg::curation {
 
@@ -38,8 +38,8 @@ public:
     std::int64_t kept() const;
     std::int64_t votes_for(std::size_t ones) const;  // fully judged samples with so many votes of 1
 
-    // Group `figures` and attributes. `root` writes the rows; creation is collective.
-    void write(storage::Hdf5File& file, bool root) const;
+    // What samples.h5 keeps.
+    run::SampleFigures table() const;
     void add_to(run::Figures& figures) const;
     void log() const;
 

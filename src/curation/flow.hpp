@@ -16,12 +16,13 @@
 #include "taskgalaxy/curation/answers.hpp"
 #include "taskgalaxy/curation/prompts.hpp"
 #include "taskgalaxy/curation/settings.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 
 namespace tg::curation {
 
-enum class ImageState : std::uint8_t { kept_some = 0, none = 1, failed = 2, unusable = 3, not_asked = 4 };
-enum class SampleState : std::uint8_t { fine = 0, generation_failed = 1, judging_failed = 2, left_out = 3 };
-constexpr std::uint8_t no_vote = 255;
+using run::ImageState;
+using run::no_vote;
+using run::SampleState;
 
 struct ImageTask {
     std::uint64_t image = 0;

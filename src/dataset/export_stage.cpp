@@ -41,9 +41,9 @@ public:
     Exporter(const ExportSettings& settings, const pool::PoolSettings& pool_settings, const run::Paths& paths)
         : settings_(settings),
           paths_(paths),
-          pool_(paths.file("pool.h5"), pool_settings),
-          taxonomy_(taxonomy::Taxonomy::read(paths.file("taxonomy.h5"))),
-          samples_(paths.file("samples.h5")) {}
+          pool_(paths.file(run::files::pool), pool_settings),
+          taxonomy_(taxonomy::Taxonomy::read(paths.file(run::files::taxonomy))),
+          samples_(paths.file(run::files::samples)) {}
 
     void run(run::Figures& figures) {
         const auto held_out = lines_of(settings_.hold_out);
@@ -154,7 +154,9 @@ public:
     std::string_view purpose() const override {
         return "writes the kept samples as dataset files (LLaVA, InternVL) with a card; held-out pictures apart";
     }
-    std::vector<std::string> reads() const override { return {"pool.h5", "taxonomy.h5", "samples.h5"}; }
+    std::vector<std::string> reads() const override {
+        return {run::files::pool, run::files::taxonomy, run::files::samples};
+    }
     std::vector<std::string> writes() const override {
         std::vector<std::string> files{"export/held_out.json", "export/README.md"};
         for (const auto& name : settings_.formats) files.push_back("export/" + std::string(find_format(name).file));

@@ -100,7 +100,7 @@ public:
     std::vector<std::string> reads() const override {
         return tests(Examinee::tuned) ? std::vector<std::string>{"export/model"} : std::vector<std::string>{};
     }
-    std::vector<std::string> writes() const override { return {"evaluation.h5", "export/predictions"}; }
+    std::vector<std::string> writes() const override { return {run::files::evaluation, "export/predictions"}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -378,8 +378,7 @@ void EvaluateStage::publish(const std::vector<Exam>& exams, const std::vector<Sh
             context.figures.emplace_back(exams[e].label('.'), result.score());
         } else log::warn("{} {}: {}", result.model, result.benchmark, result.state);
     }
-    storage::publish_hdf5(context.paths.file("evaluation.h5"),
-                          [&](storage::Hdf5File& out) { write_results(out, results, settings_); });
+    evaluation_table(results, settings_).write(context.paths.file(run::files::evaluation));
     for (const auto& mean : mean_scores(results))
         if (mean.name == "all benchmarks") context.figures.emplace_back(mean.model + ".mean", mean.value);
     std::filesystem::remove_all(context.paths.parts(name()));

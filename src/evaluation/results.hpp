@@ -1,4 +1,4 @@
-// What came of one model on one benchmark, and the files that keep it.
+// What came of one model on one benchmark, and what is kept of it.
 #pragma once
 
 #include <filesystem>
@@ -8,11 +8,11 @@
 #include "questions.hpp"
 #include "suite.hpp"
 #include "taskgalaxy/evaluation/settings.hpp"
-#include "taskgalaxy/storage/hdf5.hpp"
+#include "taskgalaxy/run/evaluation_table.hpp"
 
 namespace tg::evaluation {
 
-inline constexpr std::string_view state_done = "done";
+inline constexpr auto state_done = run::EvaluationRow::state_done;
 
 struct BenchmarkResult {
     std::string model, benchmark;  // "base" or "tuned"; the section's name
@@ -38,8 +38,8 @@ struct MeanScore {
 // Unweighted, over the benchmarks that every model has done, so that before and after are means of the same things.
 std::vector<MeanScore> mean_scores(const std::vector<BenchmarkResult>& results);
 
-void write_results(storage::Hdf5File& file, const std::vector<BenchmarkResult>& results,
-                   const EvaluateSettings& settings);
+// What evaluation.h5 keeps.
+run::EvaluationTable evaluation_table(const std::vector<BenchmarkResult>& results, const EvaluateSettings& settings);
 // index, answer, prediction, what was understood, credit, problem: quoted where a reader of TSV needs it.
 std::string predictions_tsv(const std::vector<Question>& questions, const std::vector<std::string>& predictions,
                             const std::vector<Mark>& marks, const std::vector<std::string>& problems);

@@ -11,6 +11,8 @@
 #include "taskgalaxy/nn/layers/device.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 #include "taskgalaxy/nn/models/dual_encoder.hpp"
+#include "taskgalaxy/pool/pool_table.hpp"
+#include "taskgalaxy/run/embedding_table.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 
@@ -44,7 +46,7 @@ public:
     void images() {
         std::unique_ptr<pool::Pool> pool;
         parallel::together(context_.ranks, [&] {
-            pool = std::make_unique<pool::Pool>(context_.paths.file("pool.h5"), pool_settings_);
+            pool = std::make_unique<pool::Pool>(context_.paths.file(run::files::pool), pool_settings_);
         });
         const storage::PartStore store(
             context_.paths.parts("embed-images"),
@@ -56,20 +58,21 @@ public:
             auto recipe = pictures::ImageRecipe::read(settings_.model);
             recipe.decode_fast = pool_settings_.decode_fast;
             storage::for_each_part(store, context_.ranks, "embed_images", "images",
-                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-                                       image_part(*pool, recipe, items, out, spent);
+                                   [&](std::uint64_t, parallel::Slice items, auto& out) {
+                                       const auto rows = image_part(*pool, recipe, items, spent);
+                                       run::write_image_embeddings(out, rows.embedding, dim(), rows.failed);
                                    });
             log::info("embed_images: read {}, decoded {}, the model waited {} (sums over threads)",
                       duration_text(spent.read_s), duration_text(spent.decode_s),
                       duration_text(spent.consumer_waited_s));
         }
-        gather(store, "image_embeddings.h5");
+        gather(store, run::files::image_embeddings);
     }
 
     void texts() {
         taxonomy::Taxonomy taxonomy;
         parallel::together(context_.ranks,
-                           [&] { taxonomy = taxonomy::Taxonomy::read(context_.paths.file("taxonomy.h5")); });
+                           [&] { taxonomy = taxonomy::Taxonomy::read(context_.paths.file(run::files::taxonomy)); });
         const auto leaves = taxonomy.leaves();
         const storage::PartStore store(context_.paths.parts("embed-texts"),
                                        {leaves.size(), parts_of(settings_.texts_per_part, texts_at_once())},
@@ -77,14 +80,24 @@ public:
         if (!store.missing().empty()) {
             parallel::together(context_.ranks, [&] { load(); });
             storage::for_each_part(store, context_.ranks, "embed_texts", "task types",
-                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-                                       text_part(taxonomy, leaves, items, out);
+                                   [&](std::uint64_t, parallel::Slice items, auto& out) {
+                                       const auto rows = text_part(taxonomy, leaves, items);
+                                       run::write_text_embeddings(out, rows.embedding, dim(), rows.type);
                                    });
         }
-        gather(store, "text_embeddings.h5");
+        gather(store, run::files::text_embeddings);
     }
 
 private:
+    struct ImageRows {
+        std::vector<float> embedding;
+        std::vector<std::uint8_t> failed;
+    };
+    struct TextRows {
+        std::vector<float> embedding;
+        std::vector<std::int64_t> type;
+    };
+
     // Parts hold whole batches, so that a batch is the same whatever the size of a part.
     static std::uint64_t parts_of(int wanted, std::uint64_t batch) {
         return (static_cast<std::uint64_t>(wanted) + batch - 1) / batch * batch;
@@ -92,15 +105,17 @@ private:
 
     std::uint64_t texts_at_once() const { return static_cast<std::uint64_t>(settings_.batch_on(device_.is_cuda())); }
 
+    std::uint64_t dim() const { return static_cast<std::uint64_t>(model_->dim()); }
+
     void load() {
         if (!model_) model_ = models::load_dual_encoder(settings_.model, device_, dtype_);
     }
 
-    void image_part(const pool::Pool& pool, const pictures::ImageRecipe& recipe, parallel::Slice items,
-                    storage::Hdf5File& out, pool::AheadFigures& spent) const {
+    ImageRows image_part(const pool::Pool& pool, const pictures::ImageRecipe& recipe, parallel::Slice items,
+                         pool::AheadFigures& spent) const {
         std::vector<std::uint64_t> indices(items.size());
         std::iota(indices.begin(), indices.end(), items.begin);
-        const auto vectors = embed_pictures(*model_, pool, indices, recipe, settings_, "embed_images");
+        auto vectors = embed_pictures(*model_, pool, indices, recipe, settings_, "embed_images");
         std::vector<std::uint8_t> failed(items.size(), 0);
         for (std::size_t i = 0; i < failed.size(); ++i) {
             if (vectors.failures[i].empty() || !pool.usable(indices[i])) continue;
@@ -111,9 +126,7 @@ private:
         spent.read_s += vectors.figures.read_s;
         spent.decode_s += vectors.figures.decode_s;
         spent.consumer_waited_s += vectors.figures.consumer_waited_s;
-        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(model_->dim())};
-        out.write("embedding", std::span<const float>(vectors.rows), shape);
-        out.write("failed", failed);
+        return {std::move(vectors.rows), std::move(failed)};
     }
 
     std::vector<std::string> texts_for(const std::string& path) const {
@@ -123,37 +136,32 @@ private:
         return texts;
     }
 
-    void text_part(const taxonomy::Taxonomy& taxonomy, const std::vector<std::size_t>& leaves, parallel::Slice items,
-                   storage::Hdf5File& out) const {
-        const auto dim = model_->dim();
-        std::vector<float> rows;
-        std::vector<std::int64_t> types;
+    TextRows text_part(const taxonomy::Taxonomy& taxonomy, const std::vector<std::size_t>& leaves,
+                       parallel::Slice items) const {
+        TextRows rows;
         for (auto begin = items.begin; begin < items.end; begin += texts_at_once()) {
             if (stop_requested()) throw Stopped("embed_texts");
             const auto end = std::min(items.end, begin + texts_at_once());
             std::vector<std::vector<std::int64_t>> ids;
             for (auto i = begin; i < end; ++i) {
-                types.push_back(static_cast<std::int64_t>(leaves[i]));
+                rows.type.push_back(static_cast<std::int64_t>(leaves[i]));
                 for (const auto& text : texts_for(taxonomy.path(leaves[i])))
                     ids.push_back(model_->tokenizer().encode(text));
             }
             auto vectors_BD = model_->encode_texts(ids);
             if (const auto count = static_cast<std::int64_t>(settings_.templates.size()); count > 1) {
-                vectors_BD = vectors_BD.view({-1, count, dim}).mean(1);
+                vectors_BD = vectors_BD.view({-1, count, model_->dim()}).mean(1);
                 vectors_BD /= vectors_BD.norm(2, -1, true).clamp_min(1e-12);
             }
             const auto vectors = floats_of(vectors_BD);
-            rows.insert(rows.end(), vectors.begin(), vectors.end());
+            rows.embedding.insert(rows.embedding.end(), vectors.begin(), vectors.end());
         }
-        const std::uint64_t shape[] = {items.size(), static_cast<std::uint64_t>(dim)};
-        out.write("embedding", std::span<const float>(rows), shape);
-        out.write("type", types);
+        return rows;
     }
 
     void gather(const storage::PartStore& store, const char* file) const {
-        store.gather(context_.paths.file(file), [&](storage::Hdf5File& out) {
-            out.set_attribute("model", settings_.model.string());
-            out.set_attribute("dtype", layers::dtype_name(dtype_));
+        store.gather(context_.paths.file(file), [&](auto& out) {
+            run::write_embedding_attributes(out, settings_.model.string(), layers::dtype_name(dtype_));
         });
     }
 
@@ -198,8 +206,8 @@ public:
     using EmbedStage::EmbedStage;
     std::string_view name() const override { return "embed_images"; }
     std::string_view purpose() const override { return "vectors of the pictures by CLIP or SigLIP"; }
-    std::vector<std::string> reads() const override { return {"pool.h5"}; }
-    std::vector<std::string> writes() const override { return {"image_embeddings.h5"}; }
+    std::vector<std::string> reads() const override { return {run::files::pool}; }
+    std::vector<std::string> writes() const override { return {run::files::image_embeddings}; }
 
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
@@ -209,17 +217,16 @@ public:
     }
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
-        if (!std::filesystem::exists(paths.file("pool.h5"))) return {};
-        return {
-            {"pictures", static_cast<double>(storage::Hdf5File::open(paths.file("pool.h5")).rows("status")), "images"}};
+        const auto pool_h5 = paths.file(run::files::pool);
+        if (!std::filesystem::exists(pool_h5)) return {};
+        return {{"pictures", static_cast<double>(pool::picture_count(pool_h5)), "images"}};
     }
 
     void run(run::StageContext& context) override {
         PartEmbedder(settings_, pool_, context).images();
         parallel::together(context.ranks, [&] {
             if (!context.ranks.is_root()) return;
-            const auto failed =
-                storage::Hdf5File::open(context.paths.file("image_embeddings.h5")).read<std::uint8_t>("failed");
+            const auto failed = run::EmbeddingTable(context.paths.file(run::files::image_embeddings)).failed();
             context.figures = {{"images", static_cast<double>(failed.size())},
                                {"failed", static_cast<double>(std::accumulate(failed.begin(), failed.end(), 0))}};
         });
@@ -231,14 +238,14 @@ public:
     using EmbedStage::EmbedStage;
     std::string_view name() const override { return "embed_texts"; }
     std::string_view purpose() const override { return "vectors of the task types by the same model"; }
-    std::vector<std::string> reads() const override { return {"taxonomy.h5"}; }
-    std::vector<std::string> writes() const override { return {"text_embeddings.h5"}; }
+    std::vector<std::string> reads() const override { return {run::files::taxonomy}; }
+    std::vector<std::string> writes() const override { return {run::files::text_embeddings}; }
     void describe_inputs(DigestBuilder& inputs) const override { describe_model(inputs, settings_); }
 
     std::vector<run::PlanLine> plan(const run::Paths& paths) const override {
-        if (!std::filesystem::exists(paths.file("taxonomy.h5"))) return {};
-        return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(paths.file("taxonomy.h5")).leaves().size()),
-                 "texts"}};
+        const auto taxonomy_h5 = paths.file(run::files::taxonomy);
+        if (!std::filesystem::exists(taxonomy_h5)) return {};
+        return {{"task types", static_cast<double>(taxonomy::Taxonomy::read(taxonomy_h5).leaves().size()), "texts"}};
     }
 
     void run(run::StageContext& context) override {
@@ -246,8 +253,8 @@ public:
         parallel::together(context.ranks, [&] {
             if (context.ranks.is_root())
                 context.figures = {
-                    {"types", static_cast<double>(
-                                  storage::Hdf5File::open(context.paths.file("text_embeddings.h5")).rows("type"))}};
+                    {"types",
+                     static_cast<double>(run::EmbeddingTable(context.paths.file(run::files::text_embeddings)).rows())}};
         });
     }
 };

@@ -8,15 +8,17 @@
 
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/matching/top_k.hpp"
+#include "taskgalaxy/run/embedding_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
 #include "taskgalaxy/storage/parts.hpp"
 
 namespace tg::matching {
 namespace {
 
-constexpr std::int64_t histogram_bins = 200;  // of 0.01, over [-1, 1]
+constexpr std::int64_t score_bins = run::MatchDiagnostics::score_bins;
 
 std::int64_t bin_of(float score) {
-    return std::clamp(static_cast<std::int64_t>((score + 1.0f) * 100.0f), std::int64_t{0}, histogram_bins - 1);
+    return std::clamp(static_cast<std::int64_t>((score + 1.0f) * 100.0f), std::int64_t{0}, score_bins - 1);
 }
 
 // The task types' vectors. A rank holds `types_at_once` of them: all, as a rule (40,000 x 768 floats are 123 MB), else
@@ -25,9 +27,9 @@ std::int64_t bin_of(float score) {
 class Types {
 public:
     Types(const std::filesystem::path& file, const MatchSettings& settings)
-        : settings_(settings), file_(storage::Hdf5File::open(file)) {
-        rows = file_.read<std::int64_t>("type");
-        dim = static_cast<std::int64_t>(file_.row_elements("embedding"));
+        : settings_(settings), vectors_of_all_(file) {
+        rows = vectors_of_all_.types();
+        dim = static_cast<std::int64_t>(vectors_of_all_.dim());
         if (rows.size() < static_cast<std::size_t>(settings.k))
             throw UsageError(fmt::format("match.k = {}, but there are {} task types", settings.k, rows.size()),
                              fmt::format("choose 1 to {}", rows.size()));
@@ -82,7 +84,7 @@ private:
         const auto block = parallel::slice_of(rows.size(), index, num_blocks_);
         if (!top_k_ || index != loaded_) {
             top_k_.reset();
-            vectors_ = file_.read_rows<float>("embedding", block.begin, block.size());
+            vectors_ = vectors_of_all_.embedding(block);
             top_k_ = std::make_unique<TopK>(vectors_, dim, std::min(settings_.k, static_cast<int>(block.size())),
                                             settings_.threads, settings_.arithmetic);
             loaded_ = index;
@@ -91,7 +93,7 @@ private:
     }
 
     const MatchSettings& settings_;
-    storage::Hdf5File file_;
+    run::EmbeddingTable vectors_of_all_;
     std::uint64_t num_blocks_ = 1, loaded_ = 0;
     std::vector<float> vectors_;  // of the block in memory
     std::unique_ptr<TopK> top_k_;
@@ -101,7 +103,7 @@ private:
 struct Counts {
     std::size_t k;
     std::vector<std::int64_t> type_and_rank;  // [T, k]
-    std::vector<std::int64_t> histogram;      // [k, bins]
+    std::vector<std::int64_t> histogram;      // [k, score_bins]
     std::int64_t unusable = 0;
 
     std::vector<std::int64_t> images_per_type() const {
@@ -124,6 +126,9 @@ struct Counts {
     std::int64_t unmatched() const {
         return static_cast<std::int64_t>(type_and_rank.size() / k) - types_matched().back();
     }
+    run::MatchDiagnostics diagnostics(const std::vector<std::int64_t>& types) const {
+        return {k, types, images_per_type(), type_and_rank, types_matched(), histogram, unmatched(), unusable};
+    }
 };
 
 class MatchStage final : public run::Stage {
@@ -131,8 +136,10 @@ public:
     explicit MatchStage(const MatchSettings& settings) : settings_(settings) {}
     std::string_view name() const override { return "match"; }
     std::string_view purpose() const override { return "the k task types nearest to each picture, exactly"; }
-    std::vector<std::string> reads() const override { return {"image_embeddings.h5", "text_embeddings.h5"}; }
-    std::vector<std::string> writes() const override { return {"matches.h5"}; }
+    std::vector<std::string> reads() const override {
+        return {run::files::image_embeddings, run::files::text_embeddings};
+    }
+    std::vector<std::string> writes() const override { return {run::files::matches}; }
     void describe_inputs(DigestBuilder& inputs) const override {
         auto settings = settings_;
         inputs.add(result_settings(settings));
@@ -143,47 +150,33 @@ public:
         std::unique_ptr<Types> types;
         std::uint64_t num_images = 0;
         parallel::together(ranks, [&] {
-            types = std::make_unique<Types>(context.paths.file("text_embeddings.h5"), settings_);
-            const auto images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
-            num_images = images.rows("embedding");
-            if (static_cast<std::int64_t>(images.row_elements("embedding")) != types->dim)
+            types = std::make_unique<Types>(context.paths.file(run::files::text_embeddings), settings_);
+            const run::EmbeddingTable images(context.paths.file(run::files::image_embeddings));
+            num_images = images.rows();
+            if (static_cast<std::int64_t>(images.dim()) != types->dim)
                 throw InputError(fmt::format("{}: pictures and task types were embedded by different models",
                                              context.paths.root().string()),
                                  "--redo embed");
         });
-        const auto k = static_cast<std::uint64_t>(settings_.k);
         const storage::PartStore store(context.paths.parts("match"),
                                        {num_images, static_cast<std::uint64_t>(settings_.images_per_part)},
                                        context.fingerprint, ranks);
         if (!store.missing().empty()) {
-            std::optional<storage::Hdf5File> images;
+            std::optional<run::EmbeddingTable> images;
             std::string_view arithmetic;
             parallel::together(ranks, [&] {
                 arithmetic = types->arithmetic();
-                images = storage::Hdf5File::open(context.paths.file("image_embeddings.h5"));
+                images.emplace(context.paths.file(run::files::image_embeddings));
             });
             log::info("match: {} task types, candidates by {} products", types->rows.size(), arithmetic);
             storage::for_each_part(store, ranks, "match", "images",
-                                   [&](std::uint64_t, parallel::Slice items, storage::Hdf5File& out) {
-                                       match_part(*images, *types, items, out);
+                                   [&](std::uint64_t, parallel::Slice items, auto& out) {
+                                       run::write_matches(out, match_part(*images, *types, items));
                                    });
         }
         const auto counts = count_parts(store, *types, ranks);
-        store.gather(context.paths.file("matches.h5"), [&](storage::Hdf5File& out) {
-            const auto write = [&](const char* name, std::span<const std::int64_t> values,
-                                   std::vector<std::uint64_t> shape) {
-                out.make_dataset(name, storage::Hdf5Type::i64, shape);
-                out.write_rows(name, 0, ranks.is_root() ? shape[0] : 0,
-                               ranks.is_root() ? values : std::span<const std::int64_t>{});
-            };
-            write("diagnostics/type", types->rows, {types->rows.size()});
-            write("diagnostics/images_per_type", counts.images_per_type(), {types->rows.size()});
-            write("diagnostics/images_per_type_and_rank", counts.type_and_rank, {types->rows.size(), k});
-            write("diagnostics/types_matched", counts.types_matched(), {k});
-            write("diagnostics/score_histogram", counts.histogram, {k, static_cast<std::uint64_t>(histogram_bins)});
-            out.set_attribute("k", settings_.k);
-            out.set_attribute("unmatched_types", counts.unmatched());
-            out.set_attribute("unusable_images", counts.unusable);
+        store.gather(context.paths.file(run::files::matches), [&](auto& out) {
+            run::write_match_diagnostics(out, counts.diagnostics(types->rows), ranks.is_root());
         });
         context.figures = {{"images", static_cast<double>(num_images)},
                            {"unusable_images", static_cast<double>(counts.unusable)},
@@ -194,9 +187,8 @@ public:
     }
 
 private:
-    void match_part(const storage::Hdf5File& images, Types& types, parallel::Slice items,
-                    storage::Hdf5File& out) const {
-        const auto vectors = images.read_rows<float>("embedding", items.begin, items.size());
+    run::MatchRows match_part(const run::EmbeddingTable& images, Types& types, parallel::Slice items) const {
+        const auto vectors = images.embedding(items);
         const auto k = static_cast<std::size_t>(settings_.k), dim = static_cast<std::size_t>(types.dim);
         for (std::size_t i = 0; i < vectors.size(); ++i)
             if (!std::isfinite(vectors[i]))
@@ -212,42 +204,40 @@ private:
             usable.push_back(i);
             queries.insert(queries.end(), row.begin(), row.end());
         }
-        std::vector<std::int64_t> nearest(usable.size() * k), found(items.size() * k, -1);
-        std::vector<float> nearest_scores(usable.size() * k), scores(items.size() * k, 0.0f);
+        run::MatchRows found{items.size(), k, std::vector<std::int64_t>(items.size() * k, -1),
+                             std::vector<float>(items.size() * k, 0.0f)};
+        std::vector<std::int64_t> nearest(usable.size() * k);
+        std::vector<float> nearest_scores(usable.size() * k);
         types.nearest(queries, nearest, nearest_scores);
         for (std::size_t u = 0; u < usable.size(); ++u)
             for (std::size_t rank = 0; rank < k; ++rank) {
-                found[usable[u] * k + rank] = nearest[u * k + rank];
-                scores[usable[u] * k + rank] = nearest_scores[u * k + rank];
+                found.type[usable[u] * k + rank] = nearest[u * k + rank];
+                found.score[usable[u] * k + rank] = nearest_scores[u * k + rank];
             }
-        const std::uint64_t shape[] = {items.size(), k};
-        out.write("type", std::span<const std::int64_t>(found), shape);
-        out.write("score", std::span<const float>(scores), shape);
+        return found;
     }
 
     // Counted from the parts, so that a restart counts what earlier lives did.
     Counts count_parts(const storage::PartStore& store, const Types& types, const parallel::Communicator& ranks) const {
         const auto k = static_cast<std::size_t>(settings_.k);
         Counts counts{k, std::vector<std::int64_t>(types.rows.size() * k),
-                      std::vector<std::int64_t>(k * static_cast<std::size_t>(histogram_bins))};
+                      std::vector<std::int64_t>(k * static_cast<std::size_t>(score_bins))};
         parallel::together(ranks, [&] {
             const auto slice = parallel::slice_of(store.parts().count(), static_cast<std::uint64_t>(ranks.rank()),
                                                   static_cast<std::uint64_t>(ranks.size()));
             for (auto part = slice.begin; part < slice.end; ++part) {
-                const auto in = storage::Hdf5File::open(store.path(part));
-                const auto found = in.read<std::int64_t>("type");
-                const auto scores = in.read<float>("score");
-                for (std::size_t i = 0; i < found.size(); ++i) {
+                const auto found = run::MatchTable(store.path(part)).rows();
+                for (std::size_t i = 0; i < found.type.size(); ++i) {
                     const auto rank = i % k;
-                    if (found[i] < 0) {
+                    if (found.type[i] < 0) {
                         counts.unusable += rank == 0;
                         continue;
                     }
                     const auto type = static_cast<std::size_t>(
-                        std::lower_bound(types.rows.begin(), types.rows.end(), found[i]) - types.rows.begin());
+                        std::lower_bound(types.rows.begin(), types.rows.end(), found.type[i]) - types.rows.begin());
                     ++counts.type_and_rank[type * k + rank];
-                    ++counts.histogram[rank * static_cast<std::size_t>(histogram_bins) +
-                                       static_cast<std::size_t>(bin_of(scores[i]))];
+                    ++counts.histogram[rank * static_cast<std::size_t>(score_bins) +
+                                       static_cast<std::size_t>(bin_of(found.score[i]))];
                 }
             }
         });

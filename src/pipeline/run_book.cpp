@@ -42,9 +42,9 @@ RunBook::RunBook(std::filesystem::path folder, const Stages& stages, Choice choi
       sections_of_(std::move(sections_of)),
       paths_(made(std::move(folder))),
       lock_(paths_.root()),
-      record_(paths_.file("run.h5")) {
+      record_(paths_.file(run::files::record)) {
     std::filesystem::remove_all(paths_.progress());  // of earlier lives, perhaps on more ranks
-    if (const auto job = paths_.file("job.cfg"); std::filesystem::exists(job)) old_job_ = read_text_file(job);
+    if (const auto job = paths_.file(run::files::job); std::filesystem::exists(job)) old_job_ = read_text_file(job);
 }
 
 // What is wrong here is told before what is wrong elsewhere: a server that does not answer may be a matter of minutes.
@@ -178,7 +178,7 @@ void RunBook::note_life(const std::string& job_path, int ranks) {
 }
 
 void RunBook::note_begun(const run::Stage& stage) {
-    if (old_job_ != job_text_) storage::publish_text(paths_.file("job.cfg"), job_text_);
+    if (old_job_ != job_text_) storage::publish_text(paths_.file(run::files::job), job_text_);
     record_.forget(std::string(stage.name()));
     record_.save();
 }

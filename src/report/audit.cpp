@@ -51,7 +51,7 @@ std::vector<std::string> csv_record(std::string_view& text, std::uint64_t& line)
 report::RunData run_with_samples(const run::Paths& paths) {
     auto run = report::RunData::read(paths);
     if (!run.curation || !run.pool || !run.taxonomy)
-        throw InputError(fmt::format("{}: there are no samples to audit", paths.file("samples.h5").string()),
+        throw InputError(fmt::format("{}: there are no samples to audit", paths.file(run::files::samples).string()),
                          "run the curate stage first");
     return run;
 }
@@ -149,7 +149,7 @@ std::filesystem::path write_audit_sheet(const run::Paths& paths, const pool::Poo
     rows.insert(rows.end(), kept.begin(), kept.end());
     shuffle(rows, seed + 2);  // so that the place on the sheet tells nothing
 
-    const pool::Pool pool(paths.file("pool.h5"), pool_settings);
+    const pool::Pool pool(paths.file(run::files::pool), pool_settings);
     std::string csv = "row,image,task_type,question,answer,rating\r\n", cards;
     for (const auto row : rows) {
         const auto image = static_cast<std::uint64_t>(samples.image(row));

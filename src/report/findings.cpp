@@ -105,12 +105,12 @@ Votes votes_of(const run::SampleTable& samples) {
         const auto votes = samples.votes(row);
         std::size_t in_favour = 0, missing = 0;
         for (std::size_t a = 0; a < judges; ++a) {
-            const bool absent = votes[a] == run::SampleTable::vote_missing;
+            const bool absent = votes[a] == run::no_vote;
             ++out.judge[a][absent ? 2 : votes[a]];
             missing += absent;
             in_favour += !absent && votes[a] == 1;
             for (std::size_t b = 0; b < judges; ++b) {
-                if (absent || votes[b] == run::SampleTable::vote_missing) continue;
+                if (absent || votes[b] == run::no_vote) continue;
                 ++both[a][b];
                 same[a][b] += votes[a] == votes[b];
             }
@@ -190,22 +190,22 @@ Findings find_out(const RunData& run, const ReportSettings& settings, const simu
     if (run.matches)
         for (std::uint64_t image = 0; image < run.matches->images; ++image) {
             if (const auto best = run.matches->k > 0 ? run.matches->type[image * run.matches->k] : -1; best >= 0) {
-                if (!run.curation || run.curation->image_state[image] > 1) continue;
+                if (!run.curation || run.curation->refined.state[image] > 1) continue;
                 ++branch(best).images;
-                branch(best).none += run.curation->image_state[image] == 1;
+                branch(best).none += run.curation->refined.state[image] == 1;
             }
         }
     if (!run.curation) return out;
     const auto& curation = *run.curation;
-    for (const auto state : curation.image_state) ++out.image_states[std::min<std::size_t>(state, 4)];
+    for (const auto state : curation.refined.state) ++out.image_states[std::min<std::size_t>(state, 4)];
     if (run.matches)
         for (std::uint64_t image = 0; image < run.matches->images; ++image)
             for (std::uint64_t r = 0; r < run.matches->k; ++r) {
                 const auto type = run.matches->type[image * run.matches->k + r];
-                if (type < 0 || curation.image_state[image] > 1) continue;
+                if (type < 0 || curation.refined.state[image] > 1) continue;
                 ++out.candidates;
                 ++branch(type).offered;
-                if (curation.candidate_kept[image * curation.k + r] != 1) continue;
+                if (curation.refined.kept[image * curation.refined.k + r] != 1) continue;
                 ++out.fitting;
                 ++branch(type).fitting;
             }

@@ -16,14 +16,12 @@ using report::whole;
 // The files of one run that matching left.
 struct Matched {
     explicit Matched(const run::Paths& paths)
-        : pool(report::PoolData::read(paths)),
-          taxonomy(report::read_taxonomy(paths)),
-          found(report::MatchData::read(paths)) {
+        : pool(report::read_pool(paths)), taxonomy(report::read_taxonomy(paths)), found(report::read_matches(paths)) {
         if (!pool || !taxonomy || !found)
-            throw InputError(fmt::format("{}: there are no matches", paths.file("matches.h5").string()),
+            throw InputError(fmt::format("{}: there are no matches", paths.file(run::files::matches).string()),
                              "run the match stage first");
     }
-    const report::MatchData& matches() const { return *found; }
+    const run::MatchRows& matches() const { return *found; }
     bool usable(std::size_t picture) const { return matches().type[picture * matches().k] >= 0; }
     std::uint64_t leaves() const { return taxonomy->leaves().size(); }
 
@@ -52,9 +50,9 @@ struct Matched {
         return out;
     }
 
-    std::optional<report::PoolData> pool;
+    std::optional<pool::PoolTable> pool;
     std::optional<taxonomy::Taxonomy> taxonomy;
-    std::optional<report::MatchData> found;
+    std::optional<run::MatchRows> found;
 };
 
 }  // namespace

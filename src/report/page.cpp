@@ -60,11 +60,11 @@ std::string key_figures(const Page& page) {
         out += tile("screening", percent(found.screening->recall()),
                     fmt::format("of planted errors caught, precision {}", percent(found.screening->precision())));
     if (run.training) {
-        const auto* loss = run.training->find("loss");
-        out += tile("loss", loss && !loss->empty() ? decimal(loss->back(), 3) : "",
-                    loss && !loss->empty() ? fmt::format("from {}", decimal(loss->front(), 3)) : "");
+        const auto& steps = run.training->steps;
+        out += tile("loss", steps.empty() ? "" : decimal(steps.back().loss, 3),
+                    steps.empty() ? "" : fmt::format("from {}", decimal(steps.front().loss, 3)));
     } else out += tile("loss", "", "");
-    const EvaluationData::Mean *base = nullptr, *tuned = nullptr;
+    const run::EvaluationMean *base = nullptr, *tuned = nullptr;
     if (run.evaluation)
         for (const auto& mean : run.evaluation->means)
             if (mean.name == "all benchmarks") (mean.model == "base" ? base : tuned) = &mean;

@@ -24,8 +24,8 @@ public:
     std::vector<std::string> reads() const override { return {}; }
     // Whatever is there; the page says what is not.
     std::vector<std::string> looks_at() const override {
-        return {"pool.h5",          "taxonomy.h5",     "matches.h5",   "samples.h5",
-                "export/README.md", "training_log.h5", "evaluation.h5"};
+        return {run::files::pool,   run::files::taxonomy,     run::files::matches,   run::files::samples,
+                "export/README.md", run::files::training_log, run::files::evaluation};
     }
     std::vector<std::string> writes() const override { return {"report/index.html"}; }
 
@@ -55,7 +55,8 @@ private:
         std::optional<simulator::GroundTruth> truth;
         if (settings_.ground_truth != TruthSource::none && !truth_.pictures.empty()) truth.emplace(truth_);
         std::optional<pool::Pool> pool;
-        if (run.pool && run.curation && settings_.gallery > 0) pool.emplace(context.paths.file("pool.h5"), pool_);
+        if (run.pool && run.curation && settings_.gallery > 0)
+            pool.emplace(context.paths.file(run::files::pool), pool_);
 
         const auto found = report::find_out(run, settings_, truth ? &*truth : nullptr);
         for (const auto& [name, text] : report::csv_tables(run, found))

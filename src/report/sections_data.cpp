@@ -43,7 +43,7 @@ std::string rest_note(std::size_t shown, std::size_t all) {
 
 std::string flow_section(const Page& page) {
     const auto& run = page.run;
-    if (!run.pool) return not_run("The pictures have not been listed.", "pool.h5");
+    if (!run.pool) return not_run("The pictures have not been listed.", run::files::pool);
     std::vector<Bar> bars;
     const auto add = [&](std::string_view label, std::uint64_t value, std::string_view colour, std::string note) {
         bars.push_back({std::string(label),
@@ -54,7 +54,7 @@ std::string flow_section(const Page& page) {
     add("usable", run.pool->usable(), "c1", percent(share(run.pool->usable(), run.pool->size())));
     std::string out = figure("Pictures", bar_list(bars) + "", "Listed by the sources and decodable to the last pixel.",
                              "pool.h5: status");
-    if (!run.curation) return out + not_run("No model has been asked yet.", "samples.h5");
+    if (!run.curation) return out + not_run("No model has been asked yet.", run::files::samples);
 
     const auto& found = page.found;
     const auto asked = found.image_states[0] + found.image_states[1] + found.image_states[2];
@@ -78,7 +78,7 @@ std::string flow_section(const Page& page) {
 }
 
 std::string types_section(const Page& page) {
-    if (!page.run.taxonomy) return not_run("The task types have not been grown.", "taxonomy.h5");
+    if (!page.run.taxonomy) return not_run("The task types have not been grown.", run::files::taxonomy);
     const auto& found = page.found;
     std::vector<Bar> bars;
     for (std::size_t level = 0; level < 3; ++level)
@@ -117,7 +117,7 @@ std::string types_section(const Page& page) {
 
 std::string matching_section(const Page& page) {
     const auto& run = page.run;
-    if (!run.matches) return not_run("Pictures and task types have not been matched.", "matches.h5");
+    if (!run.matches) return not_run("Pictures and task types have not been matched.", run::files::matches);
     const auto& matches = *run.matches;
     // Scores of the best and of all k types, over the range that occurs.
     float least = 1, most = -1;
@@ -177,7 +177,7 @@ std::string matching_section(const Page& page) {
 }
 
 std::string refining_section(const Page& page) {
-    if (!page.run.curation) return not_run("No model has been asked which types fit.", "samples.h5");
+    if (!page.run.curation) return not_run("No model has been asked which types fit.", run::files::samples);
     const auto& found = page.found;
     const std::pair<std::string_view, std::string_view> states[] = {{"kept some type", "c1"},
                                                                     {"None fits", "c2"},
@@ -214,7 +214,7 @@ std::string refining_section(const Page& page) {
 }
 
 std::string screening_section(const Page& page) {
-    if (!page.run.curation) return not_run("Nothing has been judged.", "samples.h5");
+    if (!page.run.curation) return not_run("Nothing has been judged.", run::files::samples);
     const auto& found = page.found;
     const auto& votes = *found.votes;
     const auto& judges = page.run.curation->samples.judges();
@@ -279,7 +279,7 @@ std::string screening_section(const Page& page) {
 }
 
 std::string bands_section(const Page& page) {
-    if (!page.found.bands) return not_run("There are no samples to count.", "samples.h5");
+    if (!page.found.bands) return not_run("There are no samples to count.", run::files::samples);
     const auto& bands = *page.found.bands;
     std::vector<Bar> bars;
     std::vector<std::vector<std::string>> rows;
@@ -327,7 +327,7 @@ std::string bands_section(const Page& page) {
 
 std::string gallery_section(const Page& page) {
     if (!page.run.curation || !page.run.pool || !page.run.taxonomy)
-        return not_run("There are no samples to show.", "samples.h5");
+        return not_run("There are no samples to show.", run::files::samples);
     if (page.settings.gallery == 0) return "<p>report.gallery is 0: no samples are shown.</p>";
     const auto caption =
         fmt::format("At most one a level-1 type first, no picture twice, drawn with seed {}.", page.settings.seed);
@@ -338,7 +338,7 @@ std::string gallery_section(const Page& page) {
 }
 
 std::string pictures_section(const Page& page) {
-    if (!page.run.pool) return not_run("The pictures have not been listed.", "pool.h5");
+    if (!page.run.pool) return not_run("The pictures have not been listed.", run::files::pool);
     const auto& pool = *page.run.pool;
     std::map<int, std::uint64_t> counts;
     std::vector<std::vector<std::string>> rows;

@@ -24,6 +24,13 @@ Points thinned(const std::vector<double>& x, const std::vector<double>& y) {
     return out;
 }
 
+template <class Row> std::vector<double> column(const std::vector<Row>& rows, double Row::*member) {
+    std::vector<double> values;
+    values.reserve(rows.size());
+    for (const auto& row : rows) values.push_back(row.*member);
+    return values;
+}
+
 // Exponential mean over about a fiftieth of the run, unbiased at its start.
 std::vector<double> smoothed(const std::vector<double>& values) {
     const double keep = 1 - 1 / std::max(4.0, static_cast<double>(values.size()) / 50);
@@ -70,76 +77,72 @@ std::string score_text(double value, double full) {
 }  // namespace
 
 std::string training_section(const Page& page) {
-    if (!page.run.training) return not_run("No model has been fine-tuned.", "training_log.h5");
-    const auto* step = page.run.training->find("step");
-    const auto* loss = page.run.training->find("loss");
-    if (!step || !loss || step->empty()) return not_run("The training log holds no step.", "training_log.h5");
-    const auto smooth = smoothed(*loss);
-    const double first = step->front(), last = std::max(step->back(), step->front() + 1);
-    const auto [least, most] = range_of(*loss);
-    const auto *held_step = page.run.training->find("validation/step"),
-               *held_loss = page.run.training->find("validation/loss");
-    const bool held = held_step && held_loss && !held_loss->empty();
+    if (!page.run.training) return not_run("No model has been fine-tuned.", run::files::training_log);
+    const auto& log = *page.run.training;
+    if (log.steps.empty()) return not_run("The training log holds no step.", run::files::training_log);
+    const auto step = column(log.steps, &run::LogRow::step), loss = column(log.steps, &run::LogRow::loss);
+    const auto smooth = smoothed(loss);
+    const double first = step.front(), last = std::max(step.back(), step.front() + 1);
+    const auto [least, most] = range_of(loss);
+    const auto held_step = column(log.validation, &run::ValidationRow::step),
+               held_loss = column(log.validation, &run::ValidationRow::loss);
+    const bool held = !held_loss.empty();
     std::vector<std::pair<std::string_view, std::string>> names{{"c4", "each step"}, {"c1", "smoothed"}};
-    std::vector<Series> lines{{"each step", "c4", thinned(*step, *loss), true},
-                              {"smoothed", "c1", thinned(*step, smooth)}};
-    auto words = fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.",
-                             decimal(loss->front(), 3), decimal(loss->back(), 3), decimal(smooth.back(), 3),
-                             whole(step->size()));
+    std::vector<Series> lines{{"each step", "c4", thinned(step, loss), true},
+                              {"smoothed", "c1", thinned(step, smooth)}};
+    auto words =
+        fmt::format("From <b>{}</b> at the first step to <b>{}</b> at the last ({} smoothed), {} steps.",
+                    decimal(loss.front(), 3), decimal(loss.back(), 3), decimal(smooth.back(), 3), whole(step.size()));
     if (held) {
         names.push_back({"c3", "samples held out"});
-        lines.push_back({"samples held out", "c3", thinned(*held_step, *held_loss)});
+        lines.push_back({"samples held out", "c3", thinned(held_step, held_loss)});
         words += fmt::format(" Of the samples held out: <b>{}</b> before, <b>{}</b> after.",
-                             decimal(held_loss->front(), 3), decimal(held_loss->back(), 3));
+                             decimal(held_loss.front(), 3), decimal(held_loss.back(), 3));
     }
-    if (const auto* back = page.run.training->find("roll_backs/step"); back && !back->empty())
-        words += fmt::format(" Rolled back {} times.", back->size());
-    const double top = held ? std::max(most, range_of(*held_loss).second) : most;
+    if (!log.roll_backs.empty()) words += fmt::format(" Rolled back {} times.", log.roll_backs.size());
+    const double top = held ? std::max(most, range_of(held_loss).second) : most;
     auto out = figure(
         "Loss",
         legend(names) + line_chart({"step", first, last, 0},
                                    {"loss", std::min(0.0, least), top > 0 ? top * 1.03 : 1, top < 1 ? 2 : 1}, lines),
         words, "training_log.h5: step, loss, validation");
-    if (const auto* lr = page.run.training->find("lr")) {
-        // Learning rates are tiny: their power of ten goes into the label.
-        const double peak = range_of(*lr).second;
-        const double unit = peak > 0 ? std::pow(10, std::floor(std::log10(peak))) : 1;
-        auto scaled = *lr;
-        for (auto& value : scaled) value /= unit;
-        out += figure("Learning rate",
-                      line_chart({"step", first, last, 0},
-                                 {fmt::format("× {:.0e}", unit), 0, std::max(1.0, peak / unit * 1.08), 1},
-                                 {{"learning rate", "c3", thinned(*step, scaled)}}),
-                      fmt::format("At most {:.3g}.", peak), "training_log.h5: step, lr");
-    }
+    // Learning rates are tiny: their power of ten goes into the label.
+    auto rates = column(log.steps, &run::LogRow::lr);
+    const double peak = range_of(rates).second;
+    const double unit = peak > 0 ? std::pow(10, std::floor(std::log10(peak))) : 1;
+    for (auto& rate : rates) rate /= unit;
+    out += figure(
+        "Learning rate",
+        line_chart({"step", first, last, 0}, {fmt::format("× {:.0e}", unit), 0, std::max(1.0, peak / unit * 1.08), 1},
+                   {{"learning rate", "c3", thinned(step, rates)}}),
+        fmt::format("At most {:.3g}.", peak), "training_log.h5: step, lr");
     std::vector<std::vector<std::string>> rows;
-    const std::pair<const char*, const char*> speeds[] = {
-        {"tokens_per_s", "tokens a second"},
-        {"padded_tokens_per_s", "tokens a second, were sequences padded"},
-        {"tflops", "model TFLOP/s a rank"},
-        {"mfu", "MFU: model FLOP/s over the device's peak"},
-        {"seconds", "seconds a step"},
-        {"data_wait_s", "seconds a step waiting for data"},
-        {"communication_s", "seconds a step in communication"},
-        {"grad_norm", "norm of the gradient"},
-        {"memory_mib", "memory, MiB"}};
-    for (const auto& [name, meaning] : speeds)
-        if (const auto* values = page.run.training->find(name)) {
-            const auto [low, high] = range_of(*values);
-            if (std::string_view(name) == "mfu" && high == 0) continue;  // no peak is known
-            rows.push_back({meaning, short_number(mean_of(*values)), short_number(low), short_number(high)});
-        }
-    if (!rows.empty())
-        out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.",
-                      "training_log.h5");
+    const std::pair<double run::LogRow::*, const char*> speeds[] = {
+        {&run::LogRow::tokens_per_s, "tokens a second"},
+        {&run::LogRow::padded_tokens_per_s, "tokens a second, were sequences padded"},
+        {&run::LogRow::tflops, "model TFLOP/s a rank"},
+        {&run::LogRow::mfu, "MFU: model FLOP/s over the device's peak"},
+        {&run::LogRow::seconds, "seconds a step"},
+        {&run::LogRow::data_wait_s, "seconds a step waiting for data"},
+        {&run::LogRow::communication_s, "seconds a step in communication"},
+        {&run::LogRow::grad_norm, "norm of the gradient"},
+        {&run::LogRow::memory_mib, "memory, MiB"}};
+    for (const auto& [member, meaning] : speeds) {
+        const auto values = column(log.steps, member);
+        const auto [low, high] = range_of(values);
+        if (member == &run::LogRow::mfu && high == 0) continue;  // no peak is known
+        rows.push_back({meaning, short_number(mean_of(values)), short_number(low), short_number(high)});
+    }
+    out += figure("Speed", table({"", "mean#", "least#", "most#"}, rows), "Over all steps of the log.",
+                  run::files::training_log);
     return out;
 }
 
 std::string scores_section(const Page& page) {
-    if (!page.run.evaluation) return not_run("No benchmark has been answered.", "evaluation.h5");
+    if (!page.run.evaluation) return not_run("No benchmark has been answered.", run::files::evaluation);
     const auto& evaluation = *page.run.evaluation;
-    if (evaluation.rows.empty()) return not_run("The job configures no benchmark.", "evaluation.h5");
-    std::map<std::string, std::map<std::string, const EvaluationRow*>> by_benchmark;
+    if (evaluation.rows.empty()) return not_run("The job configures no benchmark.", run::files::evaluation);
+    std::map<std::string, std::map<std::string, const run::EvaluationRow*>> by_benchmark;
     std::vector<std::string> order;
     for (const auto& row : evaluation.rows) {
         auto& models = by_benchmark[row.benchmark];
@@ -149,7 +152,7 @@ std::string scores_section(const Page& page) {
     std::vector<Change> changes;
     std::vector<std::vector<std::string>> rows;
     std::vector<std::string> notes;
-    const auto is_done = [](const EvaluationRow* row) { return row && row->done(); };
+    const auto is_done = [](const run::EvaluationRow* row) { return row && row->done(); };
     for (const auto& name : order) {
         const auto* base = by_benchmark[name].contains("base") ? by_benchmark[name]["base"] : nullptr;
         const auto* tuned = by_benchmark[name].contains("tuned") ? by_benchmark[name]["tuned"] : nullptr;
@@ -158,7 +161,7 @@ std::string scores_section(const Page& page) {
         if (is_done(base) || is_done(tuned))
             changes.push_back({name, is_done(base) ? base->score : 0, is_done(tuned) ? tuned->score : 0, is_done(base),
                                is_done(tuned)});
-        const auto cell = [&](const EvaluationRow* row) {
+        const auto cell = [&](const run::EvaluationRow* row) {
             return !row          ? std::string("–")
                    : row->done() ? score_text(row->value, row->full)
                                  : std::string("<span class=\"dim\">not run</span>");
@@ -176,7 +179,7 @@ std::string scores_section(const Page& page) {
                     escaped(row->done() ? row->note : row->state + (row->note.empty() ? "" : "; " + row->note))));
     }
     std::vector<std::string> means;
-    std::map<std::string, std::pair<const EvaluationData::Mean*, const EvaluationData::Mean*>> by_mean;
+    std::map<std::string, std::pair<const run::EvaluationMean*, const run::EvaluationMean*>> by_mean;
     for (const auto& mean : evaluation.means)
         (mean.model == "base" ? by_mean[mean.name].first : by_mean[mean.name].second) = &mean;
     for (const auto& [name, pair] : by_mean) {
@@ -211,7 +214,7 @@ std::string scores_section(const Page& page) {
         out += "</ul>";
     }
     rows.clear();
-    std::map<std::string, std::map<std::string, const EvaluationData::Figure*>>
+    std::map<std::string, std::map<std::string, const run::EvaluationFigure*>>
         parts;  // "benchmark, figure" -> model -> figure
     std::vector<std::pair<std::string, std::string>> part_order;
     for (const auto& f : evaluation.figures) {
@@ -271,7 +274,7 @@ std::string costs_section(const Page& page) {
 }
 
 std::string time_section(const Page& page) {
-    if (page.run.record.stages.empty()) return not_run("No stage is done.", "run.h5");
+    if (page.run.record.stages.empty()) return not_run("No stage is done.", run::files::record);
     std::vector<Bar> bars;
     double sum = 0;
     for (const auto& stage : page.run.record.stages) {
@@ -286,7 +289,8 @@ std::string time_section(const Page& page) {
 
 std::string provenance_section(const Page& page) {
     const auto& record = page.run.record;
-    if (record.stages.empty() && record.provenance.empty()) return not_run("The run has no record.", "run.h5");
+    if (record.stages.empty() && record.provenance.empty())
+        return not_run("The run has no record.", run::files::record);
     std::vector<std::vector<std::string>> rows;
     for (const auto& [key, text] : record.provenance)
         rows.push_back({escaped(key), fmt::format("<span class=\"pre\">{}</span>", escaped(trimmed(text)))});

@@ -47,17 +47,16 @@ std::string run_summary(const run::Paths& paths) {
     }
     if (!run.costs.empty())
         line("paid", dollars(found.usd) + (found.price_known ? "" : " and more (some prices unknown)"));
-    if (run.training)
-        if (const auto* loss = run.training->find("loss"); loss && !loss->empty()) {
-            const auto* held = run.training->find("validation/loss");
-            line("loss",
-                 fmt::format("{:.3f} first, {:.3f} last, {} steps{}", loss->front(), loss->back(), whole(loss->size()),
-                             held && !held->empty()
-                                 ? fmt::format("; held out {:.3f} before, {:.3f} after", held->front(), held->back())
-                                 : ""));
-        }
+    if (run.training && !run.training->steps.empty()) {
+        const auto& [steps, held, roll_backs] = *run.training;
+        line("loss", fmt::format("{:.3f} first, {:.3f} last, {} steps{}", steps.front().loss, steps.back().loss,
+                                 whole(steps.size()),
+                                 held.empty() ? ""
+                                              : fmt::format("; held out {:.3f} before, {:.3f} after", held.front().loss,
+                                                            held.back().loss)));
+    }
     if (run.evaluation) {
-        const auto score = [&](const char* model, const std::string& benchmark) -> const EvaluationRow* {
+        const auto score = [&](const char* model, const std::string& benchmark) -> const run::EvaluationRow* {
             for (const auto& row : run.evaluation->rows)
                 if (row.model == model && row.benchmark == benchmark && row.done()) return &row;
             return nullptr;

@@ -114,31 +114,22 @@ std::vector<std::pair<std::string, std::string>> csv_tables(const RunData& run, 
         out.emplace_back("costs.csv", costs.text());
     }
     if (run.training) {
-        std::vector<std::string> names;
-        std::size_t rows = 0;
-        std::map<std::string, std::vector<double>>
-            columns;  // of the steps: validation and roll backs have rows of their own
-        for (const auto& [name, values] : run.training->columns)
-            if (name.find('/') == name.npos) columns.emplace(name, values);
-        for (const auto& [name, values] : columns) {
-            names.push_back(name);
-            rows = std::max(rows, values.size());
-        }
-        std::string text = join(names, ",") + "\r\n";
-        for (std::size_t r = 0; r < rows; ++r) {
-            bool first = true;
-            for (const auto& [name, values] : columns) {
-                text += fmt::format("{}{}", first ? "" : ",", r < values.size() ? fmt::format("{}", values[r]) : "");
-                first = false;
-            }
-            text += "\r\n";
-        }
+        const auto& [steps, validation, roll_backs] = *run.training;
+        const auto line_of = [](const run::LogRow& row, const auto& field) {
+            std::map<std::string, std::string> fields;  // in order of their names
+            for (const auto& [name, value] : run::named_columns(row)) fields[name] = field(name, value);
+            std::string line;
+            for (const auto& [name, text] : fields) line += (line.empty() ? "" : ",") + text;
+            return line + "\r\n";
+        };
+        auto text = line_of({}, [](const std::string& name, double) { return name; });
+        for (const auto& row : steps)
+            text += line_of(row, [](const std::string&, double value) { return fmt::format("{}", value); });
         out.emplace_back("training.csv", std::move(text));
-        const auto *step = run.training->find("validation/step"), *loss = run.training->find("validation/loss");
-        if (step && loss && !loss->empty()) {
-            Csv validation({"step", "loss"});
-            for (std::size_t r = 0; r < loss->size(); ++r) validation.row((*step)[r], (*loss)[r]);
-            out.emplace_back("validation.csv", validation.text());
+        if (!validation.empty()) {
+            Csv held_out({"step", "loss"});
+            for (const auto& row : validation) held_out.row(row.step, row.loss);
+            out.emplace_back("validation.csv", held_out.text());
         }
     }
     return out;

@@ -46,11 +46,11 @@ public:
     std::vector<std::string> reads() const override {
         std::vector<std::string> files;
         if (settings_.data.empty()) files.push_back("export/train.json");
-        if (settings_.image_root.empty()) files.push_back("pool.h5");
+        if (settings_.image_root.empty()) files.push_back(run::files::pool);
         return files;
     }
     std::vector<std::string> writes() const override {
-        std::vector<std::string> files{"training_log.h5"};
+        std::vector<std::string> files{run::files::training_log};
         if (settings_.lora_rank > 0) files.push_back("export/adapter");
         if (settings_.lora_rank == 0 || settings_.lora_merge) files.push_back("export/model");
         return files;
@@ -143,7 +143,7 @@ PictureReader TrainStage::picture_reader(const models::VlmParts& parts, const ru
             const auto bytes = read_text_file(root / image);
             return models::picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
         };
-    return [recipe, pool = std::make_shared<pool::Pool>(paths.file("pool.h5"), pool_)](const std::string& image) {
+    return [recipe, pool = std::make_shared<pool::Pool>(paths.file(run::files::pool), pool_)](const std::string& image) {
         const auto row = pool->find(image);
         if (!row) throw InputError(fmt::format("{} is not in the pool", image));
         return models::picture_tiles(pool->read(*row), image, recipe, pool->decode_options());

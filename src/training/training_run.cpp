@@ -234,15 +234,13 @@ TrainingRun::Counts TrainingRun::count_samples() {
 void TrainingRun::publish_log(const Counts& counts) {
     parallel::together(ranks_, [&] {
         if (!ranks_.is_root()) return;
-        storage::publish_hdf5(paths_.file("training_log.h5"), [&](storage::Hdf5File& file) {
-            log_.write(file, "");
-            file.set_attribute("samples", order_.samples_per_epoch());
-            file.set_attribute("samples_left_out", counts.left_out);
-            file.set_attribute("samples_cut", counts.cut);
-            file.set_attribute("steps_skipped", counts.skipped);
-            file.set_attribute("peak_tflops", peak_);
-            file.set_attribute("ranks", ranks_.size());
-        });
+        run::write_training_log(paths_.file(run::files::training_log), log_.table(),
+                                {.samples = order_.samples_per_epoch(),
+                                 .samples_left_out = counts.left_out,
+                                 .samples_cut = counts.cut,
+                                 .steps_skipped = counts.skipped,
+                                 .peak_tflops = peak_,
+                                 .ranks = ranks_.size()});
         storage::publish_text(paths_.file("training_log.csv"), log_.csv());
     });
 }

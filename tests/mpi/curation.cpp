@@ -18,6 +18,8 @@
 #include "taskgalaxy/curation/expand_stage.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/pool/pool_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
 #include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/simulator/simulator.hpp"
 #include "taskgalaxy/storage/publish.hpp"
@@ -116,19 +118,17 @@ struct House {
         parallel::together(ranks, [&] {
             if (!ranks.is_root()) return;
             const auto leaves = taxonomy::Taxonomy::read(run / "taxonomy.h5").leaves();
-            const auto status = storage::Hdf5File::open(run / "pool.h5").read<std::uint8_t>("status");
-            std::vector<std::int64_t> types;
+            const auto status = pool::PoolTable::read(run / run::files::pool).status;
+            run::MatchRows matches{status.size(), k, {}, std::vector<float>(status.size() * k)};
             for (std::size_t image = 0; image < status.size(); ++image) {
                 std::vector<std::size_t> order(leaves.size());
                 std::iota(order.begin(), order.end(), std::size_t{0});
                 shuffle(order, image);
                 for (std::uint64_t i = 0; i < k; ++i)
-                    types.push_back(status[image] == 0 ? static_cast<std::int64_t>(leaves[order[i]]) : -1);
+                    matches.type.push_back(status[image] == 0 ? static_cast<std::int64_t>(leaves[order[i]]) : -1);
             }
-            storage::publish_hdf5(run / "matches.h5", [&](storage::Hdf5File& file) {
-                const std::uint64_t shape[] = {status.size(), k};
-                file.write("type", std::span<const std::int64_t>(types), shape);
-            });
+            storage::publish_hdf5(run / run::files::matches,
+                                  [&](storage::Hdf5File& file) { run::write_matches(file, matches); });
         });
     }
 

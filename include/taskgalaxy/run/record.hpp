@@ -1,6 +1,10 @@
 // run.h5: which stages are done, with which fingerprint, when, how long they took and the figures they left; and where
 // and with what the run was made. Small, rewritten whole and published by rename at every change. Rank 0 alone reads
-// and writes it.
+// and writes it. Three tables, one dataset a column:
+//   /             a row a stage that is done, by name: texts stage, fingerprint (hex), finished (UTC); f64 seconds
+//   figures/      a row a figure: texts stage, name; f64 value
+//   provenance/   texts key, text
+//   attributes    version, host, job, created, ranks: the same texts, for h5dump and the like
 #pragma once
 
 #include <filesystem>

@@ -7,8 +7,10 @@
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
+#include "sample_figures.hpp"
 #include "temporary_folder.hpp"
 
 namespace tg::dataset {
@@ -32,23 +34,24 @@ struct Export : ::testing::Test {
         pool.sources = {(folder / "pictures").string()};
         run::StageContext context{*solo, paths, "f"};
         ingest::make_ingest_stage(pool)->run(context);
-        storage::publish_hdf5(paths.file("taxonomy.h5"), [](storage::Hdf5File& out) {
+        storage::publish_hdf5(paths.file(run::files::taxonomy), [](storage::Hdf5File& out) {
             taxonomy::Taxonomy({"animals~birds", "animals~fish"}).write(out);
         });
-        const auto types = taxonomy::Taxonomy::read(paths.file("taxonomy.h5"));
+        const auto types = taxonomy::Taxonomy::read(paths.file(run::files::taxonomy));
         const auto birds = static_cast<std::int64_t>(*types.find("animals~birds")),
                    fish = static_cast<std::int64_t>(*types.find("animals~fish"));
-        storage::publish_hdf5(paths.file("samples.h5"), [&](storage::Hdf5File& out) {
-            out.write("image", std::vector<std::int64_t>{0, 0, 1, 2, 2});
-            out.write("type", std::vector<std::int64_t>{birds, fish, birds, fish, birds});
-            out.write("kept", std::vector<std::uint8_t>{1, 0, 1, 1, 0});
-            out.write("state", std::vector<std::uint8_t>{0, 0, 0, 0, 1});
-            const std::vector<std::uint8_t> votes{1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 255, 255, 255, 255};
-            const std::uint64_t shape[] = {5, 3};
-            out.write("votes", std::span<const std::uint8_t>(votes), shape);
-            out.write_texts("question", {"Which \"bird\"?", "q1", "q2", "q3\nline", ""});
-            out.write_texts("answer", {"a crow", "a1", "a2 \xff", "a3", ""});
-            out.set_attribute("judges", "j1, j2, j3");
+        storage::publish_hdf5(paths.file(run::files::samples), [&](storage::Hdf5File& out) {
+            run::write_samples(out,
+                               {.judges = 3,
+                                .image = {0, 0, 1, 2, 2},
+                                .type = {birds, fish, birds, fish, birds},
+                                .question = {"Which \"bird\"?", "q1", "q2", "q3\nline", ""},
+                                .answer = {"a crow", "a1", "a2 \xff", "a3", ""},
+                                .votes = {1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 255, 255, 255, 255},
+                                .kept = {1, 0, 1, 1, 0},
+                                .state = {0, 0, 0, 0, 1}},
+                               {.k = 2, .state = {0, 0, 0}, .kept = {1, 1, 1, 0, 1, 1}}, {});
+            run::write_sample_figures(out, test::sample_figures({"j1", "j2", "j3"}));
         });
     }
 

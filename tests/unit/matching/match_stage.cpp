@@ -7,6 +7,8 @@
 #include <numeric>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/run/embedding_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "temporary_folder.hpp"
 
@@ -18,17 +20,14 @@ class MatchStageTest : public ::testing::Test {
 protected:
     void write(std::vector<float> images, std::vector<float> texts, std::uint64_t image_dim = 2,
                std::uint64_t text_dim = 2) const {
-        storage::publish_hdf5(folder / "image_embeddings.h5", [&](storage::Hdf5File& out) {
-            const std::uint64_t shape[] = {images.size() / image_dim, image_dim};
-            out.write("embedding", std::span<const float>(images), shape);
+        storage::publish_hdf5(folder / run::files::image_embeddings, [&](storage::Hdf5File& out) {
+            run::write_image_embeddings(out, images, image_dim, std::vector<std::uint8_t>(images.size() / image_dim));
         });
-        storage::publish_hdf5(folder / "text_embeddings.h5", [&](storage::Hdf5File& out) {
-            const std::uint64_t shape[] = {texts.size() / text_dim, text_dim};
-            out.write("embedding", std::span<const float>(texts), shape);
+        storage::publish_hdf5(folder / run::files::text_embeddings, [&](storage::Hdf5File& out) {
             std::vector<std::int64_t> rows(texts.size() / text_dim);
             for (std::size_t i = 0; i < rows.size(); ++i)
                 rows[i] = static_cast<std::int64_t>(10 * i + 3);  // leaves are not the first rows of a taxonomy
-            out.write("type", rows);
+            run::write_text_embeddings(out, texts, text_dim, rows);
         });
     }
     run::Figures run(int k) {
@@ -48,23 +47,22 @@ TEST_F(MatchStageTest, gives_rows_of_the_taxonomy_best_first_and_none_for_unusab
     write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
     settings.images_per_part = 3;
     const auto figures = run(2);
-    const auto matches = storage::Hdf5File::open(folder / "matches.h5");
-    EXPECT_EQ(matches.read<std::int64_t>("type"), (std::vector<std::int64_t>{3, 13, -1, -1, 13, 3, 33, 3}));
-    EXPECT_EQ(matches.read<float>("score"), (std::vector<float>{1, 0, 0, 0, 0.8f, 0.6f, 1, 0}));
+    const auto matches = run::MatchTable(folder / run::files::matches).rows();
+    EXPECT_EQ(matches.type, (std::vector<std::int64_t>{3, 13, -1, -1, 13, 3, 33, 3}));
+    EXPECT_EQ(matches.score, (std::vector<float>{1, 0, 0, 0, 0.8f, 0.6f, 1, 0}));
     EXPECT_THAT(figures, ::testing::Contains(::testing::Pair("unusable_images", 1.0)));
 }
 
 TEST_F(MatchStageTest, counts_who_was_matched_at_which_rank) {
     write({1, 0, 0, 0, 0.6f, 0.8f, 0, -1}, axes);
     run(2);
-    const auto matches = storage::Hdf5File::open(folder / "matches.h5");
-    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/type"), (std::vector<std::int64_t>{3, 13, 23, 33}));
-    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type"), (std::vector<std::int64_t>{3, 2, 0, 1}));
-    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/images_per_type_and_rank"),
-              (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
-    EXPECT_EQ(matches.read<std::int64_t>("diagnostics/types_matched"), (std::vector<std::int64_t>{3, 3}));
-    EXPECT_EQ(matches.int_attribute("unmatched_types"), 1);
-    const auto histogram = matches.read<std::int64_t>("diagnostics/score_histogram");
+    const auto found = run::MatchTable(folder / run::files::matches).diagnostics();
+    EXPECT_EQ(found.type, (std::vector<std::int64_t>{3, 13, 23, 33}));
+    EXPECT_EQ(found.images_per_type, (std::vector<std::int64_t>{3, 2, 0, 1}));
+    EXPECT_EQ(found.images_per_type_and_rank, (std::vector<std::int64_t>{1, 2, 1, 1, 0, 0, 1, 0}));
+    EXPECT_EQ(found.types_matched, (std::vector<std::int64_t>{3, 3}));
+    EXPECT_EQ(found.unmatched_types, 1);
+    const auto& histogram = found.score_histogram;
     EXPECT_EQ(std::accumulate(histogram.begin(), histogram.begin() + 200, std::int64_t{0}), 3)
         << "one first candidate a usable picture";
     EXPECT_EQ(histogram[199], 2) << "cosine 1 falls into the last bin";
@@ -82,13 +80,13 @@ TEST_F(MatchStageTest, blocks_of_types_give_the_same_bits) {
     settings.types_at_once = 0;
     run(9);
     const auto read = [&] {
-        const auto matches = storage::Hdf5File::open(folder / "matches.h5");
-        return std::pair(matches.read<std::int64_t>("type"), matches.read<float>("score"));
+        const auto matches = run::MatchTable(folder / run::files::matches).rows();
+        return std::pair(matches.type, matches.score);
     };
     const auto whole = read();
     for (const int at_once : {1, 5, 9, 20, 37, 100}) {
         settings.types_at_once = at_once;
-        std::filesystem::remove(folder / "matches.h5");
+        std::filesystem::remove(folder / run::files::matches);
         run(9);
         EXPECT_EQ(read(), whole) << at_once << " types at once";
     }

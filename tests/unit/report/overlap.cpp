@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "taskgalaxy/core/error.hpp"
+#include "taskgalaxy/pool/pool_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
 #include "temporary_folder.hpp"
@@ -24,29 +26,24 @@ void write_run(const run::Paths& paths, const std::vector<std::string>& taxonomy
                std::uint64_t k) {
     std::filesystem::create_directories(paths.root());
     const taxonomy::Taxonomy tree(taxonomy);
-    storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { tree.write(out); });
-    std::vector<std::string> uris, reasons(pictures.size());
-    std::vector<std::int64_t> type;
-    std::vector<float> score;
+    storage::publish_hdf5(paths.file(run::files::taxonomy), [&](storage::Hdf5File& out) { tree.write(out); });
+    std::vector<pool::ListedPicture> listed;
+    run::MatchRows matches{pictures.size(), k, {}, {}};
     for (const auto& picture : pictures) {
-        uris.push_back(picture.uri);
+        listed.push_back({picture.uri});
         for (std::uint64_t rank = 0; rank < k; ++rank) {
-            type.push_back(picture.types.empty() ? -1
-                                                 : static_cast<std::int64_t>(tree.find(picture.types[rank]).value()));
-            score.push_back(picture.types.empty() ? 0.0f : 0.5f - 0.125f * static_cast<float>(rank));
+            matches.type.push_back(
+                picture.types.empty() ? -1 : static_cast<std::int64_t>(tree.find(picture.types[rank]).value()));
+            matches.score.push_back(picture.types.empty() ? 0.0f : 0.5f - 0.125f * static_cast<float>(rank));
         }
     }
-    storage::publish_hdf5(paths.file("pool.h5"), [&](storage::Hdf5File& out) {
-        out.write_texts("uri", uris);
-        out.write_texts("reason", reasons);
-        out.write("status", std::vector<std::uint8_t>(pictures.size()));
-        out.write("bytes", std::vector<std::uint64_t>(pictures.size(), 1));
+    storage::publish_hdf5(paths.file(run::files::pool), [&](storage::Hdf5File& out) {
+        pool::write_pool_part(out, listed, std::vector<pool::Finding>(listed.size()));
+        pool::write_pool_whole(
+            out, {.pictures = listed.size(), .duplicate_of = std::vector<std::int64_t>(listed.size(), -1)});
     });
-    storage::publish_hdf5(paths.file("matches.h5"), [&](storage::Hdf5File& out) {
-        const std::uint64_t shape[] = {pictures.size(), k};
-        out.write("type", std::span<const std::int64_t>(type), shape);
-        out.write("score", std::span<const float>(score), shape);
-    });
+    storage::publish_hdf5(paths.file(run::files::matches),
+                          [&](storage::Hdf5File& out) { run::write_matches(out, matches); });
 }
 
 class OverlapTest : public ::testing::Test {

@@ -13,8 +13,14 @@
 #include "taskgalaxy/ingest/ingest_stage.hpp"
 #include "taskgalaxy/parallel/communicator.hpp"
 #include "taskgalaxy/pictures/image.hpp"
+#include "sample_figures.hpp"
 #include "taskgalaxy/pool/pool.hpp"
+#include "taskgalaxy/run/evaluation_table.hpp"
+#include "taskgalaxy/run/match_table.hpp"
+#include "taskgalaxy/run/record.hpp"
+#include "taskgalaxy/run/sample_table.hpp"
 #include "taskgalaxy/run/stage.hpp"
+#include "taskgalaxy/run/training_log_table.hpp"
 #include "taskgalaxy/simulator/ground_truth.hpp"
 #include "taskgalaxy/storage/publish.hpp"
 #include "taskgalaxy/taxonomy/taxonomy.hpp"
@@ -80,155 +86,122 @@ struct SyntheticRun {
             }
         }
         taxonomy::Taxonomy taxonomy(all);
-        storage::publish_hdf5(paths.file("taxonomy.h5"), [&](storage::Hdf5File& out) { taxonomy.write(out); });
+        storage::publish_hdf5(paths.file(run::files::taxonomy), [&](storage::Hdf5File& out) { taxonomy.write(out); });
         return taxonomy;
     }
 
     void make_matches(const taxonomy::Taxonomy& taxonomy) {
-        const pool::Pool opened(paths.file("pool.h5"), pool);
+        const pool::Pool opened(paths.file(run::files::pool), pool);
         const auto leaves = taxonomy.leaves();
-        std::vector<std::int64_t> type(opened.size() * k);
-        std::vector<float> score(opened.size() * k);
+        run::MatchRows matches{opened.size(), k, std::vector<std::int64_t>(opened.size() * k),
+                               std::vector<float>(opened.size() * k)};
         RandomStream random(5);
         for (std::uint64_t i = 0; i < opened.size(); ++i)
             for (std::uint64_t r = 0; r < k; ++r) {
-                type[i * k + r] =
+                matches.type[i * k + r] =
                     opened.usable(i) ? static_cast<std::int64_t>(leaves[random.below(leaves.size())]) : -1;
-                score[i * k + r] = static_cast<float>(0.3 - 0.02 * static_cast<double>(r) + 0.05 * random.unit());
+                matches.score[i * k + r] =
+                    static_cast<float>(0.3 - 0.02 * static_cast<double>(r) + 0.05 * random.unit());
             }
-        storage::publish_hdf5(paths.file("matches.h5"), [&](storage::Hdf5File& out) {
-            const std::uint64_t shape[] = {opened.size(), k};
-            out.write("type", std::span<const std::int64_t>(type), shape);
-            out.write("score", std::span<const float>(score), shape);
-        });
+        storage::publish_hdf5(paths.file(run::files::matches),
+                              [&](storage::Hdf5File& out) { run::write_matches(out, matches); });
     }
 
     // Every other candidate fits; the simulator's own questions and answers; planted wrong answers get votes 0 0 1,
     // others 1 1 0 and 1 1 1.
     void make_samples(const taxonomy::Taxonomy& taxonomy) {
-        const pool::Pool opened(paths.file("pool.h5"), pool);
+        const pool::Pool opened(paths.file(run::files::pool), pool);
         const simulator::GroundTruth known(truth);
-        const auto matched = storage::Hdf5File::open(paths.file("matches.h5")).read<std::int64_t>("type");
-        std::vector<std::int64_t> image, type;
-        std::vector<std::string> question, answer;
-        std::vector<std::uint8_t> votes, kept, state, image_state, candidate_kept(opened.size() * k);
+        const auto matched = run::MatchTable(paths.file(run::files::matches)).rows().type;
+        run::SampleRows samples{.judges = judges};
+        run::RefineRows refined{.k = k, .kept = std::vector<std::uint8_t>(opened.size() * k)};
         for (std::uint64_t i = 0; i < opened.size(); ++i) {
             if (!opened.usable(i)) {
-                image_state.push_back(3);
+                refined.state.push_back(3);
                 continue;
             }
-            image_state.push_back(i % 6 == 5 ? 1 : 0);
+            refined.state.push_back(i % 6 == 5 ? 1 : 0);
             if (i % 6 == 5) continue;
             for (std::uint64_t r = 0; r < k; r += 2) {
-                candidate_kept[i * k + r] = 1;
+                refined.kept[i * k + r] = 1;
                 const auto made = known.sample(*known.find(opened.uri(i)),
                                                taxonomy.path(static_cast<std::size_t>(matched[i * k + r])));
-                image.push_back(static_cast<std::int64_t>(i));
-                type.push_back(matched[i * k + r]);
-                question.push_back(made.question);
-                answer.push_back(made.answer);
-                state.push_back(0);
+                samples.image.push_back(static_cast<std::int64_t>(i));
+                samples.type.push_back(matched[i * k + r]);
+                samples.question.push_back(made.question);
+                samples.answer.push_back(made.answer);
+                samples.state.push_back(0);
                 const std::uint8_t last = made.planted_wrong ? 1 : static_cast<std::uint8_t>(i % 2);
                 for (const std::uint8_t vote : {static_cast<std::uint8_t>(!made.planted_wrong),
                                                 static_cast<std::uint8_t>(!made.planted_wrong), last})
-                    votes.push_back(vote);
-                kept.push_back(!made.planted_wrong);
+                    samples.votes.push_back(vote);
+                samples.kept.push_back(!made.planted_wrong);
             }
         }
-        storage::publish_hdf5(paths.file("samples.h5"), [&](storage::Hdf5File& out) {
-            out.write("image", image);
-            out.write("type", type);
-            out.write_texts("question", question);
-            out.write_texts("answer", answer);
-            const std::uint64_t votes_shape[] = {image.size(), judges}, kept_shape[] = {opened.size(), k};
-            out.write("votes", std::span<const std::uint8_t>(votes), votes_shape);
-            out.write("kept", kept);
-            out.write("state", state);
-            out.write("refine/state", image_state);
-            out.write("refine/kept", std::span<const std::uint8_t>(candidate_kept), kept_shape);
-            out.set_attribute("judges", "judge1,judge2,judge3");
+        storage::publish_hdf5(paths.file(run::files::samples), [&](storage::Hdf5File& out) {
+            run::write_samples(out, samples, refined, {});
+            run::write_sample_figures(out, sample_figures({"judge1", "judge2", "judge3"}));
         });
     }
 
     void make_training() {
-        std::vector<double> step, loss, lr, speed;
-        for (int i = 1; i <= 300; ++i) {
-            step.push_back(i);
-            loss.push_back(0.4 + 3 * std::exp(-i / 60.0) + 0.2 * random_unit(9, static_cast<std::uint64_t>(i)));
-            lr.push_back(2e-5 * std::min(1.0, i / 9.0) * (1 + std::cos(3.14159 * i / 300)) / 2);
-            speed.push_back(1000 + 100 * random_unit(11, static_cast<std::uint64_t>(i)));
-        }
-        storage::publish_hdf5(paths.file("training_log.h5"), [&](storage::Hdf5File& out) {
-            out.write("step", step);
-            out.write("loss", loss);
-            out.write("lr", lr);
-            out.write("tokens_per_s", speed);
-            out.write("mfu", std::vector<double>(300, 0.42));
-            out.write("validation/step", std::vector<double>{0, 150, 300});
-            out.write("validation/loss", std::vector<double>{3.25, 1.5, 0.75});
-        });
+        run::TrainingLogTable log;
+        for (int i = 1; i <= 300; ++i)
+            log.steps.push_back(
+                {.step = static_cast<double>(i),
+                 .loss = 0.4 + 3 * std::exp(-i / 60.0) + 0.2 * random_unit(9, static_cast<std::uint64_t>(i)),
+                 .lr = 2e-5 * std::min(1.0, i / 9.0) * (1 + std::cos(3.14159 * i / 300)) / 2,
+                 .tokens_per_s = 1000 + 100 * random_unit(11, static_cast<std::uint64_t>(i)),
+                 .mfu = 0.42});
+        log.validation = {{0, 3.25, 100}, {150, 1.5, 100}, {300, 0.75, 100}};
+        run::write_training_log(paths.file(run::files::training_log), log, {});
     }
 
     void make_evaluation() {
-        storage::publish_hdf5(paths.file("evaluation.h5"), [&](storage::Hdf5File& out) {
-            out.write_texts("model", {"base", "base", "base", "tuned", "tuned", "tuned"});
-            out.write_texts("benchmark", {"stamps", "pope", "mmvet", "stamps", "pope", "mmvet"});
-            out.write_texts("kind", {"choice", "pope", "mmvet", "choice", "pope", "mmvet"});
-            out.write_texts("title", {"Multiple choice", "POPE", "MM-Vet", "Multiple choice", "POPE", "MM-Vet"});
-            out.write_texts("rule", std::vector<std::string>(6, "a rule"));
-            out.write_texts("state", {"done", "done", "not run: it needs a judge (evaluate.judge)", "done", "done",
-                                      "not run: it needs a judge (evaluate.judge)"});
-            out.write_texts("note", {"", "a <note>", "", "", "a <note>", ""});
-            out.write_texts("headline", {"overall", "f1", "", "overall", "f1", ""});
-            out.write("value", std::vector<double>{26, 60, 0, 81.5, 55, 0});
-            out.write("full", std::vector<double>(6, 100));
-            out.write("score", std::vector<double>{26, 60, 0, 81.5, 55, 0});
-            out.write("questions", std::vector<std::uint64_t>(6, 579));
-            out.write("unread", std::vector<std::uint64_t>{3, 0, 0, 0, 0, 0});
-            out.write("seconds", std::vector<double>(6, 1));
-            out.write("in_mean", std::vector<std::uint8_t>(6, 1));
-            out.write_texts("figures/model", {"base", "tuned"});
-            out.write_texts("figures/benchmark", {"stamps", "stamps"});
-            out.write_texts("figures/name", {"overall", "overall"});
-            out.write("figures/value", std::vector<double>{26, 81.5});
-            out.write("figures/full", std::vector<double>{100, 100});
-            out.write("figures/items", std::vector<std::uint64_t>{579, 579});
-            out.write_texts("means/model", {"base", "tuned"});
-            out.write_texts("means/name", {"all benchmarks", "all benchmarks"});
-            out.write("means/value", std::vector<double>{43, 68.25});
-            out.write_texts("means/benchmarks", {"stamps, pope", "stamps, pope"});
-            out.set_attribute("convention", "vlmevalkit");
-            out.set_attribute("prompts", "llava");
-            out.set_attribute("judge", "");
-        });
+        run::EvaluationTable table{.convention = "vlmevalkit", .prompts = "llava", .judge = ""};
+        const auto add = [&](const char* model, double stamps, std::uint64_t unread, double pope) {
+            const auto row = [&](const char* benchmark, const char* kind, const char* title, const char* note,
+                                 const char* headline, double value, std::uint64_t not_understood) {
+                table.rows.push_back({.model = model,
+                                      .benchmark = benchmark,
+                                      .kind = kind,
+                                      .title = title,
+                                      .rule = "a rule",
+                                      .state = "done",
+                                      .note = note,
+                                      .headline = headline,
+                                      .value = value,
+                                      .full = 100,
+                                      .score = value,
+                                      .questions = 579,
+                                      .unread = not_understood,
+                                      .seconds = 1});
+            };
+            row("stamps", "choice", "Multiple choice", "", "overall", stamps, unread);
+            row("pope", "pope", "POPE", "a <note>", "f1", pope, 0);
+            row("mmvet", "mmvet", "MM-Vet", "", "", 0, 0);
+            table.rows.back().state = "not run: it needs a judge (evaluate.judge)";
+            table.figures.push_back({model, "stamps", "overall", stamps, 100, 579});
+            table.means.push_back({model, "all benchmarks", (stamps + pope) / 2, "stamps, pope"});
+        };
+        add("base", 26, 3, 60);
+        add("tuned", 81.5, 0, 55);
+        table.write(paths.file(run::files::evaluation));
     }
 
     void make_record(const run::Figures& report_figures = {}) {
-        storage::publish_hdf5(paths.file("run.h5"), [&](storage::Hdf5File& out) {
-            out.write_texts("stage", {"ingest", "match", "report"});
-            out.write_texts("fingerprint", {"00ff00ff", "11ee11ee", "22dd22dd"});
-            out.write_texts("finished", {"2026-01-31T08:15:00Z", "2026-01-31T08:16:00Z", "2026-01-31T08:20:00Z"});
-            out.write("seconds", std::vector<double>{12.5, 61, 3});
-            std::vector<std::string> stages{"ingest"}, names{"images"};
-            std::vector<double> values{24};
-            for (const auto& [name, value] : report_figures) {
-                stages.push_back("report");
-                names.push_back(name);
-                values.push_back(value);
-            }
-            out.write_texts("figures/stage", stages);
-            out.write_texts("figures/name", names);
-            out.write("figures/value", values);
-            out.write_texts("provenance/key", {"version", "libraries"});
-            out.write_texts("provenance/text", {"0.1.0", "HDF5 <1.10>"});
-            out.set_attribute("job", "jobs/test.cfg");
-        });
+        run::Record record(paths.file(run::files::record));
+        record.set("ingest", {"00ff00ff", "2026-01-31T08:15:00Z", 12.5, {{"images", 24}}});
+        record.set("match", {"11ee11ee", "2026-01-31T08:16:00Z", 61, {}});
+        record.set("report", {"22dd22dd", "2026-01-31T08:20:00Z", 3, report_figures});
+        record.provenance() = {{"version", "0.1.0"}, {"libraries", "HDF5 <1.10>"}, {"job", "jobs/test.cfg"}};
+        record.save();
         storage::publish_text(
             paths.file("costs") / "curate.json",
             R"([{"stage":"refine","endpoint":"generator","asked":24,"answered":24,"from_journal":0,"failed":0,)"
             R"("sent":25,"retries":1,"asked_again":0,"rate_limited":0,"tokens_in":24000,"tokens_out":800,)"
             R"("usd":0.25,"price_known":true}])");
-        storage::publish_text(paths.file("job.cfg"), "[match]\nk = 4\n");
+        storage::publish_text(paths.file(run::files::job), "[match]\nk = 4\n");
     }
 
     void make_all() {
