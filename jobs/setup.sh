@@ -62,8 +62,9 @@ deps() {
 
 # Versions are those the fixtures and parity figures were made with. --no-deps keeps a second torch out.
 peers() {
-  pip_into "$root/.deps/peers" peers-2 --no-deps anyio==4.16.0 certifi==2026.10.18 click==8.5.1 h11==0.16.0 \
-    hf_xet==1.8.0 httpcore2==2.16.2 httpx2==2.16.2 huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 packaging==26.3 \
+  pip_into "$root/.deps/peers" peers-3 --no-deps anyio==4.16.0 certifi==2026.10.18 click==8.5.1 h11==0.16.0 \
+    h5py==3.16.0 hf_xet==1.8.0 httpcore2==2.16.2 httpx2==2.16.2 huggingface_hub==2.4.0 idna==3.20 numpy==2.4.6 \
+    packaging==26.3 \
     pillow==13.0.0 protobuf==7.36.2 pyyaml==6.0.3 regex==2026.11.15 requests==2.34.2 rich==15.0.0 safetensors==0.8.0 \
     sentencepiece==0.2.3 shellingham==1.5.4 sniffio==1.3.1 tokenizers==0.23.3 tqdm==4.70.1 transformers==5.23.0 \
     truststore==0.10.5 typer==0.29.2

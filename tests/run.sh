@@ -12,6 +12,7 @@ preset=${1:-release}
 shift || true
 
 python3 tests/house.py
+jobs/setup.sh peers
 jobs/setup.sh build "$preset"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1

@@ -21,7 +21,8 @@ class SameHdf5(unittest.TestCase):
         with h5py.File(self.a, "w") as file:
             file.attrs["fingerprint"] = b"abc"
             file.attrs["kept"] = 7
-            file.create_dataset("score", data=random.standard_normal((50, 3)).astype("f4"), chunks=(8, 3), fletcher32=True)
+            scores = random.standard_normal((50, 3)).astype("f4")
+            file.create_dataset("score", data=scores, chunks=(8, 3), fletcher32=True)
             file.create_dataset("text/bytes", data=np.frombuffer(b"two words", "u1"))
             file.create_dataset("text/lengths", data=np.array([3, 6], "u4"))
             file.create_dataset("empty", data=np.zeros((0, 4), "i8"))

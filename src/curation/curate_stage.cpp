@@ -29,7 +29,6 @@
 namespace tg::curation {
 namespace {
 
-
 std::vector<int> level1_of_types(const taxonomy::Taxonomy& taxonomy, std::vector<std::string>& names) {
     std::vector<int> level1(taxonomy.size(), -1);
     for (std::size_t row = 0; row < taxonomy.size(); ++row) {

@@ -143,11 +143,12 @@ PictureReader TrainStage::picture_reader(const models::VlmParts& parts, const ru
             const auto bytes = read_text_file(root / image);
             return models::picture_tiles(std::as_bytes(std::span(bytes)), image, recipe, options);
         };
-    return [recipe, pool = std::make_shared<pool::Pool>(paths.file(run::files::pool), pool_)](const std::string& image) {
-        const auto row = pool->find(image);
-        if (!row) throw InputError(fmt::format("{} is not in the pool", image));
-        return models::picture_tiles(pool->read(*row), image, recipe, pool->decode_options());
-    };
+    return
+        [recipe, pool = std::make_shared<pool::Pool>(paths.file(run::files::pool), pool_)](const std::string& image) {
+            const auto row = pool->find(image);
+            if (!row) throw InputError(fmt::format("{} is not in the pool", image));
+            return models::picture_tiles(pool->read(*row), image, recipe, pool->decode_options());
+        };
 }
 
 run::Figures TrainStage::train(const run::StageContext& context) const {

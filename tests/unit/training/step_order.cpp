@@ -17,9 +17,9 @@ fs::path many_samples(const tg::fixture::Scratch& scratch, int count, const std:
     const auto file = scratch.path() / name;
     std::ofstream out(file);
     for (int i = 0; i < count; ++i)
-        out << fmt::format(
-                   R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, {{"from": "gpt", "value": "one"}}]}})",
-                   i, i % 3 == 0 ? R"("image": "p.png", )" : "")
+        out << fmt::format(R"({{"id": "{}", {}"conversations": [{{"from": "human", "value": "two words"}}, )"
+                           R"({{"from": "gpt", "value": "one"}}]}})",
+                           i, i % 3 == 0 ? R"("image": "p.png", )" : "")
             << "\n";
     return file;
 }
