@@ -103,11 +103,13 @@ int chat(const parallel::Communicator&, const Arguments& arguments) {
     option("top-p", po::value(&settings.top_p), "with a temperature");
     option("seed", po::value(&settings.seed), "with a temperature");
     option("max-new-tokens", po::value(&settings.max_new_tokens), "of an answer");
-    option("device", po::value(&settings.device), "auto, cpu, cuda");
-    option("dtype", po::value(&settings.dtype), "auto, fp32, bf16");
+    option("device", po::value<std::string>()->default_value("auto"), "auto, cpu, cuda");
+    option("dtype", po::value<std::string>()->default_value("auto"), "auto, fp32, bf16");
     const CommandLine line("chat", arguments, options, "MODEL");
     settings.model = line.word();
     if (line.has("image")) settings.image = line.get<std::string>("image");
+    settings.device = meaning_of(layers::device_words(), line.get<std::string>("device"), "device");
+    settings.dtype = meaning_of(layers::dtype_words(), line.get<std::string>("dtype"), "dtype");
     generation::Chat talk(settings);
     if (line.has("prompt")) {
         ask(talk, line.get<std::string>("prompt"));

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
+#include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/text.hpp"
 
 namespace tg {
@@ -40,6 +41,12 @@ std::vector<std::string> items_of(std::string_view text) {
 }
 
 }  // namespace
+
+void detail::throw_unknown_word(std::string_view what, std::string_view word, const std::vector<std::string>& words) {
+    auto known = words.back();
+    if (words.size() > 1) known = join({words.begin(), words.end() - 1}, ", ") + " or " + known;
+    throw UsageError(fmt::format("{} '{}' is not known", what, word), "choose " + known);
+}
 
 SettingRule SettingsVisitor::allowed_of(const SettingValue& value, SettingRule rule) {
     if (const auto* words = std::get_if<std::shared_ptr<WordSetting>>(&value); words && rule.allowed.empty())

@@ -26,16 +26,15 @@ void EvaluateSettings::describe(SettingsVisitor& v) {
              "name of the [endpoint.NAME] that scores free answers; without one MM-Vet and LLaVA-in-the-wild are "
              "reported as not run and MathVista as a lower bound");
     v.option("max_new_tokens", &max_new_tokens, "most tokens of an answer; 0: what each benchmark needs", at_least(0));
-    v.option("pad_images", &pad_images,
-             "pad pictures to a square first, as LLaVA-v1.5 does: yes, no, or auto: as the model's configuration says",
-             one_of({"auto", "yes", "no"}));
+    v.option("pad_images", choice(&pad_images, {{"auto", std::nullopt}, {"yes", true}, {"no", false}}),
+             "pad pictures to a square first, as LLaVA-v1.5 does: yes, no, or auto: as the model's configuration says");
     v.tuning("batch", &batch, "questions answered at once", at_least(1));
     v.tuning("questions_per_part", &questions_per_part, "questions whose answers are written to disk together",
              at_least(1));
     v.tuning("threads", &threads, "threads that decode pictures; 0: the cores of this rank", at_least(0));
-    v.tuning("device", &device, "auto, cpu or cuda", one_of({"auto", "cpu", "cuda"}));
-    v.option("dtype", &dtype, "fp32, bf16, or auto: bf16 where the device computes it in hardware",
-             one_of({"auto", "fp32", "bf16"}));
+    v.tuning("device", choice(&device, layers::device_words()), "auto, cpu or cuda");
+    v.option("dtype", choice(&dtype, layers::dtype_words()),
+             "fp32, bf16, or auto: bf16 where the device computes it in hardware");
 }
 
 void BenchmarkSettings::describe(SettingsVisitor& v) {

@@ -1,15 +1,15 @@
 #include "taskgalaxy/matching/settings.hpp"
 
 #include "product.hpp"
-#include "taskgalaxy/nn/layers/device.hpp"
+#include "taskgalaxy/nn/layers/device_words.hpp"
 
 namespace tg::matching {
 
 void EmbedSettings::describe(SettingsVisitor& v) {
     v.tuning("model", &model, "Hugging Face folder of a CLIP or SigLIP model (its content is fingerprinted)");
-    v.tuning("device", &device, "where to compute", one_of(layers::device_names()));
-    v.option("dtype", &dtype, "number format; auto: bf16 where the device computes it in hardware",
-             one_of(layers::dtype_names()));
+    v.tuning("device", choice(&device, layers::device_words()), "where to compute");
+    v.option("dtype", choice(&dtype, layers::dtype_words()),
+             "number format; auto: bf16 where the device computes it in hardware");
     v.option("batch", &batch,
              "pictures or texts at once; 0: 256 on a GPU, 64 on CPUs; pictures on CPUs: at most 8, by each core",
              at_least(0));

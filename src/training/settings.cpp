@@ -23,8 +23,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
     v.option("image_root", &image_root,
              "folder that the samples' pictures are relative to; empty: they are names in the run's pool");
     v.option("style", &style, "how turns are written; auto: as the model's family was trained", one_of(styles));
-    v.option("pad_images",
-             choice(&pad_images, {{"auto", PadImages::as_model_says}, {"yes", PadImages::yes}, {"no", PadImages::no}}),
+    v.option("pad_images", choice(&pad_images, {{"auto", std::nullopt}, {"yes", true}, {"no", false}}),
              "paste pictures on a square canvas; auto: as the model's configuration says");
     v.option("epochs", &epochs, "passes over the samples", at_least(0));
     v.option("max_steps", &max_steps, "optimiser steps; 0: as many as the epochs take", at_least(0));
@@ -67,7 +66,7 @@ void TrainSettings::describe(SettingsVisitor& v) {
              "and chat read");
     v.option("precision", choice(&precision, {{"fp32", Precision::fp32}, {"bf16", Precision::bf16}}),
              "format of weights and activations; masters and sums are always fp32");
-    v.tuning("device", &device, "where to compute", one_of({"auto", "cpu", "cuda"}));
+    v.tuning("device", choice(&device, layers::device_words()), "where to compute");
     v.tuning("sharding", choice(&sharding, sharding_words()),
              "optimizer: moments and master weights over the ranks; full: weights and gradients too; hybrid: full "
              "inside a node, copies across");

@@ -79,8 +79,7 @@ FeedOptions feed_options(const TrainSettings& settings, const models::VlmParts& 
 }
 
 pictures::PictureRecipe picture_recipe(const TrainSettings& settings, const models::VlmParts& parts) {
-    auto recipe = parts.picture_recipe();
-    if (settings.pad_images != PadImages::as_model_says) recipe.tile.pad_square = settings.pad_images == PadImages::yes;
+    auto recipe = parts.picture_recipe(settings.pad_images);
     if (settings.max_tiles == 0) return recipe;
     if (!recipe.tiled())
         throw UsageError(

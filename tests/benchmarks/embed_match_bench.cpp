@@ -57,8 +57,8 @@ template <class T> void write_raw(const fs::path& path, const T* values, std::si
 }
 
 void images(const fs::path& model_folder, const fs::path& folder, const std::string& dtype, int times, int batch) {
-    const auto device = tg::layers::choose_device("auto");
-    const auto kind = tg::layers::choose_dtype(dtype, device);
+    const auto device = tg::layers::choose_device(tg::layers::DeviceChoice::automatic);
+    const auto kind = tg::layers::choose_dtype(tg::meaning_of(tg::layers::dtype_words(), dtype, "dtype"), device);
     const auto model = tg::models::load_dual_encoder(model_folder, device, kind);
     tg::pool::PoolSettings settings;
     settings.sources = {folder.string()};
@@ -94,8 +94,10 @@ void images(const fs::path& model_folder, const fs::path& folder, const std::str
 }
 
 void forward(const fs::path& model_folder, int batches, const std::string& dtype, int batch) {
-    const auto device = tg::layers::choose_device("auto");
-    const auto model = tg::models::load_dual_encoder(model_folder, device, tg::layers::choose_dtype(dtype, device));
+    const auto device = tg::layers::choose_device(tg::layers::DeviceChoice::automatic);
+    const auto model = tg::models::load_dual_encoder(
+        model_folder, device,
+        tg::layers::choose_dtype(tg::meaning_of(tg::layers::dtype_words(), dtype, "dtype"), device));
     auto pixels = torch::randn({batch, 3, model->image_size(), model->image_size()});
     if (device.is_cuda()) pixels = pixels.to(device, model->dtype());
     const auto encode = [&](int times) {
@@ -118,8 +120,10 @@ void forward(const fs::path& model_folder, int batches, const std::string& dtype
 }
 
 void texts(const fs::path& model_folder, const fs::path& file, const std::string& dtype) {
-    const auto device = tg::layers::choose_device("auto");
-    const auto model = tg::models::load_dual_encoder(model_folder, device, tg::layers::choose_dtype(dtype, device));
+    const auto device = tg::layers::choose_device(tg::layers::DeviceChoice::automatic);
+    const auto model = tg::models::load_dual_encoder(
+        model_folder, device,
+        tg::layers::choose_dtype(tg::meaning_of(tg::layers::dtype_words(), dtype, "dtype"), device));
     auto lines = tg::split(tg::read_text_file(file), '\n');
     if (!lines.empty() && lines.back().empty()) lines.pop_back();
     const auto start = Clock::now();

@@ -45,8 +45,8 @@ struct Pipeline {
         pool.sources = {"good=folder:" + (fixtures / "pool/pictures").string(), "broken=folder:" + broken.string()};
         pool.threads = 1;
         embed.model = fixtures / "clip/quick";
-        embed.dtype = "fp32";
-        embed.device = "cpu";
+        embed.dtype = layers::DtypeChoice::fp32;
+        embed.device = layers::DeviceChoice::cpu;
         embed.batch = 8;
         embed.images_per_part = 16;
         embed.texts_per_part = 16;

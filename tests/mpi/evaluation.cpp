@@ -48,8 +48,8 @@ struct School {
         settings.batch = 4;
         settings.max_new_tokens = 4;
         settings.threads = 1;
-        settings.device = "cpu";
-        settings.dtype = "fp32";
+        settings.device = layers::DeviceChoice::cpu;
+        settings.dtype = layers::DtypeChoice::fp32;
         benchmarks["animals"] = {.kind = "choice", .file = root / "choices.tsv"};
         benchmarks["yesno"] = {.file = root / "yesno.tsv"};
     }

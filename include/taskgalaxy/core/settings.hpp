@@ -47,6 +47,9 @@ template <class E> std::string_view word_of(const Words<E>& words, std::type_ide
     throw std::logic_error("a value without a word");
 }
 
+// The other way; throws UsageError, "device 'tpu' is not known" with the words there are, where `what` is "device".
+template <class E> E meaning_of(const Words<E>& words, std::string_view word, std::string_view what);
+
 // A setting, or a list of settings, that parsing turns into meanings, so that no word is compared after it:
 //   v.option("schedule", choice(&schedule, {{"cosine", Schedule::cosine}, {"constant", Schedule::constant}}), "...");
 template <class E> SettingValue choice(E* value, std::type_identity_t<Words<E>> words);
@@ -110,14 +113,19 @@ template <class Settings> std::string result_settings(Settings& settings) {
 
 namespace detail {
 
+[[noreturn]] void throw_unknown_word(std::string_view what, std::string_view word,
+                                     const std::vector<std::string>& words);
+
+template <class E> std::vector<std::string> names_of(const Words<E>& words) {
+    std::vector<std::string> names;
+    for (const auto& [word, meaning] : words) names.emplace_back(word);
+    return names;
+}
+
 template <class E> class Choice : public WordSetting {
 public:
     Choice(E* one, std::vector<E>* many, Words<E> words) : one_(one), many_(many), words_(std::move(words)) {}
-    std::vector<std::string> words() const override {
-        std::vector<std::string> all;
-        for (const auto& [word, meaning] : words_) all.emplace_back(word);
-        return all;
-    }
+    std::vector<std::string> words() const override { return names_of(words_); }
     std::string text() const override {
         if (one_) return std::string(word_of(words_, *one_));
         std::string all;
@@ -145,6 +153,12 @@ private:
 };
 
 }  // namespace detail
+
+template <class E> E meaning_of(const Words<E>& words, std::string_view word, std::string_view what) {
+    for (const auto& [known, meaning] : words)
+        if (known == word) return meaning;
+    detail::throw_unknown_word(what, word, detail::names_of(words));
+}
 
 template <class E> SettingValue choice(E* value, std::type_identity_t<Words<E>> words) {
     return std::make_shared<detail::Choice<E>>(value, nullptr, std::move(words));

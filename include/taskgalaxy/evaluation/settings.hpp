@@ -3,11 +3,13 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
+#include "taskgalaxy/nn/layers/device_words.hpp"
 
 namespace tg::evaluation {
 
@@ -31,12 +33,12 @@ struct EvaluateSettings {
     Convention convention = Convention::vlmevalkit;
     std::string judge;  // an [endpoint.NAME]; empty: judged benchmarks are reported as not run
     int max_new_tokens = 0;
-    std::string pad_images = "auto";
+    std::optional<bool> pad_images;  // empty: as the model's configuration says
     int batch = 16;
     int questions_per_part = 128;
     int threads = 0;
-    std::string device = "auto";
-    std::string dtype = "auto";
+    layers::DeviceChoice device = layers::DeviceChoice::automatic;
+    layers::DtypeChoice dtype = layers::DtypeChoice::automatic;
 
     void describe(SettingsVisitor& v);
 };

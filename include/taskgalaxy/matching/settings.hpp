@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
+#include "taskgalaxy/nn/layers/device_words.hpp"
 
 namespace tg::matching {
 
 struct EmbedSettings {
     std::filesystem::path model;  // a Hugging Face CLIPModel or SiglipModel folder
-    std::string device = "auto";
-    std::string dtype = "auto";
+    layers::DeviceChoice device = layers::DeviceChoice::automatic;
+    layers::DtypeChoice dtype = layers::DtypeChoice::automatic;
     int batch =
         0;  // items at once (batch_on(), pictures_at_once()); batches begin at multiples, whatever the number of ranks
     std::vector<std::string>

@@ -3,14 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "taskgalaxy/core/settings.hpp"
+#include "taskgalaxy/nn/layers/device_words.hpp"
 
 namespace tg::training {
 
-enum class PadImages { as_model_says, yes, no };
 enum class GroupBy { none, modality };
 enum class RateSchedule { cosine, constant };  // what follows the warm-up
 enum class Decay { matrices, all };            // all: norms and biases too
@@ -28,7 +29,7 @@ struct TrainSettings {
     std::vector<std::string> data;     // files of samples, each with its weight; empty: the run's export/train.json
     std::filesystem::path image_root;  // pictures named by `data`; empty: the pool's uris
     std::string style = "auto";        // conversation style; auto: the model family's
-    PadImages pad_images = PadImages::as_model_says;
+    std::optional<bool> pad_images;    // empty: as the model's configuration says
 
     double epochs = 1;
     std::int64_t max_steps = 0;  // 0: by epochs
@@ -53,7 +54,7 @@ struct TrainSettings {
     bool lora_merge = true;
 
     Precision precision = Precision::fp32;
-    std::string device = "auto";  // in the words of layers::choose_device
+    layers::DeviceChoice device = layers::DeviceChoice::automatic;
     Sharding sharding = Sharding::optimizer;
     int shard_ranks = 0;  // of Sharding::hybrid; 0: those of a node
     bool shard_vision = false;

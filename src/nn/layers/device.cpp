@@ -15,8 +15,16 @@
 
 namespace tg::layers {
 
-std::vector<std::string> device_names() { return {"auto", "cpu", "cuda"}; }
-std::vector<std::string> dtype_names() { return {"auto", "fp32", "bf16"}; }
+const Words<DeviceChoice>& device_words() {
+    static const Words<DeviceChoice> words{
+        {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
+    return words;
+}
+const Words<DtypeChoice>& dtype_words() {
+    static const Words<DtypeChoice> words{
+        {"auto", DtypeChoice::automatic}, {"fp32", DtypeChoice::fp32}, {"bf16", DtypeChoice::bf16}};
+    return words;
+}
 
 int rank_on_node() {
     for (const char* name : {"SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMIX_LOCAL_RANK"})
@@ -53,10 +61,8 @@ const std::string& why_no_cuda() {
 
 bool has_cuda() { return why_no_cuda().empty(); }
 
-torch::Device choose_device(std::string_view name) {
-    if (name != "cpu" && name != "cuda" && name != "auto")
-        throw UsageError(fmt::format("device '{}' is not known", name), "choose auto, cpu or cuda");
-    if (name == "cpu" || (name == "auto" && !has_cuda())) return torch::kCPU;
+torch::Device choose_device(DeviceChoice choice) {
+    if (choice == DeviceChoice::cpu || (choice == DeviceChoice::automatic && !has_cuda())) return torch::kCPU;
     if (!has_cuda())
         throw UsageError(fmt::format("device = cuda, but this process has none: {}", why_no_cuda()),
                          "ask the scheduler for a GPU, or set device = auto");
@@ -96,11 +102,13 @@ torch::Tensor staging_memory(std::size_t bytes, const torch::Device& device) {
                         torch::TensorOptions().dtype(torch::kUInt8).pinned_memory(device.is_cuda()));
 }
 
-torch::Dtype choose_dtype(std::string_view name, const torch::Device& device) {
-    if (name == "fp32") return torch::kFloat32;
-    if (name == "bf16") return torch::kBFloat16;
-    if (name == "auto") return has_fast_bf16(device) ? torch::kBFloat16 : torch::kFloat32;
-    throw UsageError(fmt::format("dtype '{}' is not known", name), "choose auto, fp32 or bf16");
+torch::Dtype choose_dtype(DtypeChoice choice, const torch::Device& device) {
+    switch (choice) {
+        case DtypeChoice::fp32: return torch::kFloat32;
+        case DtypeChoice::bf16: return torch::kBFloat16;
+        case DtypeChoice::automatic: break;
+    }
+    return has_fast_bf16(device) ? torch::kBFloat16 : torch::kFloat32;
 }
 
 std::string_view dtype_name(torch::Dtype dtype) { return dtype == torch::kBFloat16 ? "bf16" : "fp32"; }

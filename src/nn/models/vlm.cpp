@@ -134,7 +134,7 @@ std::unique_ptr<VlmParts> VlmParts::describe(const fs::path& folder) {
     }
 }
 
-pictures::PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
+pictures::PictureRecipe VlmParts::picture_recipe(std::optional<bool> pad) const {
     pictures::PictureRecipe recipe;
     if (pictures) recipe = *pictures;
     else {
@@ -148,7 +148,7 @@ pictures::PictureRecipe VlmParts::picture_recipe(std::string_view pad) const {
                                          (from / "preprocessor_config.json").string(), recipe.tile.size,
                                          vision->image_size));
     }
-    if (pad != "auto") recipe.tile.pad_square = pad == "yes";
+    if (pad) recipe.tile.pad_square = *pad;
     return recipe;
 }
 

@@ -112,8 +112,8 @@ TEST_F(EmbedPictures, a_gpu_gives_what_the_cpu_gives_and_the_same_bits_again) {
                               "embed_images")
             .rows;
     };
-    const auto cpu = rows_on(torch::kCPU), gpu = rows_on(layers::choose_device("cuda"));
-    EXPECT_EQ(rows_on(layers::choose_device("cuda")), gpu);
+    const auto cpu = rows_on(torch::kCPU), gpu = rows_on(layers::choose_device(layers::DeviceChoice::cuda));
+    EXPECT_EQ(rows_on(layers::choose_device(layers::DeviceChoice::cuda)), gpu);
     ASSERT_EQ(cpu.size(), gpu.size());
     for (std::size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(cpu[i], gpu[i], 1e-3f) << i;
 }

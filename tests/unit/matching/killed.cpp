@@ -48,8 +48,8 @@ void embed_and_match(const fs::path& folder) {
     run::StageContext context{*solo, run::Paths(folder), "fingerprint"};
     EmbedSettings embed;
     embed.model = fixtures / "clip/exact";
-    embed.dtype = "fp32";
-    embed.device = "cpu";
+    embed.dtype = layers::DtypeChoice::fp32;
+    embed.device = layers::DeviceChoice::cpu;
     embed.batch = embed.images_per_part = embed.texts_per_part = 8;
     const auto pool = pool_settings();
     make_embed_images_stage(embed, pool)->run(context);

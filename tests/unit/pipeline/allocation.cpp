@@ -52,7 +52,7 @@ TEST(check_allocation, refuses_a_time_limit_inside_the_margin_and_a_missing_gpu)
     EXPECT_THAT(check_allocation(job, 2, 100, in({{"SLURM_JOB_ID", "1"}, {"SLURM_RESTART_COUNT", "1"}})), IsEmpty());
     job.run.time_limit_s = 30;  // the job's own word on time goes first
     EXPECT_THAT(check_allocation(job, 2, 100, in({{"SLURM_JOB_ID", "1"}})), IsEmpty());
-    job.train.device = "cuda";
+    job.train.device = layers::DeviceChoice::cuda;
     EXPECT_THROW(check_allocation(job, 2, 3600, in({{"SLURM_JOB_ID", "1"}})), UsageError);
 }
 

@@ -20,23 +20,20 @@ struct Recipe {
     double clip;
     int max_length, max_tiles, micro, ranks, accumulation;
     const char* style;
-    PadImages pad;
+    std::optional<bool> pad;
     GroupBy group;
 };
 
 // LLaVA scripts/v1_5/finetune.sh; InternVL internvl_chat_llava/scripts; InternVL
 // internvl_chat/shell/internvl2.0/2nd_finetune.
 constexpr std::array recipes{
-    Recipe{"llava-v1.5-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+    Recipe{"llava-v1.5-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", true, GroupBy::modality},
+    Recipe{"llava-v1.5-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", true, GroupBy::modality},
+    Recipe{"internvl-chat-v1.0-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", true,
            GroupBy::modality},
-    Recipe{"llava-v1.5-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
+    Recipe{"internvl-chat-v1.0-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", true,
            GroupBy::modality},
-    Recipe{"internvl-chat-v1.0-7b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
-           GroupBy::modality},
-    Recipe{"internvl-chat-v1.0-13b", 2e-5, 0, Decay::matrices, 0, 2048, 0, 16, 8, 1, "vicuna_v1", PadImages::yes,
-           GroupBy::modality},
-    Recipe{"internvl2-8b", 4e-5, 0.05, Decay::all, 1, 4096, 6, 4, 8, 4, "auto", PadImages::as_model_says,
-           GroupBy::none},
+    Recipe{"internvl2-8b", 4e-5, 0.05, Decay::all, 1, 4096, 6, 4, 8, 4, "auto", std::nullopt, GroupBy::none},
 };
 
 tg::pipeline::Job read(const std::string& name) {

@@ -67,7 +67,7 @@ TEST(MemoryPlan, knows_the_state_of_a_trainer_with_adapters_and_moments_of_8_bit
 TEST(MemoryLines, speak_of_the_ranks_and_the_sharding_that_the_job_asks_about) {
     const auto parts = tg::models::VlmParts::describe(tg::fixture::model);
     tg::training::TrainSettings settings;
-    settings.device = "cpu";
+    settings.device = tg::layers::DeviceChoice::cpu;
     settings.max_length = 100;
     settings.micro_batch = 4;
     const auto weights_of = [&](int ranks, tg::training::Sharding sharding) {

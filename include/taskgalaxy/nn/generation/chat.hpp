@@ -8,12 +8,15 @@
 #include <string>
 #include <string_view>
 
+#include "taskgalaxy/nn/layers/device_words.hpp"
+
 namespace tg::generation {
 
 struct ChatSettings {
     std::filesystem::path model;  // Hugging Face folder
     std::filesystem::path image;  // empty: text alone
-    std::string device = "auto", dtype = "auto";
+    layers::DeviceChoice device = layers::DeviceChoice::automatic;
+    layers::DtypeChoice dtype = layers::DtypeChoice::automatic;
     int max_new_tokens = 512;  // of an answer
     double temperature = 0;    // 0: greedy
     double top_p = 1;

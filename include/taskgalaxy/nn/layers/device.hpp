@@ -8,20 +8,19 @@
 
 #include <c10/core/StreamGuard.h>
 
+#include "taskgalaxy/nn/layers/device_words.hpp"
 #include "taskgalaxy/nn/layers/torch.hpp"
 
 namespace tg::layers {
 
-// "auto" (CUDA where there is a device, else CPU), "cpu" or "cuda". CUDA ranks of one node share its devices by their
-// number on the node. Throws UsageError when "cuda" is asked for and cannot be had, naming the reason.
-torch::Device choose_device(std::string_view name);
-// "auto" (bf16 where the device computes it in hardware, else fp32), "fp32" or "bf16".
-torch::Dtype choose_dtype(std::string_view name, const torch::Device& device);
+// automatic: CUDA where there is a device, else CPU. CUDA ranks of one node share its devices by their number on the
+// node. Throws UsageError when CUDA is asked for and cannot be had, naming the reason.
+torch::Device choose_device(DeviceChoice choice);
+// automatic: bf16 where the device computes it in hardware, else fp32.
+torch::Dtype choose_dtype(DtypeChoice choice, const torch::Device& device);
 // Does this process see a CUDA device? Ask here, not torch::cuda: libtorch's CUDA half is loaded at the first question,
 // where there is a driver, and torch keeps what it answered before.
 bool has_cuda();
-std::vector<std::string> device_names();
-std::vector<std::string> dtype_names();
 std::string_view dtype_name(torch::Dtype dtype);  // "fp32", "bf16"
 
 // Does this device multiply bf16 matrices faster than fp32 ones (CUDA from Ampere on, CPUs with AMX or AVX-512 BF16)?

@@ -78,7 +78,7 @@ struct VlmParts {
     std::int64_t image_positions(std::int64_t tiles = 1) const { return vision ? vision->positions * tiles : 0; }
     // Of this model with eyes; `pad`: "yes" or "no" over what the model says, "auto". Throws InputError where it does
     // not fit the tower.
-    pictures::PictureRecipe picture_recipe(std::string_view pad = "auto") const;
+    pictures::PictureRecipe picture_recipe(std::optional<bool> pad = {}) const;
 };
 
 // The file of a picture as what the tower takes of it: [tiles,3,S,S] fp32. Throws InputError that names `name` where it

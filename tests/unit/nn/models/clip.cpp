@@ -89,7 +89,7 @@ TEST_P(ClipTest, the_same_bits_on_one_thread_and_on_two_and_in_batches_of_any_mu
 TEST_P(ClipTest, cuda_agrees_with_the_cpu) {
     if (!layers::has_cuda()) GTEST_SKIP() << "no CUDA device here";
     const auto on_cpu = load_dual_encoder(folder);
-    const auto on_cuda = load_dual_encoder(folder, layers::choose_device("cuda"));
+    const auto on_cuda = load_dual_encoder(folder, layers::choose_device(layers::DeviceChoice::cuda));
     EXPECT_GT(least_cosine(on_cuda->encode_images(fixture_pixels()), on_cpu->encode_images(fixture_pixels())), 0.9999f);
 }
 
@@ -176,12 +176,12 @@ TEST(clip_pooling, an_absent_activation_means_quick_gelu) {
 }
 
 TEST(device_choice, words_of_job_files_become_devices_and_formats) {
-    EXPECT_TRUE(layers::choose_device("cpu").is_cpu());
-    EXPECT_EQ(layers::choose_dtype("bf16", torch::kCPU), torch::kBFloat16);
-    EXPECT_THROW(layers::choose_device("tpu"), UsageError);
-    EXPECT_THROW(layers::choose_dtype("fp8", torch::kCPU), UsageError);
+    EXPECT_TRUE(layers::choose_device(layers::DeviceChoice::cpu).is_cpu());
+    EXPECT_EQ(layers::choose_dtype(layers::DtypeChoice::bf16, torch::kCPU), torch::kBFloat16);
+    EXPECT_THROW(meaning_of(layers::device_words(), "tpu", "device"), UsageError);
+    EXPECT_THROW(meaning_of(layers::dtype_words(), "fp8", "dtype"), UsageError);
     if (!layers::has_cuda()) {
-        EXPECT_THROW(layers::choose_device("cuda"), UsageError);
+        EXPECT_THROW(layers::choose_device(layers::DeviceChoice::cuda), UsageError);
     }
 }
 

@@ -80,7 +80,7 @@ TEST(InternVlChatV1, is_a_llava_with_an_internvit) {
     EXPECT_EQ(model.image_tokens(), 576);
     EXPECT_EQ(parts.picture_recipe().tile.shortest_edge, 336);
     EXPECT_TRUE(parts.picture_recipe().tile.pad_square);
-    EXPECT_FALSE(parts.picture_recipe("no").tile.pad_square);
+    EXPECT_FALSE(parts.picture_recipe(false).tile.pad_square);
     const auto pixels = expected("v1.small").repeat_interleave(28, 1).repeat_interleave(28, 2);
     const auto features = parts.vision->features(pixels.unsqueeze(0))[0];
     EXPECT_LT(difference(features.slice(0, 0, 576, 29), expected("v1.features")), 1e-4);
