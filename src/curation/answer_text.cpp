@@ -4,6 +4,7 @@
 
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
+#include "taskgalaxy/llm/thoughts.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
 namespace tg::curation {
@@ -61,8 +62,7 @@ std::string mended(std::string_view object) {
     return out;
 }
 
-}  // namespace
-
+// The text inside the code fences that hold any, or the whole text.
 std::string without_fence(std::string_view answer, Notes& notes) {
     const auto open = answer.find(fence);
     if (open == answer.npos) return std::string(trimmed(answer));
@@ -93,6 +93,14 @@ std::string without_fence(std::string_view answer, Notes& notes) {
     if (only_blank(inside)) return std::string(trimmed(replace_all(std::string(answer), fence, " ")));
     if (talk) ++notes[Note::chatter];
     return std::string(trimmed(inside));
+}
+
+}  // namespace
+
+std::string bare_answer(std::string_view answer, Notes& notes) {
+    const auto said = llm::without_thoughts(answer);
+    if (said.size() != answer.size()) ++notes[Note::thoughts];
+    return without_fence(said, notes);
 }
 
 std::optional<nlohmann::json> whole_json(std::string_view text) {

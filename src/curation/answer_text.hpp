@@ -10,8 +10,8 @@
 
 namespace tg::curation {
 
-// The text inside the first code fence that holds any, or the whole text; counts what was stripped.
-std::string without_fence(std::string_view answer, Notes& notes);
+// The answer without the model's thoughts (llm/thoughts.hpp) and out of its code fences; counts what was taken off.
+std::string bare_answer(std::string_view answer, Notes& notes);
 
 // The answer as one JSON value, if it is one as a whole.
 std::optional<nlohmann::json> whole_json(std::string_view text);

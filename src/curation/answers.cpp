@@ -1,11 +1,13 @@
 #include "taskgalaxy/curation/answers.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <fmt/format.h>
 #include <set>
 #include <unordered_set>
 
 #include "answer_text.hpp"
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/taxonomy/path.hpp"
 
@@ -15,16 +17,17 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, note_count> note_names{
-    "code_fence",     "chatter",      "json_form",    "relabelled", "unknown_label",
-    "repeated_label", "wrong_parent", "bad_path",     "known_path", "broken_json",
-    "missing_field",  "empty_field",  "extra_sample", "left_out",   "contradiction"};
+    "code_fence",   "chatter",  "json_form",     "relabelled",  "unknown_label", "repeated_label",
+    "wrong_parent", "bad_path", "known_path",    "broken_json", "missing_field", "empty_field",
+    "extra_sample", "left_out", "contradiction", "thoughts"};
 
 // "None", "[none]", "none.", "(none)"; not "none of these types" amid a sentence.
 bool says_none(std::string_view text) {
     const auto first = text.find_first_not_of(" \t\r\n[]()\"'`*.");
     if (first == text.npos) return false;
     const auto last = text.find_last_not_of(" \t\r\n[]()\"'`*.");
-    return lower_ascii(text.substr(first, last - first + 1)) == "none";
+    const auto word = lower_ascii(text.substr(first, last - first + 1));
+    return word == "none" || word == "n/a";
 }
 
 // Strings of a JSON array, or of the first array inside an object: what structured output and eager models give.
@@ -71,6 +74,39 @@ bool is_talk(std::string_view line) {
                      [](char c) { return c >= '0' && c <= '9'; }))
         return true;
     return words >= 10 || (bare.find(',') != bare.npos && !bare.ends_with(','));
+}
+
+// What a name never holds, whatever stands around it: the marks of JSON and of tags, or no letter at all; and the words
+// that say there is none.
+bool is_type_name(std::string_view name) {
+    if (name.find_first_of("{}<>|\\") != name.npos) return false;
+    if (std::ranges::none_of(name, [](unsigned char c) { return std::isalpha(c) != 0 || c >= 0x80; })) return false;
+    for (const std::string_view no_name : {"none", "n/a", "na", "nil", "null", "nothing"})
+        if (name == no_name) return false;
+    return true;
+}
+bool holds_type_names(std::string_view path) {
+    for (const auto& name : split(path, taxonomy::level_separator))
+        if (!is_type_name(name)) return false;
+    return true;
+}
+
+// The whole strings of a JSON list that was cut off, or broken behind them.
+std::vector<std::string> strings_before_the_cut(std::string_view text) {
+    std::vector<std::string> strings;
+    auto at = text.find('[');
+    while (at != text.npos) {
+        at = text.find_first_not_of(" \t\r\n,", at + 1);
+        if (at == text.npos || text[at] != '"') break;
+        auto end = at + 1;
+        while (end < text.size() && text[end] != '"') end += text[end] == '\\' ? 2 : 1;
+        if (end >= text.size()) break;
+        const auto value = parse_json_if_good(text.substr(at, end + 1 - at));
+        if (!value.is_string()) break;
+        strings.push_back(value.get<std::string>());
+        at = end;
+    }
+    return strings;
 }
 
 // The field under any of its usual names, as text.
@@ -129,7 +165,7 @@ Notes& Notes::operator+=(const Notes& other) {
 
 ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent) {
     ExpandAnswer out;
-    const auto text = without_fence(answer, out.notes);
+    const auto text = bare_answer(answer, out.notes);
     if (says_none(text)) return out;
     std::vector<std::string> lines;
     bool from_json = false;
@@ -140,6 +176,11 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
             ++out.notes[Note::json_form];
             if (lines.empty()) return out;
         }
+    }
+    if (!from_json && (text.starts_with('{') || text.starts_with("[\"") || text.starts_with("[\n"))) {
+        lines = strings_before_the_cut(text);
+        from_json = true;
+        ++out.notes[Note::broken_json];
     }
     if (!from_json) lines = lines_of(text);
     // Below a parent full paths are asked for. Bare names are taken only from answers that hold no path at all: beside
@@ -159,6 +200,10 @@ ExpandAnswer read_expand_answer(std::string_view answer, std::string_view parent
             continue;
         }
         auto& path = reading.path;
+        if (!holds_type_names(path)) {
+            ++out.notes[Note::bad_path];
+            continue;
+        }
         if (bare && !parent.empty()) {
             path = fmt::format("{}{}{}", parent, taxonomy::level_separator, path);
             ++out.notes[Note::relabelled];
@@ -222,7 +267,7 @@ std::vector<std::string> pieces_of(std::string_view text) {
 
 RefineAnswer read_refine_answer(std::string_view answer, const std::vector<std::string>& candidates) {
     RefineAnswer out{std::vector<std::uint8_t>(candidates.size(), 0), {}, {}};
-    const auto text = without_fence(answer, out.notes);
+    const auto text = bare_answer(answer, out.notes);
     const LabelFinder labels(candidates);
     std::optional<ListReading> best;
 
@@ -266,7 +311,7 @@ RefineAnswer read_refine_answer(std::string_view answer, const std::vector<std::
 
 GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<std::string>& types) {
     GenerateAnswer out{std::vector<std::optional<QuestionAnswer>>(types.size()), {}, {}};
-    const auto text = without_fence(answer, out.notes);
+    const auto text = bare_answer(answer, out.notes);
     std::vector<json> objects;
     for (const auto& value : json_objects(text, out.notes)) collect_samples(value, objects);
 
@@ -307,84 +352,6 @@ GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<s
                               : "no object of the answer has a task type that was asked for, a question and an answer";
     }
     out.notes[Note::left_out] += static_cast<std::int64_t>(types.size()) - made;
-    return out;
-}
-
-namespace {
-
-bool is_word_byte(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || (static_cast<unsigned char>(c) & 0x80) != 0;
-}
-
-// 1 or 0 with nothing but marks around it: "**1**", "[0]", "1.".
-std::optional<int> bare_vote(std::string_view text) {
-    const auto first = std::find_if(text.begin(), text.end(), is_word_byte);
-    if (first == text.end() || (*first != '0' && *first != '1')) return std::nullopt;
-    if (first != text.begin() && (first[-1] == '-' || first[-1] == '.')) return std::nullopt;
-    if (std::any_of(first + 1, text.end(), is_word_byte)) return std::nullopt;
-    return *first - '0';
-}
-
-// A line of its own, or the head of a remark: "1. The question suits." / "0, because ...". "0 errors found" is no vote.
-std::set<int> votes_on_own_lines(std::string_view text) {
-    std::set<int> votes;
-    for (const auto& line : split(text, '\n')) {
-        if (const auto vote = bare_vote(line)) votes.insert(*vote);
-        const auto bare = trimmed(line);
-        if (bare.size() > 2 && (bare[0] == '0' || bare[0] == '1') &&
-            std::string_view(".,:;)-").find(bare[1]) != std::string_view::npos && bare[2] == ' ')
-            votes.insert(bare[0] - '0');
-    }
-    return votes;
-}
-
-// "Answer: 1", "the score is 0", "valid = 1".
-std::set<int> votes_behind_words(std::string_view text) {
-    std::set<int> votes;
-    const auto lower = lower_ascii(text);
-    for (const std::string_view word :
-         {"answer", "vote", "score", "verdict", "valid", "rating", "output", "result", "judgement", "judgment"}) {
-        for (auto at = lower.find(word); at != lower.npos; at = lower.find(word, at + 1)) {
-            auto rest = trimmed(std::string_view(lower).substr(at + word.size()));
-            while (!rest.empty() && !is_word_byte(rest.front())) rest.remove_prefix(1);
-            if (rest.starts_with("is ")) rest = rest.substr(3);
-            while (!rest.empty() && !is_word_byte(rest.front())) rest.remove_prefix(1);
-            if (rest.empty() || (rest[0] != '0' && rest[0] != '1')) continue;
-            const bool alone =
-                rest.size() == 1 || (!is_word_byte(rest[1]) &&
-                                     !((rest[1] == '.' || rest[1] == '/') && rest.size() > 2 && is_word_byte(rest[2])));
-            if (alone) votes.insert(rest[0] - '0');
-        }
-    }
-    return votes;
-}
-
-}  // namespace
-
-JudgeAnswer read_judge_answer(std::string_view answer) {
-    JudgeAnswer out;
-    const auto text = without_fence(answer, out.notes);
-    if (text == "1" || text == "0") {
-        out.vote = text[0] - '0';
-        return out;
-    }
-    if (const auto value = whole_json(text); value && value->is_object()) {
-        for (const auto& inner : *value) {
-            const bool bit = inner.is_number_integer() && (inner == 0 || inner == 1);
-            if (!bit && !inner.is_boolean()) continue;
-            out.vote = inner.is_boolean() ? inner.get<bool>() : inner.get<int>();
-            ++out.notes[Note::json_form];
-            return out;
-        }
-    }
-    std::set<int> votes = votes_on_own_lines(text);
-    if (votes.empty()) votes = votes_behind_words(text);
-    if (votes.size() == 1) {
-        out.vote = *votes.begin();
-        ++out.notes[Note::chatter];
-    } else {
-        out.problem = votes.empty() ? "the answer is neither 1 nor 0" : "the answer holds both 1 and 0";
-    }
     return out;
 }
 

@@ -31,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (const auto& path : answer.paths) {
             hold(taxonomy::parent_of(path) == parent);
             hold(taxonomy::read_path(path).path == path);  // normalised for good
+            hold(path.find_first_of("{}<>") == path.npos && !path.ends_with("~none"));
         }
     }
 

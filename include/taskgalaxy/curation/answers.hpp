@@ -22,14 +22,15 @@ enum class Note : std::uint8_t {
     unknown_label,   // dropped: a type that was not offered
     repeated_label,  // dropped: a type named twice
     wrong_parent,    // dropped: a path that is not below the parent asked about
-    bad_path,        // dropped: an empty level, too deep, too long
+    bad_path,        // dropped: an empty level, too deep, too long, no name at all
     known_path,      // dropped: exists already
-    broken_json,     // dropped: an object that is no JSON, or was cut off
+    broken_json,     // dropped: an object that is no JSON, or was cut off; of a list, what follows the cut
     missing_field,   // dropped: an object without question, answer or type
     empty_field,     // dropped: an empty question or answer
     extra_sample,    // dropped: a second sample for one type
     left_out,        // a type that was asked for and got no sample
     contradiction,   // labels and None in one answer: the labels count
+    thoughts,        // what a model thought aloud before its answer, taken off
     count_           // how many there are
 };
 std::string_view note_name(Note note);
@@ -71,7 +72,7 @@ struct GenerateAnswer {
 };
 GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<std::string>& types);
 
-// Judgement: `1` or `0`.
+// Judgement: `1` or `0`, as the whole answer, on its first or last line, or behind a label there; never an item of a list.
 struct JudgeAnswer {
     int vote = -1;  // 1, 0, or -1 with a problem
     Notes notes;

@@ -80,6 +80,30 @@ TEST(an_expansion_answer, may_say_that_nothing_is_left) {
         EXPECT_THAT(read_expand_answer(bad, "animals").problem, testing::Not(IsEmpty())) << bad;
 }
 
+TEST(an_expansion_answer, holds_names_and_nothing_else) {
+    for (const auto* nothing : {"<think>\nanimals~birds\n", "{", "{ \n\n\n", "{\"paths\": [\"animals~bi", "</think>",
+                                "<tool>", "animals~<think>", "animals~{", "animals~none", "animals~N/A", "animals~null",
+                                "animals~...", "n/a\nnone", "[\n\n", "<|im_end|>"}) {
+        const auto answer = read_expand_answer(nothing, "animals");
+        EXPECT_THAT(answer.paths, IsEmpty()) << nothing;
+    }
+    const auto thinking = read_expand_answer(
+        "<think>\nanimals~cats? none\n</think>\nanimals~birds\nanimals~none\nanimals~<b>fish</b>", "animals");
+    EXPECT_THAT(thinking.paths, ElementsAre("animals~birds"));
+    EXPECT_EQ(thinking.notes[Note::thoughts], 1);
+    EXPECT_EQ(thinking.notes[Note::bad_path], 2);
+}
+
+TEST(an_expansion_answer, that_is_cut_off_counts_as_far_as_it_is_whole) {
+    const auto answer =
+        read_expand_answer("{\"paths\": [\"animals~birds\", \"animals~\\u0066ish\",\n \"animals~ins", "animals");
+    EXPECT_THAT(answer.paths, ElementsAre("animals~birds", "animals~fish"));
+    EXPECT_EQ(answer.notes[Note::broken_json], 1);
+    EXPECT_THAT(answer.problem, IsEmpty());
+    EXPECT_THAT(read_expand_answer("[\"weather reading\", \"menu", "").paths, ElementsAre("weather reading"));
+    EXPECT_THAT(read_expand_answer("{\"paths\": [", "animals").problem, testing::Not(IsEmpty()));
+}
+
 // --- refinement
 
 TEST(a_refinement, is_a_bracketed_list_of_candidates) {
@@ -229,33 +253,6 @@ TEST(a_generation, without_any_usable_object_says_why) {
     EXPECT_THAT(read_generate_answer(R"({"task_type": "space", "question": "a", "answer": "b"})", types).problem,
                 testing::HasSubstr("no object"));
     EXPECT_THAT(read_generate_answer("", types).problem, testing::Not(IsEmpty()));
-}
-
-// --- judgement
-
-TEST(a_judgement, is_one_digit) {
-    EXPECT_EQ(read_judge_answer("1").vote, 1);
-    EXPECT_EQ(read_judge_answer(" 0\n").vote, 0);
-    EXPECT_EQ(all_of(read_judge_answer("1").notes), 0);
-}
-
-TEST(a_judgement, may_stand_amid_marks_words_or_json) {
-    for (const auto* one : {"**1**", "[1]", "1.", "Answer: 1", "```\n1\n```", "{\"valid\": 1}", "{\"valid\": true}",
-                            "The question suits the picture.\n\n1", "1\n\nThe answer can be seen.", "My verdict is 1",
-                            "Score = 1.", "1. The sample is valid."})
-        EXPECT_EQ(read_judge_answer(one).vote, 1) << one;
-    for (const auto* zero : {"\"0\"", "Vote: **0**", "{\"valid\": 0}", "0, because the count is wrong."})
-        EXPECT_EQ(read_judge_answer(zero).vote, 0) << zero;
-}
-
-TEST(a_judgement, that_is_anything_else_is_no_vote) {
-    for (const auto* bad :
-         {"", "yes", "10", "0.5", "-1", "2", "1/0", "0 errors were found, so the sample is fine",
-          "Answer: 1\nAnswer: 0", "1\n0", "I cannot help with that.", "answer: 10", "score: 0.8", "{\"valid\": 7}"}) {
-        const auto answer = read_judge_answer(bad);
-        EXPECT_EQ(answer.vote, -1) << bad;
-        EXPECT_THAT(answer.problem, testing::Not(IsEmpty())) << bad;
-    }
 }
 
 // --- schemas
