@@ -83,7 +83,8 @@ launch() {
     # -K1: a rank that dies ends the step, so that nobody waits for it.
     srun)
       pass_used_steps 1
-      forwarding srun --mpi=pmix -K1 --cpu-bind=cores ${TASKGALAXY_SRUN_OPTIONS:-} $TASKGALAXY_CONTAINER "$TASKGALAXY" "$@"
+      forwarding srun --mpi=pmix -K1 --cpu-bind=cores ${TASKGALAXY_SRUN_OPTIONS:-} $TASKGALAXY_CONTAINER \
+        "$TASKGALAXY" "$@"
       ;;
     mpirun) forwarding mpirun --bind-to core ${TASKGALAXY_MPIRUN_OPTIONS:-} $TASKGALAXY_CONTAINER "$TASKGALAXY" "$@" ;;
     *) echo "TASKGALAXY_LAUNCH=$TASKGALAXY_LAUNCH: choose srun or mpirun" >&2; return 2 ;;
@@ -95,12 +96,13 @@ crashes() { scontrol show job "$SLURM_JOB_ID" | sed -n 's/.*taskgalaxy_crashes:\
 
 # A field of this job as Slurm has it; nothing where it has none.
 job_field() {
-  scontrol show job "$SLURM_JOB_ID" | sed -n "s|.* $1=\\([^ ]*\\).*|\\1|p" | head -n 1 | sed -e '/^(null)$/d' -e '/^N\/A$/d'
+  scontrol show job "$SLURM_JOB_ID" | sed -n "s|.* $1=\\([^ ]*\\).*|\\1|p" | head -n 1 |
+    sed -e '/^(null)$/d' -e '/^N\/A$/d'
 }
 job_log() { scontrol show job "$SLURM_JOB_ID" | sed -n 's/^ *StdOut=//p' | head -n 1; }  # it may hold blanks
 
-# Submits this job's script again, as large as this job and on the same account, and lets the jobs that wait for this one
-# wait for the next. Options that no field shows (--signal among them) are those of the script.
+# Submits this job's script again, as large as this job and on the same account, and lets the jobs that wait for this
+# one wait for the next. Options that no field shows (--signal among them) are those of the script.
 submit_again() {
   local words=(--export=ALL --no-requeue --open-mode=append --job-name="$SLURM_JOB_NAME" --nodes="$SLURM_JOB_NUM_NODES"
     --ntasks="$SLURM_NTASKS" --partition="$SLURM_JOB_PARTITION" --output="$(job_log)"

@@ -13,7 +13,7 @@ constexpr storage::Dataset<std::int64_t> image{"image"}, type{"type"};
 constexpr storage::Dataset<std::string> question{"question"}, answer{"answer"};
 constexpr storage::Dataset<std::uint8_t> votes{"votes"}, kept{"kept"}, state{"state"};
 constexpr storage::Dataset<std::uint8_t> refine_state{"refine/state"}, refine_kept{"refine/kept"};
-constexpr storage::Dataset<std::int64_t> notes_per_part{"figures/notes_per_part"};
+constexpr storage::Dataset<std::int64_t> notes_of_part{"part/notes"};
 constexpr storage::Dataset<std::int64_t> image_states{"figures/image_states"}, sample_states{"figures/sample_states"};
 constexpr storage::Dataset<std::int64_t> votes_for{"figures/votes_for"}, judge_votes{"figures/judge_votes"};
 constexpr storage::Dataset<double> agreement{"figures/agreement"};
@@ -41,7 +41,7 @@ void write_samples(storage::Hdf5File& file, const SampleRows& samples, const Ref
     sample_sets::state.write(file, samples.state);
     sample_sets::refine_state.write(file, refined.state);
     sample_sets::refine_kept.write(file, refined.kept, {refined.state.size(), refined.k});
-    sample_sets::notes_per_part.write(file, notes, {1, notes.size()});
+    sample_sets::notes_of_part.write(file, notes, {1, notes.size()});
 }
 
 void write_sample_figures(storage::Hdf5File& file, const SampleFigures& f, bool writes) {
@@ -68,7 +68,7 @@ void write_sample_figures(storage::Hdf5File& file, const SampleFigures& f, bool 
 SampleMarks read_sample_marks(const std::filesystem::path& part) {
     const auto file = storage::Hdf5File::open(part);
     return {read_refined(file), sample_sets::state.read(file), sample_sets::kept.read(file),
-            sample_sets::votes.read(file), sample_sets::notes_per_part.read(file)};
+            sample_sets::votes.read(file), sample_sets::notes_of_part.read(file)};
 }
 
 RefineRows read_refined(const std::filesystem::path& samples_h5) {

@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto fingerprint_attribute = "fingerprint";
 
+constexpr std::string_view of_part_alone = "part/";  // datasets that are not gathered
 constexpr auto first_attribute = "first_item", end_attribute = "end_item";
 
 std::string file_name(parallel::Slice items) { return fmt::format("{:012}-{:012}.h5", items.begin, items.end); }
@@ -33,6 +34,12 @@ std::optional<parallel::Slice> usable_part(const std::filesystem::path& file, co
         log::warn("an unreadable part is done again: {}", error.what());
         return std::nullopt;
     }
+}
+
+std::vector<DatasetInfo> gathered_datasets(const std::filesystem::path& part) {
+    auto sets = Hdf5File::open(part).datasets();
+    std::erase_if(sets, [](const DatasetInfo& set) { return set.name.starts_with(of_part_alone); });
+    return sets;
 }
 
 }  // namespace
@@ -101,12 +108,12 @@ void PartStore::gather(const std::filesystem::path& final_name, const std::funct
     std::map<std::string, std::vector<std::uint64_t>> my_rows;
     std::vector<DatasetInfo> schema;
     parallel::together(ranks_, [&] {
-        if (ranks_.is_root() && parts_.count() > 0) schema = Hdf5File::open(path(0)).datasets();
+        if (ranks_.is_root() && parts_.count() > 0) schema = gathered_datasets(path(0));
         for (auto part = slice.begin; part < slice.end; ++part) {
             if (!usable_part(path(part), fingerprint_))
                 throw StorageError(fmt::format("{}: this part is gone or another one", path(part).string()),
                                    "give the same command again; it is done again");
-            for (const auto& set : Hdf5File::open(path(part)).datasets()) my_rows[set.name].push_back(set.shape.at(0));
+            for (const auto& set : gathered_datasets(path(part))) my_rows[set.name].push_back(set.shape.at(0));
         }
     });
     schema = ranks_.broadcast(std::move(schema));

@@ -72,7 +72,8 @@ struct GenerateAnswer {
 };
 GenerateAnswer read_generate_answer(std::string_view answer, const std::vector<std::string>& types);
 
-// Judgement: `1` or `0`, as the whole answer, on its first or last line, or behind a label there; never an item of a list.
+// Judgement: `1` or `0`, as the whole answer, on its first or last line, or behind a label there; never an item of a
+// list.
 struct JudgeAnswer {
     int vote = -1;  // 1, 0, or -1 with a problem
     Notes notes;

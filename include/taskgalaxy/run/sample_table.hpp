@@ -16,10 +16,9 @@
 //     agreement      f64 [J,J]      share of the samples on which both voted and said the same
 //     level1/name texts, level1/counts i64 [L,4]   pictures, None, candidates offered, kept
 //     notes/name texts, notes/counts i64 [3,notes] what the parsers forgave or dropped: refine, generate, screen
-//     notes_per_part i64 [parts,3*notes]           the same of each part
 //   attributes   judges (with ", " between), none_rate, kept_rate, fleiss_kappa (f64), kept (i64), format,
 //                keep_votes, limit_items (i64); fingerprint
-// A part holds its rows of everything but `figures`, and one row of figures/notes_per_part.
+// A part holds its rows of everything but `figures`, and part/notes i64 [1,3*notes], which stays in it.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +51,7 @@ struct SampleRows {
     std::vector<std::uint8_t> kept, state;  // [S]
 };
 
-// Of one part, or of a whole file made by one process. `notes`: its row of figures/notes_per_part.
+// Of one part, or of a whole file made by one process. `notes`: its row of part/notes.
 void write_samples(storage::Hdf5File& file, const SampleRows& samples, const RefineRows& refined,
                    const std::vector<std::int64_t>& notes);
 

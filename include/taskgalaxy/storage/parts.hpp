@@ -32,9 +32,10 @@ public:
     void write(std::uint64_t part, const std::function<void(Hdf5File&)>& fill) const;
     std::filesystem::path path(std::uint64_t part) const;
 
-    // Collective, when no part is missing any more (else StorageError): joins every dataset of all parts along its
-    // first dimension, in part order, into `final_name`; `finish` may add datasets and attributes (collectively). Then
-    // removes the parts. Ranks read and write disjoint parts at once; nobody holds more than one part in memory.
+    // Collective, when no part is missing any more (else StorageError): joins every dataset of all parts, but for
+    // those below the group `part`, along its first dimension, in part order, into `final_name`; `finish` may add
+    // datasets and attributes (collectively). Then removes the parts. Ranks read and write disjoint parts at once;
+    // nobody holds more than one part in memory.
     void gather(const std::filesystem::path& final_name, const std::function<void(Hdf5File&)>& finish = {}) const;
 
 private:
