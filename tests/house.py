@@ -4,7 +4,9 @@
     tests/house.py [ROOT [RULE ...]]     prints FILE:LINE: what is wrong, one line each; exit code 1 where there is one
 
   order      A room includes only rooms that stand before it in TASKGALAXY_ROOMS (src/CMakeLists.txt), and no private
-             header but its own; no stage includes a stage.
+             header but its own; no stage includes a stage. All code lies in a room, as .cpp, .hpp or .cu.
+  plain      An include is a line `#include <...>` or `#include "..."`, nothing that hides what is included; a header
+             begins with its contract, then `#pragma once`.
   links      USES of a room's CMakeLists.txt lists each room whose headers it includes, and none that it cannot reach.
   libraries  Headers of MPI, NCCL, torch, ... are reached only where the table in docs/architecture.md says.
   width      No line past 120 columns.
@@ -27,7 +29,7 @@ import time
 from pathlib import Path
 
 STAGES = ("ingest", "matching", "dataset", "curation", "training", "evaluation", "report")
-RULES = ("order", "links", "libraries", "width", "format", "names", "headers", "paths")
+RULES = ("order", "plain", "links", "libraries", "width", "format", "names", "headers", "paths")
 WIDTH = 120
 # What need not keep to the width, and why.
 WIDE = {
@@ -81,7 +83,7 @@ class House:
             if name.startswith("tests/"):
                 places += ["tests/" + path] + [f"src/{room}/{path}" for room in self.rooms]
             for place in places:
-                place = str(Path(place)) if ".." not in place else self.plain(place)
+                place = str(Path(place)) if ".." not in place else self.without_dots(place)
                 if place in self.present:
                     seen = place
                     break
@@ -89,7 +91,7 @@ class House:
         return out
 
     @staticmethod
-    def plain(path):
+    def without_dots(path):
         parts = []
         for part in path.split("/"):
             if part == ".." and parts:
@@ -119,7 +121,29 @@ class House:
 
     # ---- the rules
 
+    def plain(self):
+        for name in self.code:
+            if name.startswith("tests/fixtures/"):
+                continue
+            text = self.text(name)
+            for match in re.finditer(r"^[ \t]*#[ \t]*(include|include_next|import)\b(.*)$", text, re.M):
+                if match[1] != "include" or not re.match(r'[ \t]*(<[^>"]+>|"[^>"]+")[ \t]*(//.*)?$', match[2]):
+                    line = text.count("\n", 0, match.start()) + 1
+                    self.say(name, line, "an include is written #include <...> or #include \"...\"")
+            if name.endswith(".hpp"):
+                if "#pragma once" not in text:
+                    self.say(name, 1, "a header says #pragma once")
+                elif not text.startswith("//"):
+                    self.say(name, 1, "a header begins with its contract")
+
     def order(self):
+        for name in self.files:
+            if not re.match(r"(src|include)/", name) or name.startswith("src/cmake/"):
+                continue
+            if not name.endswith((".cpp", ".hpp", ".cu", ".cuh", "CMakeLists.txt")):
+                self.say(name, 1, "code is a .cpp, .hpp, .cu or .cuh")
+            elif self.room_of(name) is None and name != "src/CMakeLists.txt":
+                self.say(name, 1, "all code lies in a room")
         for name in self.code:
             room = self.room_of(name)
             if name.startswith("tests/") or room is None:
@@ -283,7 +307,7 @@ class House:
         for name in documents:
             for number, line in enumerate(self.text(name).split("\n"), 1):
                 for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", line):
-                    if not there(self.plain(str(Path(name).parent / link))):
+                    if not there(self.without_dots(str(Path(name).parent / link))):
                         self.say(name, number, f"no such file: {link}")
                 for path in re.findall(rf"(?<![\w./~${{}}-])((?:{FOLDERS})/[\w./*{{}},-]*[\w/*}}])", line):
                     if not exists(path):
@@ -355,7 +379,7 @@ def code_only(text):
 
 SCOPE = re.compile(
     r"""(?P<namespace>\b(?:inline\s+)?namespace\b\s*(?P<path>[\w:]*)\s*\{)
-      |(?P<type>\b(?:struct|class|union|enum(?:\s+(?:class|struct))?)\s+(?:alignas\s*\([^)]*\)\s*)?
+      |(?P<type>\b(?:struct|class|union|enum(?:\s+(?:class|struct))?)\s+(?:(?:alignas\s*\([^)]*\)|\[\[[^\]]*\]\])\s*)*
         (?P<name>[A-Za-z_]\w*(?:::\w+)*)(?P<special><[^;{}()]*>)?\s*(?:final\s*)?
         (?::(?!:)[^;{}()]*(?:\([^()]*\)[^;{}()]*)*)?\{)
       |(?P<open>\{)|(?P<close>\})""",

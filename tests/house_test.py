@@ -78,6 +78,27 @@ CASES = {
         include("src/report/tables.cpp", '"../curation/flow.hpp"'),
         "src/curation/flow.hpp is private to curation",
     ),
+    "an include that hides what it includes": (
+        "plain",
+        include("src/core/text.cpp", "TG_SOME_HEADER"),
+        "an include is written",
+    ),
+    "a header without a contract": (
+        "plain",
+        create("src/core/bare.hpp", "#pragma once\n"),
+        "a header begins with its contract",
+    ),
+    "a header that may be read twice": (
+        "plain",
+        create("src/core/bare.hpp", "// Read twice.\n"),
+        "a header says #pragma once",
+    ),
+    "code of another suffix": ("order", create("src/core/hidden.inc", "int hidden;\n"), "code is a .cpp"),
+    "code outside the rooms": (
+        "order",
+        create("include/taskgalaxy/loose.hpp", "// Loose.\n#pragma once\n"),
+        "all code lies in a room",
+    ),
     "a room that is used and not linked": (
         "links",
         replace("src/taxonomy/CMakeLists.txt", r" tg_storage", ""),
@@ -101,6 +122,11 @@ CASES = {
         "names",
         lambda root: (create("src/core/one.hpp", TYPE)(root), create("src/core/two.hpp", TYPE, 6)(root))[1],
         "the type tg::AgreedTwice is defined in src/core/one.hpp:6 too",
+    ),
+    "a type name behind an attribute": (
+        "names",
+        append("tests/unit/core/text.cpp", "namespace tg { class [[nodiscard]] SettingsVisitor {}; }"),
+        "the type tg::SettingsVisitor is defined in include/taskgalaxy/core/settings.hpp",
     ),
     "a type name of the program in a test": (
         "names",

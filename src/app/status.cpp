@@ -6,6 +6,7 @@
 
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
+#include "taskgalaxy/core/progress.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pipeline/stages.hpp"
 #include "taskgalaxy/run/lock.hpp"
@@ -15,13 +16,6 @@ namespace tg::app {
 namespace {
 
 // One piece of work in progress, summed over the ranks that reported it.
-struct UnderWay {
-    std::uint64_t done = 0, total = 0;
-    double per_second = 0;
-    std::string unit, note;
-    std::filesystem::file_time_type seen{};
-};
-
 struct Status {
     std::filesystem::path run;
     std::string holder;
@@ -29,29 +23,12 @@ struct Status {
     std::map<std::string, UnderWay> under_way;
 };
 
-std::map<std::string, UnderWay> progress_of(const std::filesystem::path& folder) {
-    std::map<std::string, UnderWay> all;
-    std::error_code missing;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
-        if (entry.path().extension() != ".json") continue;
-        const auto state = parse_json_if_good(read_text_file(entry.path()));
-        if (state.is_discarded() || state.value("finished", false)) continue;
-        auto& sum = all[state.value("stage", "?")];
-        sum.done += state.value("done", std::uint64_t{0});
-        sum.total += state.value("total", std::uint64_t{0});
-        sum.per_second += state.value("per_second", 0.0);
-        sum.unit = state.value("unit", "");
-        if (const auto note = state.value("note", ""); !note.empty()) sum.note = note;
-        sum.seen = std::max(sum.seen, entry.last_write_time());
-    }
-    return all;
-}
-
 Status read_status(const std::filesystem::path& run) {
     if (!std::filesystem::exists(run / run::files::record))
         throw InputError(fmt::format("{}: not a run directory (it has no run.h5)", run.string()),
                          "give the folder that run.folder names in the job file");
-    Status status{run, run::Lock::holder(run), run::Record(run / run::files::record), progress_of(run / "progress")};
+    Status status{run, run::Lock::holder(run), run::Record(run / run::files::record),
+                  read_progress(run::Paths(run).progress())};
     std::erase_if(status.under_way, [&](const auto& work) {
         return status.record.find(work.first) != nullptr;
     });  // done, if with less than was wanted

@@ -4,20 +4,9 @@
 #include <cmath>
 #include <exception>
 
-namespace tg::asking {
+#include "taskgalaxy/core/base64.hpp"
 
-std::string base64(std::span<const std::byte> bytes) {
-    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t group = 0;
-        for (std::size_t j = 0; j < 3; ++j)
-            group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
-        for (std::size_t j = 0; j < 4; ++j) out += i + j <= bytes.size() ? letters[group >> (18 - 6 * j) & 63] : '=';
-    }
-    return out;
-}
+namespace tg::asking {
 
 llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& as) {
     const auto longest = std::max(image.width, image.height);
@@ -32,7 +21,7 @@ llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& 
     } else {
         jpeg = pictures::encode_jpeg(image, as.quality);
     }
-    out.base64 = base64(jpeg);
+    out.base64 = to_base64(jpeg);
     return out;
 }
 

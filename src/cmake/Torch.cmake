@@ -51,7 +51,7 @@ if(EXISTS ${TG_TORCH_ROOT}/lib/libtorch_cuda.so)
     set(TG_WITH_CUDA ON)
     target_compile_definitions(taskgalaxy_torch INTERFACE TASKGALAXY_WITH_CUDA=1)
     target_include_directories(taskgalaxy_torch SYSTEM INTERFACE ${TG_CUDA_INCLUDE} ${TG_NCCL_INCLUDE})
-    # torch_cuda itself is loaded at run time (src/nn/device.cpp), where there is a driver.
+    # torch_cuda itself is loaded at run time (src/nn/layers/device.cpp), where there is a driver.
     target_link_libraries(taskgalaxy_torch INTERFACE c10_cuda ${TG_NCCL} ${TG_CUDART})
     cmake_path(GET TG_NCCL PARENT_PATH TG_NCCL_FOLDER)
     cmake_path(GET TG_CUDART PARENT_PATH TG_CUDART_FOLDER)

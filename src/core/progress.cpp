@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/log.hpp"
 #include "taskgalaxy/core/text.hpp"
 
@@ -109,6 +110,35 @@ void Progress::show(bool last) {
     } else {
         log::info("{}", line);
     }
+}
+
+std::map<std::string, UnderWay> read_progress(const std::filesystem::path& folder) {
+    std::map<std::string, UnderWay> all;
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+        if (entry.path().extension() != ".json") continue;
+        const auto state = parse_json_if_good(read_text_file(entry.path()));
+        if (!state.is_object()) continue;
+        try {
+            if (state.value("finished", false)) continue;
+            UnderWay mine{state.value("done", std::uint64_t{0}),
+                          state.value("total", std::uint64_t{0}),
+                          state.value("per_second", 0.0),
+                          state.value("unit", ""),
+                          state.value("note", ""),
+                          entry.last_write_time()};
+            auto& sum = all[state.value("stage", "?")];
+            sum.done += mine.done;
+            sum.total += mine.total;
+            sum.per_second += mine.per_second;
+            sum.unit = mine.unit;
+            if (!mine.note.empty()) sum.note = mine.note;
+            sum.seen = std::max(sum.seen, mine.seen);
+        } catch (const nlohmann::json::exception& error) {
+            log::warn("{}: no progress file ({})", entry.path().string(), error.what());
+        }
+    }
+    return all;
 }
 
 }  // namespace tg

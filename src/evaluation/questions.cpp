@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "taskgalaxy/core/base64.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -236,31 +237,11 @@ std::pair<std::uint64_t, std::string> QuestionFile::absent_pictures() const {
 }
 
 std::vector<std::byte> decode_base64(std::string_view text, const std::string& where) {
-    static constexpr std::uint8_t none = 255;
-    static const auto values = [] {
-        std::array<std::uint8_t, 256> table;
-        table.fill(none);
-        constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        for (std::size_t i = 0; i < letters.size(); ++i)
-            table[static_cast<unsigned char>(letters[i])] = static_cast<std::uint8_t>(i);
-        table['-'] = 62;  // the URL form of the alphabet
-        table['_'] = 63;
-        return table;
-    }();
-    std::vector<std::byte> out;
-    out.reserve(text.size() / 4 * 3);
-    std::uint32_t bits = 0;
-    int count = 0;
-    for (const char c : text) {
-        if (c == '=' || c == '\n' || c == '\r' || c == ' ') continue;
-        const auto value = values[static_cast<unsigned char>(c)];
-        if (value == none)
-            throw InputError(
-                fmt::format("{}: the picture is not base64 (character '{}')", where, excerpt(std::string(1, c), 1)));
-        bits = bits << 6 | value;
-        if ((count += 6) >= 8) out.push_back(static_cast<std::byte>(bits >> (count -= 8) & 0xFF));
-    }
-    return out;
+    auto reading = from_base64(text);
+    if (reading.wrong != 0)
+        throw InputError(fmt::format("{}: the picture is not base64 (character '{}')", where,
+                                     excerpt(std::string(1, reading.wrong), 1)));
+    return std::move(reading.bytes);
 }
 
 }  // namespace tg::evaluation

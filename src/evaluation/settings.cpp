@@ -1,11 +1,27 @@
 #include "taskgalaxy/evaluation/settings.hpp"
 
+#include <fmt/format.h>
+#include <vector>
+
+#include "suite.hpp"
+#include "taskgalaxy/core/text.hpp"
+
 namespace tg::evaluation {
 namespace {
 
 const Words<Examinee> examinees{{"base", Examinee::base}, {"tuned", Examinee::tuned}};
 const Words<PromptFamily> families{{"llava", PromptFamily::llava}, {"internvl", PromptFamily::internvl}};
 const Words<Convention> conventions{{"vlmevalkit", Convention::vlmevalkit}, {"official", Convention::official}};
+
+std::string_view help_of_kind() {
+    static const auto help = [] {
+        std::vector<std::string> published, own;
+        for (const auto& kind : benchmark_kinds()) (kind.tsv.empty() ? own : published).emplace_back(kind.name);
+        return fmt::format("which benchmark it is: {}, or your own: {}; default: the section's name",
+                           join(published, ", "), join(own, ", "));
+    }();
+    return help;
+}
 
 }  // namespace
 
@@ -38,10 +54,7 @@ void EvaluateSettings::describe(SettingsVisitor& v) {
 }
 
 void BenchmarkSettings::describe(SettingsVisitor& v) {
-    v.option("kind", &kind,
-             "which benchmark it is: mme, ai2d, chartqa, mmmu, llava_wild, qbench, mmbench_en, mmbench_cn, pope, "
-             "mmvet, scienceqa, textvqa, mathvista, hallusionbench, seedbench, mmstar, or your own: choice, yesno, "
-             "short; default: the section's name");
+    v.option("kind", &kind, help_of_kind());
     v.option("file", &file, "the questions: VLMEvalKit's .tsv, or LLaVA's .jsonl");
     v.option("image_root", &image_root, "folder that picture paths in the file begin from; default: beside the file");
     v.option("answers", &answers, "for .jsonl: JSON lines with question_id and answer (or label)");

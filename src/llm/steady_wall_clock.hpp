@@ -1,3 +1,4 @@
+// The clock that pacing is told the time by; it is read by the thread that runs the engine.
 #pragma once
 
 #include <chrono>

@@ -6,26 +6,13 @@
 #include <unordered_set>
 
 #include "html.hpp"
+#include "taskgalaxy/core/base64.hpp"
 #include "taskgalaxy/core/random.hpp"
 #include "taskgalaxy/core/text.hpp"
 #include "taskgalaxy/pictures/image.hpp"
 
 namespace tg::report {
 namespace {
-
-std::string base64(std::span<const std::byte> bytes) {
-    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        const auto left = std::min<std::size_t>(3, bytes.size() - i);
-        std::uint32_t bits = 0;
-        for (std::size_t j = 0; j < 3; ++j)
-            bits = bits << 8 | (j < left ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
-        for (std::size_t j = 0; j < 4; ++j) out += j <= left ? letters[bits >> (18 - 6 * j) & 63] : '=';
-    }
-    return out;
-}
 
 std::string task_path(std::string_view path) {
     std::string out;
@@ -86,7 +73,7 @@ std::string picture_url(const pool::Pool& pool, std::uint64_t image, int side, i
         if (scale < 1)
             picture = pictures::resized(picture, std::max(1, static_cast<int>(std::lround(picture.width * scale))),
                                         std::max(1, static_cast<int>(std::lround(picture.height * scale))));
-        return "data:image/jpeg;base64," + base64(pictures::encode_jpeg(picture, quality));
+        return "data:image/jpeg;base64," + to_base64(pictures::encode_jpeg(picture, quality));
     } catch (const InputError&) {  // the card shows an empty frame that says so
         return {};
     }

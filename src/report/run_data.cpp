@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "taskgalaxy/asking/expenses.hpp"
 #include "taskgalaxy/core/error.hpp"
 #include "taskgalaxy/core/json.hpp"
 #include "taskgalaxy/core/text.hpp"
@@ -27,22 +28,16 @@ template <class Read> auto read_if_there(const std::filesystem::path& file, cons
     return std::filesystem::exists(file) ? std::optional(read(file)) : std::nullopt;
 }
 
-void read_costs(const std::filesystem::path& folder, std::vector<CostRow>& costs) {
+void read_paid(const std::filesystem::path& folder, std::vector<ExpenseRow>& costs) {
     if (!std::filesystem::is_directory(folder)) return;
     std::vector<std::filesystem::path> files;
     for (const auto& entry : std::filesystem::directory_iterator(folder))
         if (entry.path().extension() == ".json") files.push_back(entry.path());
     std::sort(files.begin(), files.end());
-    for (const auto& path : files) {
-        const auto rows = parse_json_if_good(read_text_file(path));
-        if (!rows.is_array()) throw StorageError(path.string() + ": no table of costs");
-        for (const auto& row : rows)
-            costs.push_back({row.value("stage", ""), row.value("endpoint", ""), row.value("asked", std::int64_t{}),
-                             row.value("from_journal", std::int64_t{}), row.value("failed", std::int64_t{}),
-                             row.value("retries", std::int64_t{}), row.value("tokens_in", std::int64_t{}),
-                             row.value("tokens_out", std::int64_t{}), row.value("usd", 0.0),
-                             row.value("price_known", true)});
-    }
+    for (const auto& path : files)
+        for (const auto& [key, expense] : asking::read_expenses(path))
+            costs.push_back({key.first, key.second, expense.asked, expense.from_journal, expense.failed,
+                             expense.retries, expense.tokens_in, expense.tokens_out, expense.usd, expense.price_known});
 }
 
 }  // namespace
@@ -77,7 +72,7 @@ RunData RunData::read(const run::Paths& paths) {
     });
     run.training = read_if_there(paths.file(run::files::training_log), run::read_training_log);
     run.evaluation = read_if_there(paths.file(run::files::evaluation), run::EvaluationTable::read);
-    read_costs(paths.file("costs"), run.costs);
+    read_paid(paths.file("costs"), run.costs);
     if (const auto file = paths.file(run::files::job); std::filesystem::exists(file))
         run.job_text = read_text_file(file);
     return run;

@@ -37,7 +37,8 @@ struct CurationData {
     run::RefineRows refined;
 };
 
-struct CostRow {
+// Of RUN/costs/*.json (asking/expenses.hpp).
+struct ExpenseRow {
     std::string stage, endpoint;
     std::int64_t asked = 0, from_journal = 0, failed = 0, retries = 0, tokens_in = 0, tokens_out = 0;
     double usd = 0;
@@ -58,7 +59,7 @@ struct RunData {
     std::optional<CurationData> curation;
     std::optional<run::TrainingLogTable> training;
     std::optional<run::EvaluationTable> evaluation;
-    std::vector<CostRow> costs;
+    std::vector<ExpenseRow> costs;
     std::string job_text;
 
     static RunData read(const run::Paths& paths);

@@ -237,11 +237,15 @@ std::string scores_section(const Page& page) {
     return out;
 }
 
+// The step under which `evaluate` asks its judge.
+constexpr std::string_view evaluation_step = "judge";
+
 std::string costs_section(const Page& page) {
     if (page.run.costs.empty()) return not_run("Nothing has been asked, so nothing was paid.", "costs/");
     std::vector<std::vector<std::string>> rows;
     std::vector<Bar> bars;
-    CostRow sum{};
+    ExpenseRow sum{};
+    double for_samples = 0;  // the judge of benchmarks is no part of a sample's price
     for (const auto& cost : page.run.costs) {
         rows.push_back(
             {escaped(cost.stage), escaped(cost.endpoint), whole(static_cast<std::uint64_t>(cost.asked)),
@@ -252,6 +256,7 @@ std::string costs_section(const Page& page) {
             bars.push_back({fmt::format("{} · {}", escaped(cost.stage), escaped(cost.endpoint)),
                             {{cost.usd, "c1", dollars(cost.usd)}},
                             "<b>" + dollars(cost.usd) + "</b>"});
+        if (cost.price_known && cost.stage != evaluation_step) for_samples += cost.usd;
         sum.asked += cost.asked, sum.from_journal += cost.from_journal, sum.retries += cost.retries,
             sum.failed += cost.failed, sum.tokens_in += cost.tokens_in, sum.tokens_out += cost.tokens_out;
     }
@@ -263,7 +268,7 @@ std::string costs_section(const Page& page) {
     const auto per_kept = page.found.kept == 0
                               ? std::string()
                               : fmt::format(" That is {} a thousand kept samples.",
-                                            dollars(page.found.usd / static_cast<double>(page.found.kept) * 1000));
+                                            dollars(for_samples / static_cast<double>(page.found.kept) * 1000));
     return figure("What asking cost",
                   bar_list(bars) + table({"stage", "endpoint", "requests#", "from journal#", "sent again#", "failed#",
                                           "tokens in#", "tokens out#", "cost#"},

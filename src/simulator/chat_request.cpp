@@ -1,43 +1,16 @@
 #include "chat_request.hpp"
 
-#include <array>
 #include <cstddef>
 #include <fmt/format.h>
 #include <string_view>
 
+#include "taskgalaxy/core/base64.hpp"
 #include "taskgalaxy/core/json.hpp"
 
 namespace tg::simulator {
 namespace {
 
 using Json = nlohmann::json;
-
-// RFC 4648; false where the text is none.
-bool decode_base64(std::string_view text, std::vector<std::byte>& bytes) {
-    static constexpr auto values = [] {
-        std::array<std::int8_t, 256> table{};
-        table.fill(-1);
-        constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        for (std::size_t i = 0; i < letters.size(); ++i)
-            table[static_cast<unsigned char>(letters[i])] = static_cast<std::int8_t>(i);
-        return table;
-    }();
-    while (text.ends_with('=')) text.remove_suffix(1);
-    bytes.clear();
-    bytes.reserve(text.size() * 3 / 4 + 3);
-    std::uint32_t group = 0;
-    int bits = 0;
-    for (const unsigned char c : text) {
-        if (values[c] < 0) return false;
-        group = group << 6 | static_cast<std::uint32_t>(values[c]);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            bytes.push_back(static_cast<std::byte>(group >> bits & 0xFF));
-        }
-    }
-    return true;
-}
 
 void read_part(const Json& part, std::string& text, ChatRequest& request) {
     const auto type = part.value("type", std::string());
@@ -51,8 +24,9 @@ void read_part(const Json& part, std::string& text, ChatRequest& request) {
         if (!url.starts_with("data:image/") || comma == std::string::npos ||
             url.substr(0, comma).find(";base64") == std::string::npos)
             request.error = "image_url must be a data URL in base64";
-        else if (!decode_base64(std::string_view(url).substr(comma + 1), request.call.image))
-            request.error = "the image's base64 is damaged";
+        else if (auto image = from_base64(std::string_view(url).substr(comma + 1)); image.wrong == 0)
+            request.call.image = std::move(image.bytes);
+        else request.error = "the image's base64 is damaged";
     } else {
         request.error = fmt::format("a part of type '{}' is not understood", type);
     }

@@ -26,7 +26,6 @@ struct SentPicture {
 llm::ChatImage encode_for_chat(const pictures::Image& image, const SentPicture& as);
 // What decides the bytes sent: the file and how it is shrunk and encoded.
 Digest digest_as_sent(const Digest& file, const SentPicture& as);
-std::string base64(std::span<const std::byte> bytes);
 
 class PictureDesk {
 public:

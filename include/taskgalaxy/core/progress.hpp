@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <string>
 
@@ -43,5 +44,15 @@ private:
     std::mutex mutex_;
     bool finished_ = false;
 };
+
+// What the progress files of a run say of one stage, summed over ranks.
+struct UnderWay {
+    std::uint64_t done = 0, total = 0;
+    double per_second = 0;
+    std::string unit, note;
+    std::filesystem::file_time_type seen{};  // the newest file's
+};
+// By stage, those that are not finished. A file that is no progress of ours is passed over; no folder: nothing.
+std::map<std::string, UnderWay> read_progress(const std::filesystem::path& folder);
 
 }  // namespace tg

@@ -1,5 +1,5 @@
 // A group of ranks and what they say to each other. Three kinds: MPI, Solo (one process, no launcher) and Pretend (any
-// rank of any size, for tests of arithmetic; its collectives throw). <mpi.h> stays in src/parallel and src/storage. One
+// rank of any size, for tests of arithmetic; its collectives throw). <mpi.h> stays in src/parallel. One
 // thread at a time may call these (MPI_THREAD_SERIALIZED): who hands them to a thread of its own leaves MPI alone
 // meanwhile. Every collective must be called by every rank of the group, in the same order; MPI's own errors and the
 // watchdog end the job, so no call returns on one rank and hangs on another.

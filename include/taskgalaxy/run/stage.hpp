@@ -1,5 +1,5 @@
 // What a stage of the pipeline is: a name, what it reads and writes in the run directory, what decides its result, and
-// run(). The application holds the ordered list of them; that list is the pipeline.
+// run(). The room `pipeline` holds the ordered list of them.
 #pragma once
 
 #include <cstdint>

@@ -31,16 +31,6 @@ TEST(a_picture_to_send, is_shrunk_to_the_longest_side_and_never_enlarged) {
     EXPECT_EQ(encode_for_chat(blotches(1, 500, 1), {100, 80}).height, 1);
 }
 
-TEST(base64, is_as_the_standard_says) {
-    const auto of = [](std::string_view text) { return base64(std::as_bytes(std::span(text))); };
-    EXPECT_EQ(of(""), "");
-    EXPECT_EQ(of("f"), "Zg==");
-    EXPECT_EQ(of("fo"), "Zm8=");
-    EXPECT_EQ(of("foo"), "Zm9v");
-    EXPECT_EQ(of("foobar"), "Zm9vYmFy");
-    EXPECT_EQ(of("\xFF\xEF\xBE"), "/+++");
-}
-
 TEST(the_picture_desk, makes_each_picture_once_while_it_is_remembered) {
     std::map<std::uint64_t, int> made;
     PictureDesk desk(

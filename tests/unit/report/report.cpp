@@ -1,3 +1,4 @@
+#include "taskgalaxy/asking/expenses.hpp"
 #include "taskgalaxy/report/report_stage.hpp"
 
 #include <cmath>
@@ -191,8 +192,8 @@ TEST(Report, counts_what_it_says) {
 TEST(Report, counts_what_the_judge_of_the_benchmarks_was_paid) {
     SyntheticRun run("judge");
     run.make_all();
-    storage::publish_text(run.paths.file("costs/evaluate.json"),
-                          R"([{"stage": "judge", "endpoint": "judge1", "asked": 3, "usd": 0.5, "price_known": true}])");
+    asking::write_expenses(asking::expenses_file(run.paths, "evaluate"),
+                           {{{"judge", "judge1"}, {.asked = 3, .usd = 0.5}}});
     EXPECT_EQ(report::find_out(report::RunData::read(run.paths), {}, nullptr).usd, 0.75);
     const auto summary = report::run_summary(run.paths);
     EXPECT_NE(summary.find("paid         $0.75"), summary.npos) << summary;
