@@ -260,7 +260,7 @@ template <class Work> void EngineLoop::guarded(Work&& work) {
     } catch (const StorageError&) {
         journal_broken_ = true;
         stop(Shutdown::Reason::failure, std::current_exception());
-    } catch (...) {
+    } catch (...) {  // run() throws it after the drain
         stop(Shutdown::Reason::failure, std::current_exception());
     }
 }
@@ -270,7 +270,7 @@ template <class Work> void EngineLoop::guarded_for(Job* job, Work&& work) {
     guarded([&] {
         try {
             work();
-        } catch (...) {
+        } catch (...) {  // thrown on
             jobs_.leave(job);
             throw;
         }
