@@ -9,7 +9,7 @@ set -euo pipefail
 [ $# -ge 1 ] || { echo "usage: slurm/phases.sh JOB [WORDS]" >&2; exit 2; }
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-submit() { sbatch --parsable --export=ALL --kill-on-invalid-dep=yes "$@"; }
+submit() { sbatch --parsable --export=ALL "$@"; }
 look=$(submit --job-name=tg-look ${LOOK:-} "$here/run.sbatch" "$@" --stages ingest,expand,embed,match)
 ask=$(submit --job-name=tg-ask --dependency=afterok:"$look" ${ASK:---nodes=1 --ntasks-per-node=1} \
   "$here/run.sbatch" "$@" --stages refine,generate,screen,export)

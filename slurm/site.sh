@@ -13,7 +13,6 @@
 : "${TASKGALAXY_STAGE:=}"
 : "${TASKGALAXY_SCRATCH:=/tmp/taskgalaxy-$(id -un)}"
 export TASKGALAXY_SCRATCH
-: "${TASKGALAXY_LAST_CALL_S:=45}"              # so long before the limit a program that does not stop is killed
 # For sbatch itself (account, partition) the usual variables serve: export SBATCH_ACCOUNT=... SBATCH_PARTITION=...
 # before submitting.
 # Compute nodes without internet: export https_proxy=http://proxy.site:3128 no_proxy=.site; CA bundle: api.ca_bundle in
