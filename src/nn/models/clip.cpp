@@ -90,10 +90,7 @@ Clip::Clip(const std::filesystem::path& folder, torch::Device device, torch::Dty
     dim_ = config.value("projection_dim", std::int64_t{512});
     image_size_ = static_cast<int>(vision.image);
     tokenizer_ = std::make_unique<text::ClipTokenizer>(folder);
-    if (static_cast<std::int64_t>(tokenizer_->context()) > text.positions || tokenizer_->end_id() >= text.vocabulary)
-        throw InputError(fmt::format(
-            "{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})",
-            folder.string(), tokenizer_->context(), tokenizer_->end_id(), text.positions, text.vocabulary));
+    require_fit(*tokenizer_, text, folder);
 
     const storage::SafetensorsFolder files(folder);
     layers::WeightReader weights(files, device, dtype);

@@ -60,4 +60,12 @@ TextShape text_shape(const Json& config, const TowerDefaults& defaults, const st
     return shape;
 }
 
+void require_fit(const text::Tokenizer& tokenizer, const TextShape& text, const std::filesystem::path& folder) {
+    if (static_cast<std::int64_t>(tokenizer.context()) <= text.positions && tokenizer.end_id() < text.vocabulary)
+        return;
+    throw InputError(fmt::format(
+        "{}: the tokenizer (context {}, end token {}) does not fit the text tower (context {}, vocabulary {})",
+        folder.string(), tokenizer.context(), tokenizer.end_id(), text.positions, text.vocabulary));
+}
+
 }  // namespace tg::models

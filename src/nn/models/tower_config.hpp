@@ -1,11 +1,13 @@
 // What config.json says about the two towers of a CLIP or SigLIP model; absent fields take transformers' defaults.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "taskgalaxy/nn/layers/encoder.hpp"
+#include "taskgalaxy/nn/text/tokenizer.hpp"
 
 namespace tg::models {
 
@@ -31,5 +33,7 @@ inline constexpr TowerDefaults siglip_defaults{"gelu_pytorch_tanh", 1e-6, 16, 76
 
 VisionShape vision_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
 TextShape text_shape(const nlohmann::json& config, const TowerDefaults& defaults, const std::string& where);
+// Throws InputError where the tokenizer makes longer texts, or other ids, than the text tower has rows for.
+void require_fit(const text::Tokenizer& tokenizer, const TextShape& text, const std::filesystem::path& folder);
 
 }  // namespace tg::models
