@@ -1,6 +1,5 @@
 #include "siglip.hpp"
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "taskgalaxy/core/error.hpp"
